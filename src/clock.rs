@@ -1,0 +1,94 @@
+//! Time that does not stop in suspend.
+//!
+//! A lock expires on its servers while this host sleeps, so every deadline is an instant of
+//! `CLOCK_BOOTTIME`. Wall clock time is read here as well, and is only good for showing and for the
+//! floor of the fencing counter: no deadline may ever depend on it. Everybody uses this module.
+
+use std::ops::{Add, Sub};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use nix::time::{ClockId, clock_gettime};
+
+/// An instant of `CLOCK_BOOTTIME`, as the time since this host booted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instant(Duration);
+
+impl Instant {
+    /// The instant that is `since_boot` after the boot.
+    #[must_use]
+    pub fn from_boot(since_boot: Duration) -> Self {
+        Self(since_boot)
+    }
+
+    /// The time between the boot and this instant.
+    #[must_use]
+    pub fn since_boot(self) -> Duration {
+        self.0
+    }
+
+    /// The time from `earlier` to this instant, zero if `earlier` is later.
+    #[must_use]
+    pub fn since(self, earlier: Instant) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// The time from now to this instant, zero if it has passed.
+    #[must_use]
+    pub fn remaining(self) -> Duration {
+        self.since(now())
+    }
+
+    /// Whether this instant has come.
+    #[must_use]
+    pub fn has_passed(self) -> bool {
+        now() >= self
+    }
+}
+
+impl Add<Duration> for Instant {
+    type Output = Self;
+
+    fn add(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(duration))
+    }
+}
+
+impl Sub<Duration> for Instant {
+    type Output = Self;
+
+    fn sub(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(duration))
+    }
+}
+
+/// The present instant.
+///
+/// # Panics
+///
+/// If the kernel knows no `CLOCK_BOOTTIME`; Linux does since 2.6.39.
+#[must_use]
+pub fn now() -> Instant {
+    let time = clock_gettime(ClockId::CLOCK_BOOTTIME).expect("Linux has CLOCK_BOOTTIME");
+    Instant(Duration::from(time))
+}
+
+/// The wall clock, in milliseconds since 1970. For showing, and for the floor of the fencing counter.
+#[must_use]
+pub fn unix_ms() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Sleeps until `instant` has come.
+pub async fn sleep_until(instant: Instant) {
+    // tokio sleeps on the monotonic clock, which stands still in suspend: we look at ours again
+    // after each sleep, and never sleep for longer than a minute without looking.
+    const LONGEST_SLEEP: Duration = Duration::from_mins(1);
+    loop {
+        let remaining = instant.remaining();
+        if remaining.is_zero() {
+            return;
+        }
+        tokio::time::sleep(remaining.min(LONGEST_SLEEP)).await;
+    }
+}

@@ -1,0 +1,96 @@
+//! Where a server is and how we identify ourselves to it. Plain data, made by `settings`; nothing
+//! here opens a connection, and no formatting of it shows a password.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// A password. `Debug` shows stars; there is no `Display`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Hides `text`.
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The password itself, for the server it belongs to and for nobody else.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Who we are to a server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Credentials {
+    /// The ACL user; the server's default user if there is none.
+    pub user: Option<String>,
+    /// The user's password.
+    pub password: Option<Secret>,
+}
+
+/// Files for `rediss://`, all in PEM.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// Certificate authorities that replace the system's.
+    pub ca: Option<PathBuf>,
+    /// Our own certificate and its key.
+    pub client: Option<(PathBuf, PathBuf)>,
+}
+
+/// The way to a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// `redis://`
+    Tcp {
+        /// A name or an address, without brackets.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// `rediss://`
+    Tls {
+        /// A name or an address, without brackets.
+        host: String,
+        /// The port.
+        port: u16,
+        /// Whom we trust and who we are.
+        files: TlsFiles,
+    },
+    /// `redis+unix://`
+    Unix(PathBuf),
+}
+
+/// One configured server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The way to it.
+    pub address: Address,
+    /// The number of the database.
+    pub database: u32,
+    /// Who we are to it.
+    pub credentials: Credentials,
+}
+
+impl fmt::Display for Endpoint {
+    /// `host:port`, `[v6]:port` or the path of the socket: what messages call the node.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.address {
+            Address::Tcp { host, port } | Address::Tls { host, port, .. } if host.contains(':') => {
+                write!(f, "[{host}]:{port}")
+            }
+            Address::Tcp { host, port } | Address::Tls { host, port, .. } => {
+                write!(f, "{host}:{port}")
+            }
+            Address::Unix(path) => write!(f, "{}", path.display()),
+        }
+    }
+}

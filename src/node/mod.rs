@@ -1,0 +1,253 @@
+//! One server each: what can be asked of it, and what it answers.
+//!
+//! A node knows nothing of quorums, and never decides anything: it answers [`Vote`]s and friends, or
+//! fails with a [`NodeError`]. The scripts beside this file are the whole protocol; [`redis`] sends
+//! them, [`local`] does the same on files of this host. Called by `lock`.
+
+pub mod endpoint;
+pub mod local;
+pub mod redis;
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use endpoint::{Credentials, Endpoint, Secret, TlsFiles};
+pub use local::LocalNode;
+pub use redis::RedisNode;
+
+/// Bytes of an [`Entry`]'s value that prove who owns it: 32 hexadecimal digits.
+pub const TOKEN_LEN: usize = 32;
+
+/// The most bytes of a foreign value that a node hands back.
+pub const FOREIGN_VALUE_LIMIT: usize = 512;
+
+/// What one attempt writes, the same bytes on every node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The keys of all the resources, sorted and without repetition, so that every contender looks
+    /// at them in the same order. All are written, or none.
+    pub keys: Vec<String>,
+    /// The value of every key: the token, one byte of state (a blank: held) and the holder's JSON.
+    pub value: Vec<u8>,
+    /// For how long the keys live when nobody extends them.
+    pub ttl: Duration,
+}
+
+impl Entry {
+    /// The part of the value that proves ownership.
+    #[must_use]
+    pub fn token(&self) -> &[u8] {
+        &self.value[..TOKEN_LEN.min(self.value.len())]
+    }
+}
+
+/// Whether `value` is owned by `token`: it begins with it, and the byte of state is a blank.
+#[must_use]
+pub fn is_ours(value: &[u8], token: &[u8]) -> bool {
+    value.len() > TOKEN_LEN && value.starts_with(token) && value[TOKEN_LEN] == b' '
+}
+
+/// The answer to [`Node::acquire`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Vote {
+    /// Every key is ours now; `fence` is what the node's fencing counters were raised to.
+    Granted {
+        /// The node's fencing counter after this grant.
+        fence: u64,
+        /// Which run of which server answered (Redis' `run_id`), where it may be known: two
+        /// addresses that answer the same one are one server.
+        run_id: Option<String>,
+    },
+    /// A key is taken by somebody else; nothing was written.
+    Taken {
+        /// What stands there.
+        by: Foreign,
+        /// As in [`Vote::Granted`].
+        run_id: Option<String>,
+    },
+}
+
+/// A value that is not ours, as one node sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Foreign {
+    /// The first key that was taken.
+    pub key: String,
+    /// At most [`FOREIGN_VALUE_LIMIT`] bytes of the value; empty if it is no string.
+    pub value: Vec<u8>,
+    /// What the whole value is compared by: its SHA-1 in hexadecimal, or the empty string for all
+    /// values that are no string, which count as equal.
+    pub digest: String,
+    /// Redis' name of the value's type: `string`, `hash`, …
+    pub kind: String,
+    /// The time after which the key expires, or `None` if it never does.
+    pub ttl: Option<Duration>,
+}
+
+/// The answer to [`Node::raise`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Raised {
+    /// The keys are still ours and the fencing counters are at this number now.
+    To(u64),
+    /// A key is not ours any more; nothing was changed.
+    NotOurs,
+}
+
+/// The answer to [`Node::extend`] and [`Node::heal`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Extension {
+    /// Every key is ours and lives at least for the TTL from now.
+    Extended,
+    /// A key is gone, and none is somebody else's. `extend` leaves it so; `heal` never answers this.
+    Missing,
+    /// A key is somebody else's; nothing was changed.
+    Foreign(Foreign),
+}
+
+/// The answer to [`Node::release`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Release {
+    /// At least one key was ours and is gone now.
+    Released,
+    /// No key was ours: gone already, or somebody else's.
+    NotOurs,
+}
+
+/// Why a node gave no answer that counts.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NodeError {
+    /// No connection, or it broke. The text says how.
+    #[error("{0}")]
+    Unreachable(String),
+    /// No answer in time; the command may have been applied all the same.
+    #[error("no answer within {}", humantime::format_duration(*.0))]
+    TimedOut(Duration),
+    /// The node answered, but cannot vote: read-only, loading, out of memory, no Redis at all.
+    #[error("{0}")]
+    Failed(String),
+    /// The node turned us away, and will do so again: authentication, ACL, certificate.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// The answer of one node, with its place in the list of the configured nodes.
+pub type Answer<T> = Result<T, NodeError>;
+
+/// How a node is called in messages: `host:port`, the path of a socket or of a directory. Never a URL.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct NodeName(pub String);
+
+impl fmt::Display for NodeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One server. Every call is bounded by `limit`, connecting included, and fails with
+/// [`NodeError::TimedOut`] after it; the command may have been applied all the same.
+pub trait Node: Send + Sync + 'static {
+    /// How the node is called in messages.
+    fn name(&self) -> &NodeName;
+
+    /// Takes every key of `entry` if all are free (or ours already), and raises the fencing
+    /// counters to one number: the largest of each counter + 1 and `unix_ms`, the client's wall
+    /// clock in milliseconds, which counts for at most a minute more than the node's own.
+    fn acquire(
+        &self,
+        entry: Arc<Entry>,
+        unix_ms: u64,
+        limit: Duration,
+    ) -> impl Future<Output = Answer<Vote>> + Send;
+
+    /// Raises the fencing counters to at least `fence`, if every key is still ours.
+    fn raise(
+        &self,
+        entry: Arc<Entry>,
+        fence: u64,
+        limit: Duration,
+    ) -> impl Future<Output = Answer<Raised>> + Send;
+
+    /// Raises the rest of every key to at least the TTL and the fencing counters to at least
+    /// `fence`, if every key is still ours. Invariant I5: never creates, deletes or shortens.
+    fn extend(
+        &self,
+        entry: Arc<Entry>,
+        fence: u64,
+        limit: Duration,
+    ) -> impl Future<Output = Answer<Extension>> + Send;
+
+    /// Puts back the keys that are gone, unless one is somebody else's. Only to be sent once a quorum
+    /// has extended the same lock in the same round.
+    fn heal(
+        &self,
+        entry: Arc<Entry>,
+        fence: u64,
+        limit: Duration,
+    ) -> impl Future<Output = Answer<Extension>> + Send;
+
+    /// Deletes every key that is ours.
+    fn release(
+        &self,
+        entry: Arc<Entry>,
+        limit: Duration,
+    ) -> impl Future<Output = Answer<Release>> + Send;
+
+    /// Whether a byte that could have created a key was ever sent: only then a release is owed.
+    fn may_hold_a_key(&self) -> bool;
+
+    /// Gives up the present connection, so that the next call opens a new one.
+    fn reconnect(&self);
+}
+
+/// A node of either kind.
+pub enum AnyNode {
+    /// A Redis or Valkey server.
+    Redis(RedisNode),
+    /// A directory of this host.
+    Local(LocalNode),
+}
+
+/// Passes a call on to whichever node it is.
+macro_rules! either {
+    ($self:ident, $node:ident => $call:expr) => {
+        match $self {
+            AnyNode::Redis($node) => $call,
+            AnyNode::Local($node) => $call,
+        }
+    };
+}
+
+impl Node for AnyNode {
+    fn name(&self) -> &NodeName {
+        either!(self, node => node.name())
+    }
+
+    async fn acquire(&self, entry: Arc<Entry>, unix_ms: u64, limit: Duration) -> Answer<Vote> {
+        either!(self, node => node.acquire(entry, unix_ms, limit).await)
+    }
+
+    async fn raise(&self, entry: Arc<Entry>, fence: u64, limit: Duration) -> Answer<Raised> {
+        either!(self, node => node.raise(entry, fence, limit).await)
+    }
+
+    async fn extend(&self, entry: Arc<Entry>, fence: u64, limit: Duration) -> Answer<Extension> {
+        either!(self, node => node.extend(entry, fence, limit).await)
+    }
+
+    async fn heal(&self, entry: Arc<Entry>, fence: u64, limit: Duration) -> Answer<Extension> {
+        either!(self, node => node.heal(entry, fence, limit).await)
+    }
+
+    async fn release(&self, entry: Arc<Entry>, limit: Duration) -> Answer<Release> {
+        either!(self, node => node.release(entry, limit).await)
+    }
+
+    fn may_hold_a_key(&self) -> bool {
+        either!(self, node => node.may_hold_a_key())
+    }
+
+    fn reconnect(&self) {
+        either!(self, node => node.reconnect());
+    }
+}
