@@ -1,0 +1,187 @@
+//! What is claimed, by whom, and how that is written into a key.
+//!
+//! Plain data, used by everybody above the nodes.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::node::{Entry, TOKEN_LEN};
+
+/// The longest name of a resource, in bytes.
+pub const RESOURCE_LIMIT: usize = 512;
+
+/// The name of what a lock protects: not empty, at most [`RESOURCE_LIMIT`] bytes, no control
+/// characters.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Resource(String);
+
+/// Why a name is none.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ResourceError {
+    /// It has no characters.
+    #[error("the name of a resource is empty; give one, as in -r daily-report")]
+    Empty,
+    /// It has too many bytes.
+    #[error("the name of a resource has {0} bytes; at most {RESOURCE_LIMIT} are allowed")]
+    TooLong(usize),
+    /// It has a control character, shown escaped.
+    #[error("the name of a resource contains the control character {0}; use printable characters")]
+    ControlCharacter(String),
+}
+
+impl Resource {
+    /// Checks `name`.
+    ///
+    /// # Errors
+    ///
+    /// If the name is empty, too long, or contains a control character.
+    pub fn new(name: &str) -> Result<Self, ResourceError> {
+        if name.is_empty() {
+            return Err(ResourceError::Empty);
+        }
+        if name.len() > RESOURCE_LIMIT {
+            return Err(ResourceError::TooLong(name.len()));
+        }
+        if let Some(control) = name.chars().find(|c| c.is_control()) {
+            return Err(ResourceError::ControlCharacter(control.escape_default().to_string()));
+        }
+        Ok(Self(name.to_owned()))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The Redis key of a resource: a text with one `{}` in it, where the name goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyFormat(String);
+
+impl KeyFormat {
+    /// Our own layout, and that of the applications we share locks with.
+    pub const DEFAULT: &'static str = "lock:{}";
+
+    /// Checks `format`, or answers `None` if it has not exactly one `{}`.
+    #[must_use]
+    pub fn new(format: &str) -> Option<Self> {
+        (format.matches("{}").count() == 1).then(|| Self(format.to_owned()))
+    }
+
+    /// The key of `resource`.
+    #[must_use]
+    pub fn key(&self, resource: &Resource) -> String {
+        self.0.replacen("{}", resource.as_str(), 1)
+    }
+
+    /// The resource of `key`, if `key` is of this format.
+    #[must_use]
+    pub fn resource<'k>(&self, key: &'k str) -> Option<&'k str> {
+        let (before, after) = self.0.split_once("{}")?;
+        key.strip_prefix(before)?.strip_suffix(after)
+    }
+}
+
+/// The proof of ownership: 128 random bits, as 32 hexadecimal digits. Not a [`FencingToken`].
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    /// A fresh token.
+    ///
+    /// # Panics
+    ///
+    /// If the kernel gives no random numbers.
+    #[must_use]
+    pub fn random() -> Self {
+        let mut bytes = [0; TOKEN_LEN / 2];
+        getrandom::fill(&mut bytes).expect("the kernel gives random numbers");
+        Self(format!("{:0TOKEN_LEN$x}", u128::from_be_bytes(bytes)))
+    }
+
+    /// The 32 digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Token {
+    /// A token is as good as a password for its lock, so it is not shown by accident.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(***)")
+    }
+}
+
+/// A number that only grows from holder to holder of a resource; for the database, which refuses a
+/// smaller one than it has seen. Not a [`Token`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct FencingToken(pub u64);
+
+impl fmt::Display for FencingToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Who holds a lock, as told to whoever looks at it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// The host's name.
+    pub host: String,
+    /// The process that keeps the lock.
+    pub pid: u32,
+    /// The user's name, or number.
+    pub user: String,
+    /// The file name of the command, never its arguments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// What the holder wants to be known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// When the lock was taken, by the holder's wall clock, in RFC 3339.
+    pub since: String,
+}
+
+/// Everything one holder asks for: which resources, for how long, and what others shall see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The keys of the resources, sorted and without repetition.
+    pub keys: Vec<String>,
+    /// For how long the keys live when nobody extends them.
+    pub ttl: Duration,
+    /// What others shall see.
+    pub holder: Holder,
+}
+
+impl Claim {
+    /// What an attempt under `token` writes: `TOKEN {json}`, the blank being the state "held".
+    ///
+    /// # Panics
+    ///
+    /// Never: a holder is always good JSON.
+    #[must_use]
+    pub fn entry(&self, token: &Token) -> Entry {
+        let json = serde_json::to_string(&self.holder).expect("a holder is text and numbers");
+        let value = format!("{} {json}", token.as_str()).into_bytes();
+        Entry { keys: self.keys.clone(), value, ttl: self.ttl }
+    }
+}
+
+/// Reads the holder out of a key's value; `None` if another program wrote it.
+#[must_use]
+pub fn holder_of(value: &[u8]) -> Option<Holder> {
+    let (token, rest) = value.split_at_checked(TOKEN_LEN)?;
+    let (state, json) = rest.split_first()?;
+    let ours = token.iter().all(u8::is_ascii_hexdigit) && b" ~!".contains(state);
+    if ours { serde_json::from_slice(json).ok() } else { None }
+}
