@@ -75,7 +75,9 @@ pub fn now() -> Instant {
 /// The wall clock, in milliseconds since 1970. For showing, and for the floor of the fencing counter.
 #[must_use]
 pub fn unix_ms() -> u64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since_epoch = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
 }
 

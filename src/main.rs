@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    redlock::commands::main(std::env::args_os()).leave()
+    redlock::commands::main(std::env::args_os())
 }

@@ -45,7 +45,9 @@ impl Resource {
             return Err(ResourceError::TooLong(name.len()));
         }
         if let Some(control) = name.chars().find(|c| c.is_control()) {
-            return Err(ResourceError::ControlCharacter(control.escape_default().to_string()));
+            return Err(ResourceError::ControlCharacter(
+                control.escape_default().to_string(),
+            ));
         }
         Ok(Self(name.to_owned()))
     }
@@ -173,7 +175,11 @@ impl Claim {
     pub fn entry(&self, token: &Token) -> Entry {
         let json = serde_json::to_string(&self.holder).expect("a holder is text and numbers");
         let value = format!("{} {json}", token.as_str()).into_bytes();
-        Entry { keys: self.keys.clone(), value, ttl: self.ttl }
+        Entry {
+            keys: self.keys.clone(),
+            value,
+            ttl: self.ttl,
+        }
     }
 }
 
@@ -183,5 +189,9 @@ pub fn holder_of(value: &[u8]) -> Option<Holder> {
     let (token, rest) = value.split_at_checked(TOKEN_LEN)?;
     let (state, json) = rest.split_first()?;
     let ours = token.iter().all(u8::is_ascii_hexdigit) && b" ~!".contains(state);
-    if ours { serde_json::from_slice(json).ok() } else { None }
+    if ours {
+        serde_json::from_slice(json).ok()
+    } else {
+        None
+    }
 }

@@ -1,0 +1,3 @@
+//! The quorum.
+
+pub mod claim;
