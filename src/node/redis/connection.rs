@@ -1,0 +1,211 @@
+//! How a connection to a server is opened.
+//!
+//! Everything that costs a round trip or hangs on somebody is decided here: no handshake where none
+//! is needed, and no time limit of the library's own, since the caller's covers all of it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::io::AsyncDNSResolver;
+use redis::io::tcp::TcpSettings;
+use redis::io::tcp::socket2::TcpKeepalive;
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo,
+    RedisConnectionInfo, RedisFuture,
+};
+
+use super::failure;
+use crate::node::endpoint::{Address, TlsFiles};
+use crate::node::{Answer, Endpoint, NodeError};
+
+/// A firewall that forgets silent connections must not cost a lock.
+const KEEPALIVE: Duration = Duration::from_mins(1);
+
+/// Why a node cannot even be described to the library: the configuration's fault.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// A certificate or key cannot be read, or is none.
+    #[error("{file}: {reason}")]
+    TlsFile {
+        /// Which file.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The library refuses the description.
+    #[error("{0}")]
+    Description(String),
+    /// `rediss://` without the cargo feature `tls`.
+    #[error("this redlock was built without TLS; use redis://, or build it with --features tls")]
+    WithoutTls,
+}
+
+/// What the host's name was resolved to, until the first connection has used it.
+enum Resolved {
+    NotAsked,
+    Once(Answer<Vec<SocketAddr>>),
+}
+
+/// Opens connections to one server.
+pub struct Connector {
+    client: Client,
+    endpoint: Endpoint,
+    resolved: Mutex<Resolved>,
+}
+
+impl Connector {
+    /// Describes `endpoint` to the library; reads the TLS files if there are any.
+    pub fn new(endpoint: &Endpoint) -> Result<Self, SetupError> {
+        let client = client(endpoint)?;
+        Ok(Self { client, endpoint: endpoint.clone(), resolved: Mutex::new(Resolved::NotAsked) })
+    }
+
+    /// The password that must not show in any text.
+    pub fn password(&self) -> Option<&str> {
+        Some(self.endpoint.credentials.password.as_ref()?.reveal())
+    }
+
+    /// See [`super::RedisNode::resolve`].
+    pub async fn resolve(&self, limit: Duration) -> Answer<Vec<SocketAddr>> {
+        let (Address::Tcp { host, port } | Address::Tls { host, port, .. }) =
+            &self.endpoint.address
+        else {
+            return Ok(Vec::new());
+        };
+        if let Ok(address) = host.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(address, *port)]);
+        }
+        let found = tokio::time::timeout(limit, look_up(host, *port)).await;
+        let found = found.unwrap_or(Err(NodeError::TimedOut(limit)));
+        *self.resolved.lock().unwrap_or_else(PoisonError::into_inner) =
+            Resolved::Once(found.clone());
+        found
+    }
+
+    /// Opens a connection. The caller bounds it.
+    pub async fn connect(&self) -> Answer<MultiplexedConnection> {
+        let resolved = std::mem::replace(
+            &mut *self.resolved.lock().unwrap_or_else(PoisonError::into_inner),
+            Resolved::NotAsked,
+        );
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(None)
+            .set_response_timeout(None)
+            .set_dns_resolver(match resolved {
+                Resolved::Once(found) => Resolver { known: Some(found?) },
+                Resolved::NotAsked => Resolver { known: None },
+            });
+        let connection = self.client.get_multiplexed_async_connection_with_config(&config).await;
+        connection.map_err(|error| failure::of(&error, self.password()))
+    }
+}
+
+fn client(endpoint: &Endpoint) -> Result<Client, SetupError> {
+    let mut identity = RedisConnectionInfo::default()
+        .set_db(i64::from(endpoint.database))
+        // Naming ourselves would cost a round trip.
+        .set_skip_set_lib_name();
+    if let Some(user) = &endpoint.credentials.user {
+        identity = identity.set_username(user);
+    }
+    if let Some(password) = &endpoint.credentials.password {
+        identity = identity.set_password(password.reveal());
+    }
+    let tcp = TcpSettings::default()
+        .set_nodelay(true)
+        .set_keepalive(TcpKeepalive::new().with_time(KEEPALIVE));
+    let describe = |address: ConnectionAddr| -> Result<ConnectionInfo, SetupError> {
+        let info = address.into_connection_info().map_err(|error| description(&error))?;
+        Ok(info.set_redis_settings(identity).set_tcp_settings(tcp))
+    };
+    match &endpoint.address {
+        Address::Tcp { host, port } => {
+            let info = describe(ConnectionAddr::Tcp(host.clone(), *port))?;
+            Client::open(info).map_err(|error| description(&error))
+        }
+        Address::Unix(path) => {
+            let info = describe(ConnectionAddr::Unix(path.clone()))?;
+            Client::open(info).map_err(|error| description(&error))
+        }
+        Address::Tls { host, port, files } => {
+            let address = ConnectionAddr::TcpTls {
+                host: host.clone(),
+                port: *port,
+                insecure: false,
+                tls_params: None,
+            };
+            tls_client(describe(address)?, files)
+        }
+    }
+}
+
+#[cfg(feature = "tls")]
+fn tls_client(info: ConnectionInfo, files: &TlsFiles) -> Result<Client, SetupError> {
+    use redis::{ClientTlsConfig, TlsCertificates};
+
+    // The library panics without a provider; an error here means that there is one already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let read = |path: &std::path::Path| {
+        std::fs::read(path).map_err(|error| SetupError::TlsFile {
+            file: path.display().to_string(),
+            reason: error.to_string(),
+        })
+    };
+    let client_tls = match &files.client {
+        Some((cert, key)) => {
+            Some(ClientTlsConfig { client_cert: read(cert)?, client_key: read(key)? })
+        }
+        None => None,
+    };
+    let root_cert = files.ca.as_deref().map(read).transpose()?;
+    Client::build_with_tls(info, TlsCertificates { client_tls, root_cert }).map_err(|error| {
+        let named = [&files.ca, &files.client.as_ref().map(|(cert, _)| cert.clone())];
+        let file = named.into_iter().flatten().map(|path| path.display().to_string());
+        SetupError::TlsFile {
+            file: file.collect::<Vec<_>>().join(", "),
+            reason: format!("no certificate or key in PEM: {}", failure::text(&error)),
+        }
+    })
+}
+
+#[cfg(not(feature = "tls"))]
+fn tls_client(_: ConnectionInfo, _: &TlsFiles) -> Result<Client, SetupError> {
+    Err(SetupError::WithoutTls)
+}
+
+fn description(error: &redis::RedisError) -> SetupError {
+    SetupError::Description(failure::text(error))
+}
+
+async fn look_up(host: &str, port: u16) -> Answer<Vec<SocketAddr>> {
+    match tokio::net::lookup_host((host, port)).await {
+        Ok(found) => Ok(found.collect()),
+        Err(error) => Err(NodeError::Unreachable(format!(
+            "the name {host} was not resolved: {}",
+            failure::os_text(&error)
+        ))),
+    }
+}
+
+/// Hands the library the addresses we know already; asks the system otherwise.
+struct Resolver {
+    known: Option<Vec<SocketAddr>>,
+}
+
+impl AsyncDNSResolver for Resolver {
+    fn resolve<'a, 'b: 'a>(
+        &'a self,
+        host: &'b str,
+        port: u16,
+    ) -> RedisFuture<'a, Box<dyn Iterator<Item = SocketAddr> + Send + 'a>> {
+        Box::pin(async move {
+            let found = match &self.known {
+                Some(known) => known.clone(),
+                None => tokio::net::lookup_host((host, port)).await?.collect(),
+            };
+            Ok(Box::new(found.into_iter()) as Box<dyn Iterator<Item = SocketAddr> + Send>)
+        })
+    }
+}

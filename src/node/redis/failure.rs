@@ -1,0 +1,84 @@
+//! Sorts what the library calls an error into a [`NodeError`], in words that help and that never
+//! contain a password.
+
+use redis::{ErrorKind, RedisError};
+
+use crate::node::NodeError;
+
+/// The longest text of a server that we repeat, in characters.
+const TEXT_LIMIT: usize = 200;
+
+/// Codes of a server that will say the same next time.
+const REFUSALS: [&str; 4] = ["NOAUTH", "WRONGPASS", "NOPERM", "DENIED"];
+
+/// What `error` means for a vote. `password` is taken out of the text, should a server repeat it.
+pub fn of(error: &RedisError, password: Option<&str>) -> NodeError {
+    let mut text = text(error);
+    if let Some(password) = password
+        && !password.is_empty()
+    {
+        text = text.replace(password, "***");
+    }
+    if error.kind() == ErrorKind::Io {
+        return of_connection(text);
+    }
+    if is_refusal(error, &text) {
+        NodeError::Refused(text)
+    } else if error.kind() == ErrorKind::Parse {
+        NodeError::Failed("answered something that is not Redis' protocol".to_owned())
+    } else {
+        NodeError::Failed(text)
+    }
+}
+
+fn of_connection(text: String) -> NodeError {
+    if text.contains("invalid peer certificate") {
+        return NodeError::Refused(format!(
+            "{text}; if it is right, name its authority with --tls-ca"
+        ));
+    }
+    NodeError::Unreachable(text)
+}
+
+fn is_refusal(error: &RedisError, text: &str) -> bool {
+    let code = error.code().unwrap_or_default();
+    // A script that may not run a command answers ERR, and only the text tells why.
+    REFUSALS.contains(&code)
+        || text.contains("ACL failure in script")
+        || text.contains("can't run this command")
+        || (error.kind() == ErrorKind::AuthenticationFailed && !text.contains("max number"))
+}
+
+/// What a server or the system said, in one short line.
+pub fn text(error: &RedisError) -> String {
+    let said = match (error.code(), error.detail()) {
+        (Some("ERR") | None, Some(detail)) => detail.to_owned(),
+        (Some(code), Some(detail)) => format!("{code} {detail}"),
+        (Some(code), None) => code.to_owned(),
+        (None, None) => error.to_string(),
+    };
+    // A server that does not know AUTH repeats its arguments: the password.
+    let said = said.split(", with args beginning with").next().unwrap_or_default();
+    shorten(said)
+}
+
+/// The system's words for `error`, without its number.
+pub fn os_text(error: &std::io::Error) -> String {
+    shorten(&error.to_string())
+}
+
+fn shorten(said: &str) -> String {
+    let said = said.split(" (os error").next().unwrap_or_default();
+    // The script's place in the server is no help to anybody.
+    let said = said.split(" script: ").next().unwrap_or_default();
+    let mut line: String = said.trim().trim_end_matches('.').chars().take(TEXT_LIMIT).collect();
+    // "Connection refused" reads on after "127.0.0.1:6379: "; READONLY and the like stay as they are.
+    let mut letters = line.chars();
+    if let (Some(first), Some(second)) = (letters.next(), letters.next())
+        && first.is_uppercase()
+        && second.is_lowercase()
+    {
+        line.replace_range(..first.len_utf8(), &first.to_lowercase().to_string());
+    }
+    if line.is_empty() { "failed without a reason".to_owned() } else { line }
+}

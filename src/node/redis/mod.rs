@@ -1,0 +1,280 @@
+//! A Redis or Valkey server: the scripts beside this folder, sent over one connection.
+//!
+//! Nobody else uses the redis crate. Nothing here retries, and no answer is ever made up: what is not
+//! clearly a vote is a [`NodeError`]. Called by `lock` through [`Node`].
+
+mod connection;
+mod failure;
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+
+use self::connection::Connector;
+use super::{
+    Answer, Endpoint, Entry, Extension, Foreign, Node, NodeError, NodeName, Raised, Release,
+    TOKEN_LEN, Vote,
+};
+
+pub use self::connection::SetupError;
+
+/// Puts the functions that all scripts share before the script of one file.
+macro_rules! script {
+    ($file:literal) => {
+        concat!(include_str!("../prelude.lua"), include_str!($file))
+    };
+}
+
+const ACQUIRE: &str = script!("../acquire.lua");
+const RAISE: &str = script!("../raise.lua");
+const EXTEND: &str = script!("../extend.lua");
+const HEAL: &str = script!("../heal.lua");
+const RELEASE: &str = script!("../release.lua");
+
+/// Old connections that are kept for the release. One more is dropped: a node that went through so
+/// many within one lock is beyond our help.
+const OWED_LIMIT: usize = 4;
+
+/// One server, and the connection to it, which is opened by the first call that needs it.
+pub struct RedisNode {
+    name: NodeName,
+    connector: Connector,
+    slot: Mutex<Slot>,
+    may_hold_a_key: AtomicBool,
+}
+
+/// The connections of one node.
+#[derive(Default)]
+struct Slot {
+    open: Option<MultiplexedConnection>,
+    /// A command that creates keys was sent over `open`, and not answered yet.
+    unanswered: bool,
+    /// Connections on which such a command may still be under way. A release is sent there as well,
+    /// so that a late `SET` is ordered before its `DEL`.
+    owed: Vec<MultiplexedConnection>,
+}
+
+/// Whether a command can create a key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Creates {
+    Keys,
+    Nothing,
+}
+
+impl RedisNode {
+    /// The node at `endpoint`. Opens no connection.
+    ///
+    /// # Errors
+    ///
+    /// If a TLS file cannot be read, or this build has no TLS and the endpoint wants it.
+    pub fn new(endpoint: &Endpoint) -> Result<Self, SetupError> {
+        Ok(Self {
+            name: NodeName(endpoint.to_string()),
+            connector: Connector::new(endpoint)?,
+            slot: Mutex::default(),
+            may_hold_a_key: AtomicBool::new(false),
+        })
+    }
+
+    /// Resolves the host's name, for the first connection and for comparing servers. Nothing at all
+    /// is done for an IP address or a Unix socket.
+    ///
+    /// # Errors
+    ///
+    /// If the name has no address, or none was found within `limit`; the first call to this node
+    /// then fails with the same, without asking again.
+    pub async fn resolve(&self, limit: Duration) -> Answer<Vec<SocketAddr>> {
+        self.connector.resolve(limit).await
+    }
+
+    /// Sends `command` over the open connection, or over a new one.
+    async fn call(
+        &self,
+        command: redis::Cmd,
+        creates: Creates,
+        limit: Duration,
+    ) -> Answer<Vec<Vec<u8>>> {
+        let exchange = async {
+            let mut connection = self.connection().await?;
+            if creates == Creates::Keys {
+                self.may_hold_a_key.store(true, Ordering::Relaxed);
+                self.slot().unanswered = true;
+            }
+            let reply = command.query_async::<Vec<Vec<u8>>>(&mut connection).await;
+            self.note_answer(creates, &reply);
+            reply.map_err(|error| failure::of(&error, self.connector.password()))
+        };
+        // The one bound over connect and command; no default of the library is in force.
+        tokio::time::timeout(limit, exchange).await.unwrap_or(Err(NodeError::TimedOut(limit)))
+    }
+
+    fn note_answer<T>(&self, creates: Creates, reply: &redis::RedisResult<T>) {
+        let mut slot = self.slot();
+        match reply {
+            Err(error) if error.is_unrecoverable_error() => {
+                // What was sent may still arrive; this connection can carry no release any more.
+                slot.open = None;
+                slot.unanswered = false;
+            }
+            _ if creates == Creates::Keys => slot.unanswered = false,
+            _ => {}
+        }
+    }
+
+    async fn connection(&self) -> Answer<MultiplexedConnection> {
+        if let Some(open) = self.slot().open.clone() {
+            return Ok(open);
+        }
+        let fresh = self.connector.connect().await?;
+        self.slot().open = Some(fresh.clone());
+        Ok(fresh)
+    }
+
+    fn slot(&self) -> std::sync::MutexGuard<'_, Slot> {
+        // A panic elsewhere leaves connections as they were: good enough to release with.
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends the release on the connections that were given up as well. Nobody waits for the answers:
+    /// the one on the present connection counts.
+    fn settle_debts(&self, command: &redis::Cmd, limit: Duration) {
+        for mut old in std::mem::take(&mut self.slot().owed) {
+            let command = command.clone();
+            tokio::spawn(async move {
+                let release = command.query_async::<Vec<Vec<u8>>>(&mut old);
+                let _ = tokio::time::timeout(limit, release).await;
+            });
+        }
+    }
+}
+
+impl Node for RedisNode {
+    fn name(&self) -> &NodeName {
+        &self.name
+    }
+
+    async fn acquire(&self, entry: Arc<Entry>, unix_ms: u64, limit: Duration) -> Answer<Vote> {
+        self.may_hold_a_key.store(false, Ordering::Relaxed);
+        let mut command = eval(ACQUIRE, &entry);
+        command.arg(&entry.value).arg(ttl_ms(&entry)).arg(unix_ms).arg(mark(&entry));
+        let reply = self.call(command, Creates::Keys, limit).await?;
+        if let [word, fence, run_id] = &reply[..]
+            && word == b"granted"
+        {
+            return Ok(Vote::Granted { fence: number(fence)?, run_id: run_id_of(run_id) });
+        }
+        let run_id = reply.get(6).and_then(|run_id| run_id_of(run_id));
+        Ok(Vote::Taken { by: foreign(&reply)?, run_id })
+    }
+
+    async fn raise(&self, entry: Arc<Entry>, fence: u64, limit: Duration) -> Answer<Raised> {
+        let mut command = eval(RAISE, &entry);
+        command.arg(mark(&entry)).arg(fence).arg(ttl_ms(&entry));
+        let reply = self.call(command, Creates::Nothing, limit).await?;
+        match &reply[..] {
+            [word, fence] if word == b"raised" => Ok(Raised::To(number(fence)?)),
+            [word] if word == b"not ours" => Ok(Raised::NotOurs),
+            _ => Err(unknown_reply()),
+        }
+    }
+
+    async fn extend(&self, entry: Arc<Entry>, fence: u64, limit: Duration) -> Answer<Extension> {
+        let mut command = eval(EXTEND, &entry);
+        command.arg(mark(&entry)).arg(fence).arg(ttl_ms(&entry));
+        extension(&self.call(command, Creates::Nothing, limit).await?)
+    }
+
+    async fn heal(&self, entry: Arc<Entry>, fence: u64, limit: Duration) -> Answer<Extension> {
+        let mut command = eval(HEAL, &entry);
+        command.arg(mark(&entry)).arg(fence).arg(ttl_ms(&entry)).arg(&entry.value);
+        extension(&self.call(command, Creates::Keys, limit).await?)
+    }
+
+    async fn release(&self, entry: Arc<Entry>, limit: Duration) -> Answer<Release> {
+        let mut command = eval(RELEASE, &entry);
+        command.arg(mark(&entry));
+        self.settle_debts(&command, limit);
+        let reply = self.call(command, Creates::Nothing, limit).await?;
+        match &reply[..] {
+            [word] if word == b"released" => Ok(Release::Released),
+            [word] if word == b"not ours" => Ok(Release::NotOurs),
+            _ => Err(unknown_reply()),
+        }
+    }
+
+    fn may_hold_a_key(&self) -> bool {
+        self.may_hold_a_key.load(Ordering::Relaxed)
+    }
+
+    fn reconnect(&self) {
+        let mut slot = self.slot();
+        let old = slot.open.take();
+        if std::mem::take(&mut slot.unanswered) && slot.owed.len() < OWED_LIMIT {
+            slot.owed.extend(old);
+        }
+    }
+}
+
+/// `EVAL` with the keys of `entry`. Not `EVALSHA`: a server that has not seen the script would cost
+/// three round trips instead of one.
+fn eval(script: &str, entry: &Entry) -> redis::Cmd {
+    let mut command = redis::cmd("EVAL");
+    command.arg(script).arg(2 * entry.keys.len()).arg(&entry.keys);
+    for key in &entry.keys {
+        command.arg(fence_key(key));
+    }
+    command
+}
+
+/// Where the fencing counter of `key` stands. The braces keep both on one node of a sharding proxy.
+fn fence_key(key: &str) -> String {
+    format!("{{{key}}}:fence")
+}
+
+/// What our values begin with while they are held: the token and a blank.
+fn mark(entry: &Entry) -> &[u8] {
+    &entry.value[..=TOKEN_LEN]
+}
+
+fn ttl_ms(entry: &Entry) -> u64 {
+    u64::try_from(entry.ttl.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn extension(reply: &[Vec<u8>]) -> Answer<Extension> {
+    match reply {
+        [word] if word == b"extended" => Ok(Extension::Extended),
+        [word] if word == b"missing" => Ok(Extension::Missing),
+        _ => Ok(Extension::Foreign(foreign(reply)?)),
+    }
+}
+
+fn foreign(reply: &[Vec<u8>]) -> Answer<Foreign> {
+    let [word, key, kind, value, digest, pttl, ..] = reply else { return Err(unknown_reply()) };
+    if word != b"foreign" {
+        return Err(unknown_reply());
+    }
+    Ok(Foreign {
+        key: String::from_utf8_lossy(key).into_owned(),
+        value: value.clone(),
+        digest: String::from_utf8_lossy(digest).into_owned(),
+        kind: String::from_utf8_lossy(kind).into_owned(),
+        // -1: the key never expires.
+        ttl: number(pttl).ok().map(Duration::from_millis),
+    })
+}
+
+fn run_id_of(text: &[u8]) -> Option<String> {
+    (!text.is_empty()).then(|| String::from_utf8_lossy(text).into_owned())
+}
+
+fn number(text: &[u8]) -> Answer<u64> {
+    let number = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+    number.ok_or_else(unknown_reply)
+}
+
+fn unknown_reply() -> NodeError {
+    NodeError::Failed("answered something that no Redis would".to_owned())
+}
