@@ -14,6 +14,9 @@ use nix::time::{ClockId, clock_gettime};
 pub struct Instant(Duration);
 
 impl Instant {
+    /// The boot of this host.
+    pub const ORIGIN: Self = Self(Duration::ZERO);
+
     /// The instant that is `since_boot` after the boot.
     #[must_use]
     pub fn from_boot(since_boot: Duration) -> Self {

@@ -1,0 +1,183 @@
+//! What one attempt may have left on the nodes, and how it is taken away again.
+//!
+//! A grip exists from before the first byte of an attempt until its release. Invariant I4: whoever has
+//! one lets go of it, whatever came of the attempt. Used by `redlock` and `lease`.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use super::quorum::{self, Answers};
+use crate::clock::{self, Instant};
+use crate::node::{Answer, Entry, Node, NodeError, Release, Vote};
+
+/// The least time that a release gives the nodes beyond a quorum: a few round trips of a local network.
+const LEAST_GRACE: Duration = Duration::from_millis(2);
+
+/// How long a release may take in all when no quorum answers.
+const RELEASE_LIMIT: Duration = Duration::from_secs(1);
+
+/// The nodes, and what was or is being written to them under one token.
+pub struct Grip<N> {
+    nodes: Arc<[Arc<N>]>,
+    entry: Arc<Entry>,
+    /// Requests of the attempt that were not answered when it was decided. They go on: a slow node
+    /// shall have the key as well.
+    stragglers: Mutex<JoinSet<(usize, Answer<Vote>)>>,
+}
+
+/// How a release ended, node by node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Letting {
+    /// What each node answered; nodes that were never sent a byte count as "not ours".
+    pub answers: Answers<Release>,
+}
+
+impl Letting {
+    /// Whether a quorum let go for sure, so that the lock is free.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.answered() >= quorum::majority(self.answers.len())
+    }
+
+    /// Whether the lock was there to be released: on a quorum it was still ours.
+    #[must_use]
+    pub fn was_held(&self) -> bool {
+        let released = |answer: &&Option<_>| matches!(answer, Some(Ok(Release::Released)));
+        self.answers.iter().filter(released).count() >= quorum::majority(self.answers.len())
+    }
+
+    fn answered(&self) -> usize {
+        self.answers.iter().filter(|answer| matches!(answer, Some(Ok(_)))).count()
+    }
+}
+
+impl<N: Node> Grip<N> {
+    /// A grip on nothing yet.
+    pub(super) fn new(nodes: Arc<[Arc<N>]>, entry: Entry) -> Self {
+        Self { nodes, entry: Arc::new(entry), stragglers: Mutex::default() }
+    }
+
+    /// The configured nodes.
+    #[must_use]
+    pub fn nodes(&self) -> &Arc<[Arc<N>]> {
+        &self.nodes
+    }
+
+    /// What is written under each key.
+    #[must_use]
+    pub fn entry(&self) -> &Arc<Entry> {
+        &self.entry
+    }
+
+    /// Lets the requests that are still under way go on by themselves.
+    pub(super) fn keep_stragglers(&self, pending: JoinSet<(usize, Answer<Vote>)>) {
+        *self.stragglers.lock().unwrap_or_else(PoisonError::into_inner) = pending;
+    }
+
+    /// Lets go of a failed attempt whose votes were `votes`. Waits for the nodes that answered; one
+    /// that did not has its release queued behind the request, on the same connection.
+    pub async fn abandon(&self, votes: &Answers<Vote>, limit: Duration) {
+        let owed: Vec<usize> = self.owing().filter(|&index| may_have_written(&votes[index])).collect();
+        let answered = |index: &usize| matches!(votes[*index], Some(Ok(_)));
+        let waited_for = owed.iter().copied().filter(answered).count();
+        self.let_go(&owed, waited_for, limit).await;
+    }
+
+    /// Gives the lock back on every node that was sent a byte. The nodes have `node_timeout`; without
+    /// a quorum of answers it is repeated once on new connections, within [`RELEASE_LIMIT`] in all.
+    pub async fn release(&self, node_timeout: Duration) -> Letting {
+        let began = clock::now();
+        let owing: Vec<usize> = self.owing().collect();
+        let quorum = quorum::majority(self.nodes.len());
+        // Nodes that were never sent a byte have nothing to release, and count as answered.
+        let nothing = self.nodes.len() - owing.len();
+        let wanted = quorum.saturating_sub(nothing);
+        let mut letting = Letting { answers: vec![Some(Ok(Release::NotOurs)); self.nodes.len()] };
+        for &index in &owing {
+            letting.answers[index] = None;
+        }
+        self.let_go_into(&mut letting, &owing, wanted, node_timeout).await;
+        if letting.is_complete() {
+            return letting;
+        }
+        let failed: Vec<usize> = owing
+            .into_iter()
+            .filter(|&index| !matches!(letting.answers[index], Some(Ok(_))))
+            .collect();
+        for &index in &failed {
+            self.nodes[index].reconnect();
+        }
+        let limit = (began + RELEASE_LIMIT).remaining();
+        let wanted = quorum.saturating_sub(letting.answered());
+        self.let_go_into(&mut letting, &failed, wanted, limit).await;
+        letting
+    }
+
+    /// The nodes that a release is owed to. A request that is still connecting is given up: nothing
+    /// of it has reached its node.
+    fn owing(&self) -> impl Iterator<Item = usize> {
+        // Those that were sent have no more to do than to wait for an answer that nobody reads.
+        self.stragglers.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+        (0..self.nodes.len()).filter(|index| self.nodes[*index].may_hold_a_key())
+    }
+
+    async fn let_go(&self, owed: &[usize], wanted: usize, limit: Duration) -> Letting {
+        let mut letting = Letting { answers: vec![None; self.nodes.len()] };
+        self.let_go_into(&mut letting, owed, wanted, limit).await;
+        letting
+    }
+
+    /// Sends the release to the nodes `owed`, and waits for `wanted` answers; for the others as long
+    /// again as that took, since a hung node must not hold up the end of a job.
+    async fn let_go_into(
+        &self,
+        letting: &mut Letting,
+        owed: &[usize],
+        wanted: usize,
+        limit: Duration,
+    ) {
+        let began = clock::now();
+        let mut pending = JoinSet::new();
+        for &index in owed {
+            let (node, entry) = (Arc::clone(&self.nodes[index]), Arc::clone(&self.entry));
+            pending.spawn(async move { (index, node.release(entry, limit).await) });
+        }
+        let mut answered = 0;
+        let mut give_up = (wanted == 0).then(|| grace(began, limit));
+        while let Some((index, answer)) = next_before(&mut pending, give_up).await {
+            answered += usize::from(answer.is_ok());
+            letting.answers[index] = Some(answer);
+            if answered >= wanted && give_up.is_none() {
+                give_up = Some(grace(began, limit));
+            }
+        }
+        // What is left goes on as long as the program runs: its bytes are on their way.
+        pending.detach_all();
+    }
+}
+
+/// Until when the nodes beyond the quorum are waited for, when the quorum has just answered.
+fn grace(began: Instant, limit: Duration) -> Instant {
+    let now = clock::now();
+    now + now.since(began).max(LEAST_GRACE).min(limit)
+}
+
+/// The next answer, or `None` if there is none left or `give_up` has come.
+async fn next_before<T: 'static>(pending: &mut JoinSet<T>, give_up: Option<Instant>) -> Option<T> {
+    let joined = match give_up {
+        None => pending.join_next().await,
+        Some(instant) => tokio::select! {
+            biased;
+            joined = pending.join_next() => joined,
+            () = clock::sleep_until(instant) => None,
+        },
+    };
+    joined.map(|task| task.expect("a request to a node neither panics nor is aborted here"))
+}
+
+/// Whether a node that voted like this may have written a key: a refusal wrote nothing.
+fn may_have_written(vote: &Option<Answer<Vote>>) -> bool {
+    !matches!(vote, Some(Ok(Vote::Taken { .. }) | Err(NodeError::Refused(_))))
+}

@@ -1,0 +1,261 @@
+//! A held lock, and the task that keeps it.
+//!
+//! The task extends every third of the TTL, on absolute deadlines, and publishes what comes of it: the
+//! lock is held until some instant, or it is lost. It never stops a job, and a failed extension never
+//! shortens anything (invariant I5). Called by `commands`.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::claim::{FencingToken, Token};
+use super::grip::{Grip, Letting};
+use super::quorum::{self, Answers, Keeping};
+use super::redlock::Held;
+use crate::clock::{self, Instant};
+use crate::node::{Answer, Extension, Node, NodeName};
+
+/// How often a lock is extended within its TTL: two rounds may fail and a third still be in time.
+const ROUNDS_PER_TTL: u32 = 3;
+
+/// How often the nodes are asked again within the TTL while it is unknown whether the lock is kept.
+const RETRIES_PER_TTL: u32 = 30;
+
+/// By how much a node's time limit may grow while rounds fail.
+const LIMIT_GROWTH: u32 = 4;
+
+/// Whether we hold the lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Ours until this instant, unless a later state says more.
+    Held {
+        /// Until when nobody else can have it.
+        until: Instant,
+        /// How many rounds have extended it.
+        extensions: u64,
+    },
+    /// Not ours any more, or not for sure. The last state there is.
+    Lost(Loss),
+}
+
+/// How a lock was lost, with what each node answered last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// Why.
+    pub why: LossReason,
+    /// What each node answered in the last round.
+    pub answers: Vec<(NodeName, Option<Answer<Extension>>)>,
+}
+
+/// Why a lock is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LossReason {
+    /// So many nodes have no key of ours that a quorum cannot be kept.
+    NotOurs,
+    /// No quorum extended it before its validity ended.
+    NotExtended,
+}
+
+impl fmt::Display for LossReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotOurs => "a majority of the servers says that it is not ours any more",
+            Self::NotExtended => "it could not be extended in time",
+        })
+    }
+}
+
+/// A lock that is being kept.
+pub struct Lease<N> {
+    grip: Arc<Grip<N>>,
+    state: watch::Receiver<State>,
+    keeper: JoinHandle<()>,
+    /// The proof of ownership.
+    pub token: Token,
+    /// The fencing token.
+    pub fencing_token: FencingToken,
+    /// When it was acquired.
+    pub since: Instant,
+}
+
+impl<N: Node> Lease<N> {
+    /// Keeps `held` from now on. Each node has `node_timeout` for an answer, and more while rounds fail.
+    #[must_use]
+    pub fn keep(held: Held<N>, node_timeout: Duration) -> Self {
+        let grip = Arc::new(held.grip);
+        let first = State::Held { until: held.valid_until, extensions: 0 };
+        let (publish, state) = watch::channel(first);
+        let keeper = Keeper {
+            grip: Arc::clone(&grip),
+            fence: held.fencing_token.0,
+            node_timeout,
+            valid_until: held.valid_until,
+            extensions: 0,
+            publish,
+        };
+        Self {
+            grip,
+            state,
+            keeper: tokio::spawn(keeper.keep(held.since)),
+            token: held.token,
+            fencing_token: held.fencing_token,
+            since: held.since,
+        }
+    }
+
+    /// Whether we hold the lock, as far as is known now.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.state.borrow().clone()
+    }
+
+    /// The next state; never answers once the lock is lost.
+    pub async fn changed(&mut self) -> State {
+        match self.state.changed().await {
+            Ok(()) => self.state.borrow_and_update().clone(),
+            // The task ends only after it has published the loss, which was seen.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Stops keeping the lock, and gives it back.
+    pub async fn release(self, node_timeout: Duration) -> Letting {
+        // What is under way when the task ends is ordered before the release on its connection.
+        self.keeper.abort();
+        let _ = self.keeper.await;
+        self.grip.release(node_timeout).await
+    }
+}
+
+/// One round of extension: the answers that are there, and those that are still awaited.
+struct Round {
+    answers: Answers<Extension>,
+    pending: JoinSet<(usize, Answer<Extension>)>,
+}
+
+impl Round {
+    /// Waits for one more answer; false if there is none to wait for.
+    async fn next(&mut self) -> bool {
+        let Some(joined) = self.pending.join_next().await else { return false };
+        let (index, answer) = joined.expect("a request to a node neither panics nor is aborted");
+        self.answers[index] = Some(answer);
+        true
+    }
+}
+
+/// The task's own state.
+struct Keeper<N> {
+    grip: Arc<Grip<N>>,
+    fence: u64,
+    node_timeout: Duration,
+    valid_until: Instant,
+    extensions: u64,
+    publish: watch::Sender<State>,
+}
+
+impl<N: Node> Keeper<N> {
+    /// Extends until the lock is lost. `started` is when the last successful round began.
+    async fn keep(mut self, mut started: Instant) {
+        let ttl = self.grip.entry().ttl;
+        let mut failures = 0;
+        loop {
+            let next = if failures == 0 {
+                started + ttl / ROUNDS_PER_TTL
+            } else {
+                self.next_retry(failures)
+            };
+            clock::sleep_until(next.min(self.valid_until)).await;
+            let round_started = clock::now();
+            let limit = self.limit(failures);
+            let (keeping, round) = self.ask(limit).await;
+            // A round that ends after the validity is lost, whatever the replies: somebody else may
+            // have had the lock in between.
+            if self.valid_until.has_passed() {
+                return self.lost(LossReason::NotExtended, round.answers);
+            }
+            match keeping {
+                Keeping::Extended => {
+                    started = round_started;
+                    failures = 0;
+                    self.extended(quorum::valid_until(started, ttl));
+                    self.finish(round, limit).await;
+                }
+                Keeping::Lost => return self.lost(LossReason::NotOurs, round.answers),
+                Keeping::Unknown | Keeping::Undecided => {
+                    failures += 1;
+                    self.reopen_failed(&round.answers);
+                }
+            }
+        }
+    }
+
+    /// At once after the first failed round, on new connections; then again and again.
+    fn next_retry(&self, failures: u32) -> Instant {
+        let pause = self.node_timeout.max(self.grip.entry().ttl / RETRIES_PER_TTL);
+        if failures == 1 { clock::now() } else { clock::now() + pause }
+    }
+
+    /// A node's time limit: it grows while rounds fail, since a slow answer is better than none, and
+    /// ends with the validity, after which no answer counts.
+    fn limit(&self, failures: u32) -> Duration {
+        let grown = self.node_timeout * 2_u32.saturating_pow(failures).min(LIMIT_GROWTH);
+        grown.min(self.valid_until.remaining()).max(Duration::from_millis(1))
+    }
+
+    /// Asks every node, until the answers decide.
+    async fn ask(&self, limit: Duration) -> (Keeping, Round) {
+        let nodes = self.grip.nodes();
+        let mut round = Round { answers: vec![None; nodes.len()], pending: JoinSet::new() };
+        for (index, node) in nodes.iter().enumerate() {
+            let (node, entry) = (Arc::clone(node), Arc::clone(self.grip.entry()));
+            let fence = self.fence;
+            round.pending.spawn(async move { (index, node.extend(entry, fence, limit).await) });
+        }
+        let mut keeping = Keeping::Undecided;
+        while keeping == Keeping::Undecided && round.next().await {
+            keeping = quorum::keeping(&round.answers);
+        }
+        (keeping, round)
+    }
+
+    /// Hears the rest of a round that extended, puts the key back where it was missing, and gives up
+    /// the connections that failed. Nothing of it counts in this round.
+    async fn finish(&self, mut round: Round, limit: Duration) {
+        while round.next().await {}
+        let answers = round.answers;
+        let mut healing = JoinSet::new();
+        for (index, node) in self.grip.nodes().iter().enumerate() {
+            if answers[index] == Some(Ok(Extension::Missing)) {
+                let (node, entry) = (Arc::clone(node), Arc::clone(self.grip.entry()));
+                let fence = self.fence;
+                healing.spawn(async move { node.heal(entry, fence, limit).await });
+            }
+        }
+        healing.join_all().await;
+        self.reopen_failed(&answers);
+    }
+
+    fn reopen_failed(&self, answers: &Answers<Extension>) {
+        for (node, answer) in self.grip.nodes().iter().zip(answers) {
+            if !matches!(answer, Some(Ok(_))) {
+                node.reconnect();
+            }
+        }
+    }
+
+    fn extended(&mut self, valid_until: Instant) {
+        self.valid_until = valid_until;
+        self.extensions += 1;
+        let state = State::Held { until: valid_until, extensions: self.extensions };
+        self.publish.send_replace(state);
+    }
+
+    fn lost(&self, why: LossReason, answers: Answers<Extension>) {
+        let names = self.grip.nodes().iter().map(|node| node.name().clone());
+        let loss = Loss { why, answers: names.zip(answers).collect() };
+        self.publish.send_replace(State::Lost(loss));
+    }
+}

@@ -1,0 +1,318 @@
+//! What the answers of the nodes mean together: verdicts, validity, fencing rounds.
+//!
+//! PURE: no I/O, no clock, no task. Everything that decides whether somebody holds a lock is in here,
+//! so that it can be checked by enumeration. Called by `redlock` and `lease`.
+
+use std::time::Duration;
+
+use crate::clock::Instant;
+use crate::node::{Answer, Extension, Foreign, NodeError, Raised, Vote};
+
+/// The answers of one round, a slot for each configured node; `None` is an answer that is not there yet.
+pub type Answers<T> = Vec<Option<Answer<T>>>;
+
+/// How many of `nodes` are a quorum: the majority of the configured nodes, not of those that answered.
+#[must_use]
+pub fn majority(nodes: usize) -> usize {
+    nodes / 2 + 1
+}
+
+/// How much the clocks of servers and host may differ over one `ttl`.
+/// Redlock: drift = ttl × 0.01 + 2 ms.
+#[must_use]
+pub fn drift(ttl: Duration) -> Duration {
+    ttl / 100 + Duration::from_millis(2)
+}
+
+/// Until when a lock is ours that was written by a round that began at `started`, before its first byte
+/// was sent. Redlock: validity = ttl − elapsed − drift.
+#[must_use]
+pub fn valid_until(started: Instant, ttl: Duration) -> Instant {
+    started + ttl.saturating_sub(drift(ttl))
+}
+
+/// What the votes of an attempt come to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It takes more votes to tell.
+    Undecided,
+    /// A quorum granted. Not yet a lock: see [`fencing`] and [`valid_until`].
+    Acquired,
+    /// A quorum names the same other holder: an answer, not a failure.
+    Held(Foreign),
+    /// So many nodes turned us away that there is no quorum without them; asking again is no use.
+    Refused,
+    /// Fewer than a quorum answered: an outage, never to be taken for a held lock.
+    Unreachable,
+    /// Enough nodes answered, and they agree on nobody: contenders, a stale key, a hole in the view.
+    Split,
+    /// These two nodes are one server; whatever they answer counts once.
+    SameServer(usize, usize),
+}
+
+/// The verdict on `votes`. Decides as soon as the votes decide: a hung node never delays a quorum
+/// that is there. An outage is told only once every node answered, so that it can be told in full.
+#[must_use]
+pub fn verdict(votes: &[Option<Answer<Vote>>]) -> Verdict {
+    if let Some((first, second)) = same_server(votes) {
+        return Verdict::SameServer(first, second);
+    }
+    let quorum = majority(votes.len());
+    let pending = votes.iter().filter(|vote| vote.is_none()).count();
+    let granted = votes.iter().filter(|vote| matches!(vote, Some(Ok(Vote::Granted { .. })))).count();
+    if granted >= quorum {
+        return Verdict::Acquired;
+    }
+    let (equal, holder) = largest_group(votes);
+    if equal >= quorum
+        && let Some(holder) = holder
+    {
+        return Verdict::Held(holder.clone());
+    }
+    let answered = votes.iter().filter(|vote| matches!(vote, Some(Ok(_)))).count();
+    // Nothing that is still to come can make it anybody's.
+    if answered >= quorum && granted + pending < quorum && equal + pending < quorum {
+        return Verdict::Split;
+    }
+    if pending > 0 {
+        return Verdict::Undecided;
+    }
+    let refused = |vote: &&Option<Answer<Vote>>| matches!(vote, Some(Err(NodeError::Refused(_))));
+    if votes.iter().filter(refused).count() > votes.len() - quorum {
+        Verdict::Refused
+    } else if answered < quorum {
+        Verdict::Unreachable
+    } else {
+        Verdict::Split
+    }
+}
+
+/// The largest number of nodes that name the same value under the same key, and that value. Of
+/// several nodes' views the one that lasts longest is shown.
+fn largest_group(votes: &[Option<Answer<Vote>>]) -> (usize, Option<&Foreign>) {
+    let foreign = || {
+        votes.iter().filter_map(|vote| match vote {
+            Some(Ok(Vote::Taken { by, .. })) => Some(by),
+            _ => None,
+        })
+    };
+    let equal = |by: &Foreign| {
+        foreign().filter(|other| (&other.key, &other.digest) == (&by.key, &by.digest)).count()
+    };
+    // A key without expiry lasts longest of all.
+    let lasts = |by: &Foreign| (by.ttl.is_none(), by.ttl);
+    let largest = foreign().max_by_key(|by| (equal(by), lasts(by)));
+    (largest.map_or(0, equal), largest)
+}
+
+fn same_server(votes: &[Option<Answer<Vote>>]) -> Option<(usize, usize)> {
+    let run_id = |index: usize| match &votes[index] {
+        Some(Ok(Vote::Granted { run_id, .. } | Vote::Taken { run_id, .. })) => run_id.as_ref(),
+        _ => None,
+    };
+    let pairs = (0..votes.len()).flat_map(|first| (first + 1..votes.len()).map(move |s| (first, s)));
+    pairs.into_iter().find(|&(first, second)| run_id(first).is_some() && run_id(first) == run_id(second))
+}
+
+/// The earliest time after which a majority can be free, as far as `votes` tell: the q-th smallest
+/// rest of life, a free node counting as zero. `None` if a majority never expires or did not answer.
+#[must_use]
+pub fn earliest_free(votes: &[Option<Answer<Vote>>]) -> Option<Duration> {
+    let mut rests: Vec<Duration> = votes
+        .iter()
+        .filter_map(|vote| match vote {
+            Some(Ok(Vote::Taken { by, .. })) => by.ttl,
+            Some(Ok(Vote::Granted { .. })) => Some(Duration::ZERO),
+            _ => None,
+        })
+        .collect();
+    rests.sort_unstable();
+    rests.get(majority(votes.len()) - 1).copied()
+}
+
+/// What the fencing counters of the granting nodes come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fencing {
+    /// A quorum stands at this number: it is the fencing token.
+    Agreed(u64),
+    /// The granting nodes must be raised to this number, and asked again.
+    Raise(u64),
+    /// No quorum answered: there is no token, and so no lock.
+    Failed,
+}
+
+/// The state of the fencing token after the replies `fences`, of a grant or of a raise to some number.
+///
+/// Invariant I2 rests on this: every later holder meets at least one node of the quorum that stands at
+/// our token, and is told a larger number. A reply counts only if it equals the largest: a node that
+/// answered more has been raised by somebody else, whose number we must pass.
+#[must_use]
+pub fn fencing(fences: &[u64], nodes: usize) -> Fencing {
+    let quorum = majority(nodes);
+    let Some(&largest) = fences.iter().max() else { return Fencing::Failed };
+    if fences.iter().filter(|&&fence| fence == largest).count() >= quorum {
+        Fencing::Agreed(largest)
+    } else if fences.len() >= quorum {
+        Fencing::Raise(largest)
+    } else {
+        Fencing::Failed
+    }
+}
+
+/// The numbers that count in a round of raising: of the nodes where the lock is still ours.
+#[must_use]
+pub fn raised(answers: &[Answer<Raised>]) -> Vec<u64> {
+    let counted = answers.iter().filter_map(|answer| match answer {
+        Ok(Raised::To(fence)) => Some(*fence),
+        _ => None,
+    });
+    counted.collect()
+}
+
+/// What the answers of a round of extension come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeping {
+    /// It takes more answers to tell.
+    Undecided,
+    /// A quorum extended.
+    Extended,
+    /// So many nodes have no key of ours that no quorum of the others is left: lost, now.
+    Lost,
+    /// Neither: the lock is ours until its validity ends, and the nodes must be asked again.
+    Unknown,
+}
+
+/// What `answers` mean for the lock. A healed key never counts in the round that healed it: the caller
+/// passes what `extend` answered.
+#[must_use]
+pub fn keeping(answers: &[Option<Answer<Extension>>]) -> Keeping {
+    let quorum = majority(answers.len());
+    let count = |wanted: fn(&Extension) -> bool| {
+        answers.iter().filter(|answer| matches!(answer, Some(Ok(e)) if wanted(e))).count()
+    };
+    let extended = count(|e| *e == Extension::Extended);
+    let not_ours = count(|e| *e != Extension::Extended);
+    if extended >= quorum {
+        Keeping::Extended
+    } else if not_ours > answers.len() - quorum {
+        Keeping::Lost
+    } else if answers.iter().any(Option::is_none) {
+        Keeping::Undecided
+    } else {
+        Keeping::Unknown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn granted() -> Option<Answer<Vote>> {
+        Some(Ok(Vote::Granted { fence: 1, run_id: None }))
+    }
+
+    fn taken(holder: &str) -> Option<Answer<Vote>> {
+        Some(Ok(Vote::Taken { by: foreign(holder, Some(1000)), run_id: None }))
+    }
+
+    fn foreign(holder: &str, ttl_ms: Option<u64>) -> Foreign {
+        Foreign {
+            key: "lock:a".to_owned(),
+            value: holder.as_bytes().to_vec(),
+            digest: holder.to_owned(),
+            kind: "string".to_owned(),
+            ttl: ttl_ms.map(Duration::from_millis),
+        }
+    }
+
+    fn failed() -> Option<Answer<Vote>> {
+        Some(Err(NodeError::Unreachable("connection refused".to_owned())))
+    }
+
+    fn refused() -> Option<Answer<Vote>> {
+        Some(Err(NodeError::Refused("NOPERM".to_owned())))
+    }
+
+    #[test]
+    fn a_quorum_of_grants_acquires_without_the_rest() {
+        assert_eq!(verdict(&[granted(), None, granted()]), Verdict::Acquired);
+        assert_eq!(verdict(&[granted(), failed(), granted()]), Verdict::Acquired);
+        assert_eq!(verdict(&[granted(), None, None]), Verdict::Undecided);
+    }
+
+    #[test]
+    fn a_quorum_of_equal_values_is_a_held_lock() {
+        let held = Verdict::Held(foreign("x", Some(1000)));
+        assert_eq!(verdict(&[taken("x"), None, taken("x")]), held);
+        assert_eq!(verdict(&[taken("x"), granted(), taken("x")]), held);
+    }
+
+    #[test]
+    fn values_that_differ_are_a_split_as_soon_as_nothing_else_can_come() {
+        assert_eq!(verdict(&[taken("x"), taken("y"), None]), Verdict::Undecided);
+        assert_eq!(verdict(&[taken("x"), taken("y"), taken("z")]), Verdict::Split);
+        let five = [taken("x"), taken("y"), taken("z"), granted(), None];
+        assert_eq!(verdict(&five), Verdict::Split);
+    }
+
+    #[test]
+    fn a_holder_seen_through_a_hole_is_a_split_and_never_a_skip() {
+        assert_eq!(verdict(&[taken("x"), granted(), failed()]), Verdict::Split);
+    }
+
+    #[test]
+    fn an_outage_is_never_a_held_lock() {
+        assert_eq!(verdict(&[taken("x"), failed(), failed()]), Verdict::Unreachable);
+        assert_eq!(verdict(&[granted(), failed(), failed()]), Verdict::Unreachable);
+        assert_eq!(verdict(&[failed(), failed(), None]), Verdict::Undecided);
+    }
+
+    #[test]
+    fn refusals_that_rule_out_a_quorum_are_told_apart_from_an_outage() {
+        assert_eq!(verdict(&[granted(), refused(), refused()]), Verdict::Refused);
+        assert_eq!(verdict(&[granted(), refused(), failed()]), Verdict::Unreachable);
+    }
+
+    #[test]
+    fn two_answers_of_one_server_are_refused_as_soon_as_they_are_seen() {
+        let vote = || Some(Ok(Vote::Granted { fence: 1, run_id: Some("7f".to_owned()) }));
+        assert_eq!(verdict(&[vote(), None, vote()]), Verdict::SameServer(0, 2));
+    }
+
+    #[test]
+    fn a_majority_can_be_free_after_the_qth_smallest_rest() {
+        let rest = |ms| Some(Ok(Vote::Taken { by: foreign("x", ms), run_id: None }));
+        let votes = [rest(Some(900)), rest(Some(100)), rest(Some(500))];
+        assert_eq!(earliest_free(&votes), Some(Duration::from_millis(500)));
+        assert_eq!(earliest_free(&[rest(None), rest(Some(5)), rest(None)]), None);
+        assert_eq!(earliest_free(&[granted(), rest(Some(5)), None]), Some(Duration::from_millis(5)));
+    }
+
+    #[test]
+    fn the_token_needs_a_quorum_that_stands_at_the_largest_number() {
+        assert_eq!(fencing(&[7, 7], 3), Fencing::Agreed(7));
+        assert_eq!(fencing(&[7, 7, 6], 3), Fencing::Agreed(7));
+        assert_eq!(fencing(&[7, 6, 6], 3), Fencing::Raise(7));
+        assert_eq!(fencing(&[7], 3), Fencing::Failed);
+        assert_eq!(fencing(&[], 3), Fencing::Failed);
+    }
+
+    #[test]
+    fn an_extension_is_kept_lost_or_unknown() {
+        let extended = || Some(Ok(Extension::Extended));
+        let missing = || Some(Ok(Extension::Missing));
+        let silent = || Some(Err(NodeError::TimedOut(Duration::from_millis(80))));
+        assert_eq!(keeping(&[extended(), None, extended()]), Keeping::Extended);
+        assert_eq!(keeping(&[missing(), None, missing()]), Keeping::Lost);
+        assert_eq!(keeping(&[missing(), extended(), None]), Keeping::Undecided);
+        assert_eq!(keeping(&[missing(), extended(), silent()]), Keeping::Unknown);
+        assert_eq!(keeping(&[silent(), silent(), silent()]), Keeping::Unknown);
+    }
+
+    #[test]
+    fn validity_is_the_ttl_less_drift_from_before_the_first_byte() {
+        let started = Instant::from_boot(Duration::from_secs(100));
+        let until = valid_until(started, Duration::from_secs(10));
+        assert_eq!(until.since(started), Duration::from_millis(9_898));
+    }
+}

@@ -1,0 +1,284 @@
+//! Asks all nodes at once, until the lock is ours or the answer is no.
+//!
+//! What answers mean is decided in `quorum`, when to try again in `wait`; this file sends, counts and
+//! lets go. Every attempt has a token of its own, and ends as a [`Held`] or with its [`Grip`] let go.
+//! Called by `commands`.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fastrand::Rng;
+use tokio::task::JoinSet;
+
+use super::claim::{Claim, FencingToken, Token};
+use super::grip::Grip;
+use super::quorum::{self, Answers, Fencing, Verdict};
+use super::wait::{Next, Patience, Retries};
+use crate::clock::{self, Instant};
+use crate::node::{Answer, Foreign, Node, NodeName, Vote};
+
+/// Rounds of raising the fencing counters before an attempt is given up. Each round but the last was
+/// overtaken by another contender, who is then as far as we are.
+const FENCING_ROUNDS: usize = 8;
+
+/// The configured nodes.
+pub struct Redlock<N> {
+    nodes: Arc<[Arc<N>]>,
+}
+
+/// How to acquire.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// The bound on connect and command, for each node.
+    pub node_timeout: Duration,
+    /// For how long to try.
+    pub patience: Patience,
+    /// Where randomness comes from: a seed replays the whole wait.
+    pub rng: Rng,
+}
+
+/// A lock that was acquired, until somebody keeps or releases it.
+pub struct Held<N> {
+    /// What is on the nodes.
+    pub grip: Grip<N>,
+    /// The proof of ownership.
+    pub token: Token,
+    /// The fencing token, on which a quorum of nodes agrees.
+    pub fencing_token: FencingToken,
+    /// When the attempt began, before its first byte.
+    pub since: Instant,
+    /// Until when nobody else can have it. Invariant I3: this was in the future when the lock was taken.
+    pub valid_until: Instant,
+}
+
+/// What an attempt that failed came to.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// What the votes came to.
+    pub verdict: Verdict,
+    /// What each node answered, in the order of the configuration.
+    pub votes: Vec<(NodeName, Option<Answer<Vote>>)>,
+    /// A lock was granted, and could not be made valid: why.
+    pub invalid: Option<Invalid>,
+}
+
+/// Why a lock that a quorum granted was never held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Invalid {
+    /// The votes took so long that nothing was left of the TTL.
+    #[error("granted so late that nothing was left of the TTL")]
+    TooLate,
+    /// The fencing token could not be settled.
+    #[error("granted, but the nodes did not agree on a fencing token")]
+    Unfenced,
+}
+
+impl Failure {
+    /// The holder who is in the way, if the nodes that answered name one: the one that most name.
+    #[must_use]
+    pub fn holder(&self) -> Option<&Foreign> {
+        if let Verdict::Held(by) = &self.verdict {
+            return Some(by);
+        }
+        self.votes.iter().find_map(|(_, vote)| match vote {
+            Some(Ok(Vote::Taken { by, .. })) => Some(by),
+            _ => None,
+        })
+    }
+}
+
+/// How [`Redlock::acquire`] ended.
+pub enum Acquisition<N, S> {
+    /// The lock is ours.
+    Acquired(Held<N>),
+    /// It is not, and nothing of ours stays on the nodes that can be reached.
+    Failed(Failure),
+    /// The caller's future ended first; nothing of ours stays.
+    Interrupted(S),
+}
+
+/// One round of asking, and its votes so far.
+struct Attempt<N> {
+    grip: Grip<N>,
+    token: Token,
+    started: Instant,
+    limit: Duration,
+    votes: Answers<Vote>,
+    pending: JoinSet<(usize, Answer<Vote>)>,
+}
+
+impl<N: Node> Redlock<N> {
+    /// The quorum of `nodes`.
+    #[must_use]
+    pub fn new(nodes: Vec<N>) -> Self {
+        Self { nodes: nodes.into_iter().map(Arc::new).collect() }
+    }
+
+    /// The configured nodes.
+    #[must_use]
+    pub fn nodes(&self) -> &[Arc<N>] {
+        &self.nodes
+    }
+
+    /// Acquires what is claimed, trying as long as the policy says. `on_failure` is told each attempt
+    /// that did not get the lock and is followed by another; `interrupted` ends it all.
+    pub async fn acquire<S>(
+        &self,
+        claim: &Claim,
+        policy: Policy,
+        mut on_failure: impl FnMut(&Failure),
+        interrupted: impl Future<Output = S>,
+    ) -> Acquisition<N, S> {
+        let mut interrupted = std::pin::pin!(interrupted);
+        let mut retries = Retries::new(policy.patience, clock::now(), policy.rng);
+        loop {
+            let mut attempt = self.begin(claim, retries.limit(policy.node_timeout));
+            let outcome = unless(interrupted.as_mut(), attempt.decide(claim)).await;
+            let (verdict, invalid) = match outcome {
+                Err(signal) => {
+                    attempt.abandon().await;
+                    return Acquisition::Interrupted(signal);
+                }
+                Ok(Ok((fence, valid_until))) => {
+                    return Acquisition::Acquired(attempt.into_held(fence, valid_until));
+                }
+                Ok(Err(verdict)) => verdict,
+            };
+            attempt.abandon().await;
+            let now = clock::now();
+            let next = retries.next(&verdict, &attempt.votes, attempt.started, now);
+            let failure = self.failure(verdict, attempt.votes, invalid);
+            let Next::Again(pause) = next else { return Acquisition::Failed(failure) };
+            on_failure(&failure);
+            let pause = clock::sleep_until(now + pause);
+            if let Err(signal) = unless(interrupted.as_mut(), pause).await {
+                return Acquisition::Interrupted(signal);
+            }
+        }
+    }
+
+    fn begin(&self, claim: &Claim, limit: Duration) -> Attempt<N> {
+        let token = Token::random();
+        let grip = Grip::new(Arc::clone(&self.nodes), claim.entry(&token));
+        // Before the first byte: the validity is counted from here.
+        let started = clock::now();
+        let unix_ms = clock::unix_ms();
+        let mut pending = JoinSet::new();
+        for (index, node) in self.nodes.iter().enumerate() {
+            let (node, entry) = (Arc::clone(node), Arc::clone(grip.entry()));
+            pending.spawn(async move { (index, node.acquire(entry, unix_ms, limit).await) });
+        }
+        Attempt { grip, token, started, limit, votes: vec![None; self.nodes.len()], pending }
+    }
+
+    fn failure(&self, verdict: Verdict, votes: Answers<Vote>, invalid: Option<Invalid>) -> Failure {
+        let names = self.nodes.iter().map(|node| node.name().clone());
+        Failure { verdict, votes: names.zip(votes).collect(), invalid }
+    }
+}
+
+impl<N: Node> Attempt<N> {
+    /// Counts votes until they decide, and settles the fencing token. Answers the token and until when
+    /// the lock is valid, or why there is none.
+    async fn decide(
+        &mut self,
+        claim: &Claim,
+    ) -> Result<(FencingToken, Instant), (Verdict, Option<Invalid>)> {
+        let mut verdict = quorum::verdict(&self.votes);
+        while verdict == Verdict::Undecided {
+            let (index, vote) = next(&mut self.pending).await;
+            self.votes[index] = Some(vote);
+            verdict = quorum::verdict(&self.votes);
+        }
+        if verdict != Verdict::Acquired {
+            return Err((verdict, None));
+        }
+        let valid_until = quorum::valid_until(self.started, claim.ttl);
+        let fence = self.settle_fencing(valid_until).await;
+        // Invariant I3: looked at after the last reply that counts.
+        if valid_until.has_passed() {
+            return Err((verdict, Some(Invalid::TooLate)));
+        }
+        match fence {
+            Some(fence) => Ok((FencingToken(fence), valid_until)),
+            None => Err((verdict, Some(Invalid::Unfenced))),
+        }
+    }
+
+    /// Raises the granting nodes until a quorum of them stands at one number. In the common case they
+    /// do from the start, and nothing is sent.
+    async fn settle_fencing(&self, valid_until: Instant) -> Option<u64> {
+        let granting = |(index, vote): (usize, &Option<Answer<Vote>>)| match vote {
+            Some(Ok(Vote::Granted { fence, .. })) => Some((index, *fence)),
+            _ => None,
+        };
+        let granted: Vec<(usize, u64)> = self.votes.iter().enumerate().filter_map(granting).collect();
+        let mut fences: Vec<u64> = granted.iter().map(|&(_, fence)| fence).collect();
+        for _ in 0..FENCING_ROUNDS {
+            match quorum::fencing(&fences, self.votes.len()) {
+                Fencing::Agreed(fence) => return Some(fence),
+                Fencing::Raise(fence) if !valid_until.has_passed() => {
+                    fences = self.raise(&granted, fence).await;
+                }
+                Fencing::Raise(_) | Fencing::Failed => return None,
+            }
+        }
+        None
+    }
+
+    /// One round: raises the counters of the `granted` nodes to `fence`. Stops as soon as a quorum
+    /// stands there: a hung node must not hold up a lock that is held.
+    async fn raise(&self, granted: &[(usize, u64)], fence: u64) -> Vec<u64> {
+        let mut round = JoinSet::new();
+        for &(index, _) in granted {
+            let node = Arc::clone(&self.grip.nodes()[index]);
+            let (entry, limit) = (Arc::clone(self.grip.entry()), self.limit);
+            round.spawn(async move { node.raise(entry, fence, limit).await });
+        }
+        let mut answers = Vec::with_capacity(granted.len());
+        while let Some(answer) = round.join_next().await {
+            answers.push(answer.expect("a request to a node neither panics nor is aborted"));
+            let fences = quorum::raised(&answers);
+            if matches!(quorum::fencing(&fences, self.votes.len()), Fencing::Agreed(_)) {
+                return fences;
+            }
+        }
+        quorum::raised(&answers)
+    }
+
+    async fn abandon(&mut self) {
+        self.grip.keep_stragglers(std::mem::take(&mut self.pending));
+        self.grip.abandon(&self.votes, self.limit).await;
+        // What did not answer in time may never do so on this connection.
+        for (node, vote) in self.grip.nodes().iter().zip(&self.votes) {
+            if !matches!(vote, Some(Ok(_))) {
+                node.reconnect();
+            }
+        }
+    }
+
+    fn into_held(self, fencing_token: FencingToken, valid_until: Instant) -> Held<N> {
+        self.grip.keep_stragglers(self.pending);
+        Held { grip: self.grip, token: self.token, fencing_token, since: self.started, valid_until }
+    }
+}
+
+/// The next of the answers that are awaited; there is one.
+async fn next<T: 'static>(pending: &mut JoinSet<T>) -> T {
+    let joined = pending.join_next().await.expect("an undecided attempt awaits answers");
+    joined.expect("a request to a node neither panics nor is aborted before the verdict")
+}
+
+/// The work's result, or the interruption if that comes first.
+async fn unless<S, T>(
+    interrupted: Pin<&mut impl Future<Output = S>>,
+    work: impl Future<Output = T>,
+) -> Result<T, S> {
+    tokio::select! {
+        biased;
+        signal = interrupted => Err(signal),
+        done = work => Ok(done),
+    }
+}

@@ -1,0 +1,266 @@
+//! When to try again, after an attempt that did not get the lock.
+//!
+//! Knows no node and never sleeps: it turns a verdict into a delay, from a random source that is
+//! handed in, so that a whole world can be replayed from one seed. Called by `redlock`.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use super::quorum::{self, Answers, Verdict};
+use crate::clock::Instant;
+use crate::node::Vote;
+
+/// For how long to try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// A held lock is an answer; only a split vote and an outage are tried again, for a while.
+    None,
+    /// Until this much time has passed, whatever the verdicts.
+    For(Duration),
+    /// For ever, but for an outage of [`OUTAGE_LIMIT`] in a row.
+    Forever,
+}
+
+/// How often an outage is tried again by somebody who does not wait.
+const OUTAGE_RETRIES: u32 = 3;
+/// Between two of these, more or less [`OUTAGE_JITTER`].
+const OUTAGE_PAUSE: Duration = Duration::from_millis(200);
+const OUTAGE_JITTER: Duration = Duration::from_millis(100);
+/// How long an outage in a row may last for somebody who waits for ever.
+pub const OUTAGE_LIMIT: Duration = Duration::from_mins(1);
+
+/// How long a split vote may stay split for somebody who does not wait.
+pub const SPLIT_LIMIT: Duration = Duration::from_secs(5);
+/// The first and the longest time over which contenders of a split vote spread out. The first is a
+/// few round trips on a local network: contenders that come back one by one no longer collide.
+const SPLIT_SPREAD: Duration = Duration::from_millis(4);
+const SPLIT_SPREAD_LIMIT: Duration = Duration::from_millis(250);
+
+/// The first and the longest pause between two looks at a held lock.
+const POLL: Duration = Duration::from_millis(25);
+const POLL_LIMIT: Duration = Duration::from_millis(250);
+
+/// By how much a node's time limit may grow while an outage lasts: a host that is busy at the full
+/// hour must not call a slow answer an outage.
+const LIMIT_GROWTH: u32 = 4;
+
+/// What to do after a verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Try again after this time.
+    Again(Duration),
+    /// The verdict stands.
+    GiveUp,
+}
+
+/// The memory of one wait.
+#[derive(Debug)]
+pub struct Retries {
+    patience: Patience,
+    began: Instant,
+    rng: Rng,
+    poll: Duration,
+    splits: u32,
+    split_since: Option<Instant>,
+    outages: u32,
+    outage_since: Option<Instant>,
+}
+
+impl Retries {
+    /// A wait that began at `began`.
+    #[must_use]
+    pub fn new(patience: Patience, began: Instant, rng: Rng) -> Self {
+        Self {
+            patience,
+            began,
+            rng,
+            poll: POLL,
+            splits: 0,
+            split_since: None,
+            outages: 0,
+            outage_since: None,
+        }
+    }
+
+    /// The time a node has for the next attempt: `node_timeout`, doubled with each outage in a row.
+    #[must_use]
+    pub fn limit(&self, node_timeout: Duration) -> Duration {
+        node_timeout * 2_u32.saturating_pow(self.outages).min(LIMIT_GROWTH)
+    }
+
+    /// What to do after `verdict`, which `votes` came to in an attempt that began at `started`.
+    pub fn next(
+        &mut self,
+        verdict: &Verdict,
+        votes: &Answers<Vote>,
+        started: Instant,
+        now: Instant,
+    ) -> Next {
+        let pause = match verdict {
+            Verdict::Held(_) => {
+                self.outage_over();
+                self.split_since = None;
+                self.splits = 0;
+                self.after_held(votes)
+            }
+            Verdict::Split => {
+                self.outage_over();
+                self.after_split(started, now)
+            }
+            Verdict::Unreachable => self.after_outage(started, now),
+            // A lock that could not be made valid in time is as good as an outage.
+            Verdict::Acquired | Verdict::Undecided => self.after_outage(started, now),
+            Verdict::Refused | Verdict::SameServer(..) => None,
+        };
+        match pause {
+            Some(pause) => self.within_patience(pause, now),
+            None => Next::GiveUp,
+        }
+    }
+
+    fn outage_over(&mut self) {
+        self.outages = 0;
+        self.outage_since = None;
+    }
+
+    fn after_held(&mut self, votes: &Answers<Vote>) -> Option<Duration> {
+        if self.patience == Patience::None {
+            return None;
+        }
+        let poll = self.jittered(self.poll);
+        self.poll = (self.poll * 3 / 2).min(POLL_LIMIT);
+        // Up to a millisecond later than the servers say: they count whole ones.
+        let expiry = quorum::earliest_free(votes).map(|rest| rest + Duration::from_millis(1));
+        Some(expiry.map_or(poll, |expiry| expiry.min(poll)))
+    }
+
+    fn after_split(&mut self, started: Instant, now: Instant) -> Option<Duration> {
+        let since = *self.split_since.get_or_insert(started);
+        if self.patience == Patience::None && now.since(since) >= SPLIT_LIMIT {
+            return None;
+        }
+        let spread = SPLIT_SPREAD * 2_u32.saturating_pow(self.splits.min(16));
+        self.splits += 1;
+        Some(self.up_to(spread.min(SPLIT_SPREAD_LIMIT)))
+    }
+
+    fn after_outage(&mut self, started: Instant, now: Instant) -> Option<Duration> {
+        let since = *self.outage_since.get_or_insert(started);
+        let over = match self.patience {
+            Patience::None => self.outages >= OUTAGE_RETRIES,
+            Patience::For(_) => false,
+            Patience::Forever => now.since(since) >= OUTAGE_LIMIT,
+        };
+        self.outages += 1;
+        let jitter = self.up_to(OUTAGE_JITTER * 2);
+        (!over).then(|| OUTAGE_PAUSE - OUTAGE_JITTER + jitter)
+    }
+
+    /// Bounds `pause` by the end of the wait; one last attempt is made right at that end.
+    fn within_patience(&self, pause: Duration, now: Instant) -> Next {
+        let Patience::For(patience) = self.patience else { return Next::Again(pause) };
+        let rest = (self.began + patience).since(now);
+        if rest.is_zero() { Next::GiveUp } else { Next::Again(pause.min(rest)) }
+    }
+
+    fn jittered(&mut self, pause: Duration) -> Duration {
+        pause / 2 + self.up_to(pause)
+    }
+
+    fn up_to(&mut self, most: Duration) -> Duration {
+        most.mul_f64(self.rng.f64())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::Foreign;
+
+    const ORIGIN: Instant = Instant::ORIGIN;
+
+    fn held_for(ttl: Duration) -> (Verdict, Answers<Vote>) {
+        let by = Foreign {
+            key: "lock:a".to_owned(),
+            value: Vec::new(),
+            digest: "x".to_owned(),
+            kind: "string".to_owned(),
+            ttl: Some(ttl),
+        };
+        let vote = Some(Ok(Vote::Taken { by: by.clone(), run_id: None }));
+        (Verdict::Held(by), vec![vote; 3])
+    }
+
+    fn retries(patience: Patience) -> Retries {
+        Retries::new(patience, ORIGIN, Rng::with_seed(7))
+    }
+
+    #[test]
+    fn held_is_an_answer_for_who_does_not_wait() {
+        let (verdict, votes) = held_for(Duration::from_secs(9));
+        assert_eq!(retries(Patience::None).next(&verdict, &votes, ORIGIN, ORIGIN), Next::GiveUp);
+    }
+
+    #[test]
+    fn a_waiter_comes_back_when_the_holder_expires_if_that_is_sooner_than_the_poll() {
+        let (verdict, votes) = held_for(Duration::from_millis(2));
+        let next = retries(Patience::Forever).next(&verdict, &votes, ORIGIN, ORIGIN);
+        assert_eq!(next, Next::Again(Duration::from_millis(3)));
+    }
+
+    #[test]
+    fn a_waiter_looks_at_a_long_held_lock_at_most_a_few_times_a_second() {
+        let (verdict, votes) = held_for(Duration::from_mins(10));
+        let mut retries = retries(Patience::Forever);
+        for _ in 0..50 {
+            retries.next(&verdict, &votes, ORIGIN, ORIGIN);
+        }
+        let Next::Again(pause) = retries.next(&verdict, &votes, ORIGIN, ORIGIN) else {
+            panic!("a waiter for ever gave up");
+        };
+        assert!(pause >= POLL_LIMIT / 2 && pause <= POLL_LIMIT * 2, "{pause:?}");
+    }
+
+    #[test]
+    fn an_outage_is_tried_three_times_again_with_growing_limits() {
+        let mut retries = retries(Patience::None);
+        let mut limits = vec![retries.limit(Duration::from_millis(80)).as_millis()];
+        while let Next::Again(pause) = retries.next(&Verdict::Unreachable, &vec![], ORIGIN, ORIGIN) {
+            assert!((100..=300).contains(&pause.as_millis()), "{pause:?}");
+            limits.push(retries.limit(Duration::from_millis(80)).as_millis());
+        }
+        assert_eq!(limits, [80, 160, 320, 320]);
+    }
+
+    #[test]
+    fn a_split_is_given_up_after_five_seconds_and_not_before() {
+        let mut retries = retries(Patience::None);
+        let at = |ms| ORIGIN + Duration::from_millis(ms);
+        let mut next = |ms| retries.next(&Verdict::Split, &vec![], at(ms), at(ms));
+        assert!(matches!(next(0), Next::Again(_)));
+        assert!(matches!(next(4_999), Next::Again(_)));
+        assert_eq!(next(5_000), Next::GiveUp);
+    }
+
+    #[test]
+    fn a_bounded_wait_ends_with_one_last_attempt_at_its_end() {
+        let (verdict, votes) = held_for(Duration::from_mins(10));
+        let mut retries = retries(Patience::For(Duration::from_secs(1)));
+        let last = ORIGIN + Duration::from_millis(999);
+        let pause = Next::Again(Duration::from_millis(1));
+        assert_eq!(retries.next(&verdict, &votes, last, last), pause);
+        let end = ORIGIN + Duration::from_secs(1);
+        assert_eq!(retries.next(&verdict, &votes, end, end), Next::GiveUp);
+    }
+
+    #[test]
+    fn who_waits_for_ever_gives_an_outage_a_minute() {
+        let mut retries = retries(Patience::Forever);
+        let at = |s| ORIGIN + Duration::from_secs(s);
+        let mut next = |s| retries.next(&Verdict::Unreachable, &vec![], at(s), at(s));
+        assert!(matches!(next(0), Next::Again(_)));
+        assert!(matches!(next(59), Next::Again(_)));
+        assert_eq!(next(60), Next::GiveUp);
+    }
+}
