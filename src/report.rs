@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use crate::clock;
 use crate::lock::claim::holder_of;
 use crate::lock::quorum::{Verdict, majority};
-use crate::lock::{Failure, Letting, Loss};
+use crate::lock::{Failure, Held, Letting, Loss};
 use crate::node::{Answer, Extension, Foreign, NodeError, NodeName, Release, Vote};
 use crate::settings::{LogFormat, Output, Verbosity};
 
@@ -193,6 +193,29 @@ fn age(since: &str) -> Option<Duration> {
     now.checked_sub(since)
 }
 
+/// The lock is ours.
+#[must_use]
+pub fn acquired<N>(names: &str, held: &Held<N>, took: Duration) -> Line {
+    let (fence, valid) = (held.fencing_token, held.valid_until.remaining());
+    let message = format!(
+        "acquired {names} in {}ms, fencing token {fence}, valid for {}",
+        took.as_millis(),
+        short(valid)
+    );
+    Line::new(Level::Detail, "acquired", message)
+        .with("resource", names)
+        .with("fencing_token", fence.0)
+        .with("valid_ms", u64::try_from(valid.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// A round of extension reached no quorum; the lock is still ours.
+#[must_use]
+pub fn not_extended(names: &str, answers: &[(NodeName, Option<Answer<Extension>>)]) -> Line {
+    let answers = list(answers, extension_text);
+    let message = format!("{names} was extended on no quorum of servers ({answers}); trying again");
+    Line::new(Level::Detail, "not_extended", message).with("resource", names)
+}
+
 /// Somebody else has the lock, and we do not wait for it, or not any longer.
 #[must_use]
 pub fn skipped(names: &str, failure: &Failure, waited: Option<Duration>) -> Line {
@@ -266,8 +289,11 @@ fn outcome(names: &str, failure: &Failure) -> String {
 /// The lock was lost while the command ran.
 #[must_use]
 pub fn lost(names: &str, loss: &Loss, what_now: &str) -> Line {
-    let answers = list(&loss.answers, extension_text);
-    let message = format!("lost {names}: {} ({answers}); {what_now}", loss.why);
+    let mut message = format!("lost {names}: {}", loss.why);
+    if !loss.answers.is_empty() {
+        let _ = write!(message, " ({})", list(&loss.answers, extension_text));
+    }
+    let _ = write!(message, "; {what_now}");
     Line::new(Level::Error, "lost", message).with("resource", names)
 }
 

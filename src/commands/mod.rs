@@ -1,6 +1,96 @@
-//! One file a command.
-/// Runs.
+//! One file a command; each tells its story in one function. This one is the way in and out: it parses,
+//! hands over, and leaves with the right code or by the right signal.
+//!
+//! The only place where errors of all layers meet and become an [`Exit`] and a [`Line`].
+
+mod holder;
+mod nodes;
+mod run;
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::panic::{self, AssertUnwindSafe};
+use std::process::ExitCode;
+
+use crate::cli::{self, Cli};
+use crate::exit::Exit;
+use crate::job;
+use crate::report::{Level, Line, Reporter};
+use crate::settings::{self, World};
+
+/// Why a command ends before its story does: what to say, and how to leave.
+#[derive(Debug)]
+pub struct Stop {
+    line: Option<Line>,
+    exit: Exit,
+}
+
+impl Stop {
+    fn new(exit: Exit, event: &'static str, message: impl Into<String>) -> Self {
+        Self { line: Some(Line::new(Level::Error, event, message)), exit }
+    }
+
+    fn silent(exit: Exit) -> Self {
+        Self { line: None, exit }
+    }
+
+    fn telling(exit: Exit, line: Line) -> Self {
+        Self { line: Some(line), exit }
+    }
+}
+
+/// Does what `arguments` ask for, and leaves the process.
 #[must_use]
-pub fn main(_arguments: std::env::ArgsOs) -> std::process::ExitCode {
-    std::process::ExitCode::from(70)
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    panic::set_hook(Box::new(tell_of_panic));
+    let exit = panic::catch_unwind(AssertUnwindSafe(|| dispatch(arguments)));
+    leave(exit.unwrap_or(Exit::Software))
+}
+
+fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    let world = World::of_this_process();
+    let cli = match Cli::parse(arguments) {
+        Ok(cli) => cli,
+        Err(cli::Answer::Text(text)) => return print(&text),
+        Err(cli::Answer::Usage(message)) => {
+            let output = settings::output_of(None, &world);
+            Reporter::new(output).tell(&Line::new(Level::Error, "usage", message));
+            return Exit::Usage;
+        }
+    };
+    let reporter = Reporter::new(settings::output_of(Some(&cli), &world));
+    let told = match cli.command {
+        cli::Command::Run(arguments) => settings::run(&arguments, &world)
+            .map_err(|error| Stop::new(error.exit, "settings", error.message))
+            .and_then(|settings| run::run(&settings, &reporter)),
+    };
+    told.unwrap_or_else(|stop| {
+        if let Some(line) = &stop.line {
+            reporter.tell(line);
+        }
+        stop.exit
+    })
+}
+
+/// What was asked for goes to stdout. A reader that closed it has seen enough.
+fn print(text: &str) -> Exit {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Exit::System,
+        _ => Exit::Success,
+    }
+}
+
+fn leave(exit: Exit) -> ExitCode {
+    match exit {
+        Exit::Signal(signal) => ExitCode::from(job::die_of(signal)),
+        exit => ExitCode::from(exit.code()),
+    }
+}
+
+/// A panic is a bug of ours. One line, and no more than where it happened: its text could hold anything.
+fn tell_of_panic(panic: &panic::PanicHookInfo<'_>) {
+    let place = panic.location().map_or_else(String::new, |at| format!(" at {}:{}", at.file(), at.line()));
+    let text = format!("redlock: a bug in redlock{place}; please report it\n");
+    // stderr may be closed; a panic within a panic would abort without stopping the job.
+    let _ = std::io::stderr().write_all(text.as_bytes());
 }

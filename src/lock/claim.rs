@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::node::{Entry, TOKEN_LEN};
+use crate::node::{Entry, FOREIGN_VALUE_LIMIT, TOKEN_LEN};
 
 /// The longest name of a resource, in bytes.
 pub const RESOURCE_LIMIT: usize = 512;
@@ -154,6 +154,26 @@ pub struct Holder {
     pub since: String,
 }
 
+impl Holder {
+    /// The holder as JSON, short enough for a node to hand back whole: note and command are cut as far
+    /// as it takes.
+    fn json(&self) -> String {
+        let mut fitting = self.clone();
+        loop {
+            let json = serde_json::to_string(&fitting).expect("a holder is text and numbers");
+            let longest = [&mut fitting.note, &mut fitting.command]
+                .into_iter()
+                .flatten()
+                .max_by_key(|text| text.len());
+            match longest {
+                // One character of the longest text at a time: this is rare, and short.
+                Some(text) if TOKEN_LEN + 1 + json.len() > FOREIGN_VALUE_LIMIT => drop(text.pop()),
+                _ => return json,
+            }
+        }
+    }
+}
+
 /// Everything one holder asks for: which resources, for how long, and what others shall see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
@@ -166,15 +186,20 @@ pub struct Claim {
 }
 
 impl Claim {
+    /// A claim on all of `resources` at once.
+    #[must_use]
+    pub fn new(resources: &[Resource], format: &KeyFormat, ttl: Duration, holder: Holder) -> Self {
+        let mut keys: Vec<String> = resources.iter().map(|resource| format.key(resource)).collect();
+        // One order for all contenders, and each key once.
+        keys.sort_unstable();
+        keys.dedup();
+        Self { keys, ttl, holder }
+    }
+
     /// What an attempt under `token` writes: `TOKEN {json}`, the blank being the state "held".
-    ///
-    /// # Panics
-    ///
-    /// Never: a holder is always good JSON.
     #[must_use]
     pub fn entry(&self, token: &Token) -> Entry {
-        let json = serde_json::to_string(&self.holder).expect("a holder is text and numbers");
-        let value = format!("{} {json}", token.as_str()).into_bytes();
+        let value = format!("{} {}", token.as_str(), self.holder.json()).into_bytes();
         Entry {
             keys: self.keys.clone(),
             value,
@@ -193,5 +218,52 @@ pub fn holder_of(value: &[u8]) -> Option<Holder> {
         serde_json::from_slice(json).ok()
     } else {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holder(note: &str) -> Holder {
+        Holder {
+            host: "web-2".to_owned(),
+            pid: 4123,
+            user: "root".to_owned(),
+            command: Some("backup.sh".to_owned()),
+            note: Some(note.to_owned()),
+            since: "2026-11-24T03:00:00Z".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_value_is_short_enough_to_be_read_back_whole_whatever_the_note() {
+        let claim = Claim {
+            keys: vec!["lock:a".to_owned()],
+            ttl: Duration::from_secs(1),
+            holder: holder(&"\"\\ä".repeat(200)),
+        };
+        let entry = claim.entry(&Token::random());
+        assert!(entry.value.len() <= FOREIGN_VALUE_LIMIT);
+        let read = holder_of(&entry.value).expect("the value is ours");
+        assert_eq!(read.command.as_deref(), Some("backup.sh"));
+        assert!(read.note.is_some_and(|note| note.len() > 100));
+    }
+
+    #[test]
+    fn a_value_of_another_program_has_no_holder() {
+        assert_eq!(holder_of(&[0xff; 20]), None);
+        assert_eq!(holder_of(b"0123456789abcdef0123456789abcdef"), None);
+        assert_eq!(holder_of(b"0123456789abcdef0123456789abcdef {}"), None);
+    }
+
+    #[test]
+    fn a_key_format_names_keys_and_finds_the_name_again() {
+        let format = KeyFormat::new("redlock:{}").expect("one pair of braces");
+        let resource = Resource::new("a{}b").expect("a good name");
+        assert_eq!(format.key(&resource), "redlock:a{}b");
+        assert_eq!(format.resource("redlock:a{}b"), Some("a{}b"));
+        assert_eq!(KeyFormat::new("lock"), None);
+        assert_eq!(KeyFormat::new("{}{}"), None);
     }
 }

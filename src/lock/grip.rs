@@ -41,11 +41,11 @@ impl Letting {
         self.answered() >= quorum::majority(self.answers.len())
     }
 
-    /// Whether the lock was there to be released: on a quorum it was still ours.
+    /// Whether the lock was gone before it was released: a quorum had nothing of ours any more.
     #[must_use]
-    pub fn was_held(&self) -> bool {
-        let released = |answer: &&Option<_>| matches!(answer, Some(Ok(Release::Released)));
-        self.answers.iter().filter(released).count() >= quorum::majority(self.answers.len())
+    pub fn was_gone(&self) -> bool {
+        let gone = |answer: &&Option<_>| matches!(answer, Some(Ok(Release::NotOurs)));
+        self.answers.iter().filter(gone).count() >= quorum::majority(self.answers.len())
     }
 
     fn answered(&self) -> usize {

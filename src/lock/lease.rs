@@ -37,6 +37,14 @@ pub enum State {
         /// How many rounds have extended it.
         extensions: u64,
     },
+    /// Still ours until this instant, but the last round extended it on no quorum: with what each node
+    /// answered. The nodes are being asked again.
+    Unknown {
+        /// As in [`State::Held`]; a failed round does not move it.
+        until: Instant,
+        /// What each node answered.
+        answers: Vec<(NodeName, Option<Answer<Extension>>)>,
+    },
     /// Not ours any more, or not for sure. The last state there is.
     Lost(Loss),
 }
@@ -104,6 +112,11 @@ impl<N: Node> Lease<N> {
             fencing_token: held.fencing_token,
             since: held.since,
         }
+    }
+
+    /// The configured nodes.
+    pub fn nodes(&self) -> impl Iterator<Item = &N> {
+        self.grip.nodes().iter().map(Arc::as_ref)
     }
 
     /// Whether we hold the lock, as far as is known now.
@@ -187,6 +200,8 @@ impl<N: Node> Keeper<N> {
                 Keeping::Unknown | Keeping::Undecided => {
                     failures += 1;
                     self.reopen_failed(&round.answers);
+                    let answers = self.named(round.answers);
+                    self.publish.send_replace(State::Unknown { until: self.valid_until, answers });
                 }
             }
         }
@@ -254,8 +269,12 @@ impl<N: Node> Keeper<N> {
     }
 
     fn lost(&self, why: LossReason, answers: Answers<Extension>) {
-        let names = self.grip.nodes().iter().map(|node| node.name().clone());
-        let loss = Loss { why, answers: names.zip(answers).collect() };
+        let loss = Loss { why, answers: self.named(answers) };
         self.publish.send_replace(State::Lost(loss));
+    }
+
+    fn named(&self, answers: Answers<Extension>) -> Vec<(NodeName, Option<Answer<Extension>>)> {
+        let names = self.grip.nodes().iter().map(|node| node.name().clone());
+        names.zip(answers).collect()
     }
 }

@@ -13,6 +13,6 @@ pub mod wait;
 
 pub use claim::{Claim, FencingToken, Holder, KeyFormat, Resource, Token};
 pub use grip::{Grip, Letting};
-pub use lease::{Lease, Loss, State};
+pub use lease::{Lease, Loss, LossReason, State};
 pub use redlock::{Acquisition, Failure, Held, Policy, Redlock};
 pub use wait::Patience;

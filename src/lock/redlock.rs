@@ -5,6 +5,7 @@
 //! Called by `commands`.
 
 use std::future::Future;
+use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -123,12 +124,13 @@ impl<N: Node> Redlock<N> {
     }
 
     /// Acquires what is claimed, trying as long as the policy says. `on_failure` is told each attempt
-    /// that did not get the lock and is followed by another; `interrupted` ends it all.
+    /// that did not get the lock and is to be followed by another, and may forbid that; `interrupted`
+    /// ends it all.
     pub async fn acquire<S>(
         &self,
         claim: &Claim,
         policy: Policy,
-        mut on_failure: impl FnMut(&Failure),
+        mut on_failure: impl FnMut(&Failure) -> ControlFlow<()>,
         interrupted: impl Future<Output = S>,
     ) -> Acquisition<N, S> {
         let mut interrupted = std::pin::pin!(interrupted);
@@ -151,7 +153,9 @@ impl<N: Node> Redlock<N> {
             let next = retries.next(&verdict, &attempt.votes, attempt.started, now);
             let failure = self.failure(verdict, attempt.votes, invalid);
             let Next::Again(pause) = next else { return Acquisition::Failed(failure) };
-            on_failure(&failure);
+            if on_failure(&failure).is_break() {
+                return Acquisition::Failed(failure);
+            }
             let pause = clock::sleep_until(now + pause);
             if let Err(signal) = unless(interrupted.as_mut(), pause).await {
                 return Acquisition::Interrupted(signal);

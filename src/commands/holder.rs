@@ -1,0 +1,37 @@
+//! Who we are, as others shall see it in the lock.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::time::SystemTime;
+
+use nix::unistd::{Uid, gethostname};
+
+use crate::lock::Holder;
+use crate::report::rfc3339;
+use crate::settings::World;
+
+/// This process as a holder. Only the file name of `command` is told: arguments may be secrets.
+pub fn of_this_process(world: &World, command: Option<&OsStr>, note: Option<&str>) -> Holder {
+    let file_name = |command: &OsStr| {
+        let name = Path::new(command).file_name().unwrap_or(command);
+        name.to_string_lossy().into_owned()
+    };
+    Holder {
+        host: gethostname().map_or_else(|_| "?".to_owned(), |name| name.to_string_lossy().into_owned()),
+        pid: std::process::id(),
+        user: user(world),
+        command: command.map(file_name),
+        note: note.map(ToOwned::to_owned),
+        since: rfc3339(SystemTime::now()),
+    }
+}
+
+/// The user's name without asking the system's directory of users, which may hang on a server.
+fn user(world: &World) -> String {
+    let uid = Uid::effective();
+    if uid.is_root() {
+        return "root".to_owned();
+    }
+    let named = ["LOGNAME", "USER"].into_iter().find_map(|name| world.variable(name));
+    named.map_or_else(|| uid.to_string(), |name| name.to_string_lossy().into_owned())
+}

@@ -1,0 +1,73 @@
+//! Opens the configured nodes for a command, and makes sure that each is a server of its own.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use super::Stop;
+use crate::exit::Exit;
+use crate::lock::Redlock;
+use crate::node::{AnyNode, LocalNode, Node, RedisNode};
+use crate::settings::{Common, Servers};
+
+/// The quorum that the settings describe. No byte has been sent when this returns.
+///
+/// # Errors
+///
+/// If a TLS file is unusable, or two servers have the same address and port: exit 78.
+pub async fn open(common: &Common) -> Result<Redlock<AnyNode>, Stop> {
+    let endpoints = match &common.servers {
+        Servers::Local(directory) => {
+            return Ok(Redlock::new(vec![AnyNode::Local(LocalNode::new(directory.clone()))]));
+        }
+        Servers::Redis(endpoints) => endpoints,
+    };
+    let mut nodes = Vec::with_capacity(endpoints.len());
+    for endpoint in endpoints {
+        let node = RedisNode::new(endpoint).map_err(|error| {
+            Stop::new(Exit::Configuration, "settings", format!("{endpoint}: {error}"))
+        })?;
+        nodes.push(AnyNode::Redis(node));
+    }
+    let redlock = Redlock::new(nodes);
+    refuse_twins(&redlock, common.node_timeout).await?;
+    Ok(redlock)
+}
+
+/// Two names of one server would give it two votes. Names that are not resolved in time are left to
+/// the votes' `run_id`.
+async fn refuse_twins(redlock: &Redlock<AnyNode>, limit: Duration) -> Result<(), Stop> {
+    let mut seen: Vec<(SocketAddr, usize)> = Vec::new();
+    for (index, addresses) in resolve_all(redlock, limit).await {
+        for address in addresses {
+            let twin = seen.iter().find(|(other, node)| *other == address && *node != index);
+            if let Some((_, twin)) = twin {
+                let name = |index: usize| redlock.nodes()[index].name();
+                let message = format!(
+                    "{} and {} are the same server; give each server once",
+                    name((*twin).min(index)),
+                    name((*twin).max(index)),
+                );
+                return Err(Stop::new(Exit::Configuration, "settings", message));
+            }
+            seen.push((address, index));
+        }
+    }
+    Ok(())
+}
+
+/// The addresses of every node whose name was resolved, all at once. Costs nothing for IP addresses.
+async fn resolve_all(redlock: &Redlock<AnyNode>, limit: Duration) -> Vec<(usize, Vec<SocketAddr>)> {
+    let mut resolving = JoinSet::new();
+    for (index, node) in redlock.nodes().iter().enumerate() {
+        let node = std::sync::Arc::clone(node);
+        resolving.spawn(async move {
+            match &*node {
+                AnyNode::Redis(node) => (index, node.resolve(limit).await.unwrap_or_default()),
+                AnyNode::Local(_) => (index, Vec::new()),
+            }
+        });
+    }
+    resolving.join_all().await
+}
