@@ -1,0 +1,143 @@
+//! The layers of the design, as a test: who may use whom, and which library is known where.
+//!
+//! Reads the source as text. A rule that is broken names the file and the line.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What each part of the crate may use of the others. `commands` is where all meet, and `main` calls it.
+const MAY_USE: [(&str, &[&str]); 9] = [
+    ("cli", &[]),
+    ("clock", &[]),
+    ("exit", &[]),
+    ("settings", &["cli", "exit", "lock", "node"]),
+    ("report", &["clock", "lock", "node", "settings"]),
+    ("node", &["clock"]),
+    ("lock", &["clock", "node"]),
+    ("job", &["clock"]),
+    ("commands", &["cli", "clock", "exit", "job", "lock", "node", "report", "settings"]),
+];
+
+/// Of these parts only the plain data may be used: part, user, modules.
+const ONLY_DATA: [(&str, &str, &[&str]); 2] =
+    [("lock", "settings", &["claim"]), ("node", "settings", &["endpoint"])];
+
+/// Libraries that only one part may know: path in source, where.
+const ONLY_IN: [(&str, &str); 4] =
+    [("clap::", "src/cli.rs"), ("::redis::", "src/node/"), ("anyhow::", "src/settings"), ("ctrlc::", "src/job/")];
+
+fn sources() -> Vec<(PathBuf, String)> {
+    fn walk(directory: &Path, found: &mut Vec<(PathBuf, String)>) {
+        for entry in fs::read_dir(directory).expect("src can be listed") {
+            let path = entry.expect("src can be listed").path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).expect("source is UTF-8");
+                found.push((path, text));
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(Path::new("src"), &mut found);
+    assert!(found.len() > 10, "run from the package's root");
+    found
+}
+
+/// The part a file belongs to: `src/lock/quorum.rs` is of `lock`, `src/cli.rs` is `cli`.
+fn part(path: &Path) -> String {
+    let inside = path.strip_prefix("src").expect("all of it is in src");
+    let first = inside.iter().next().expect("a file has a name");
+    Path::new(first).with_extension("").display().to_string()
+}
+
+/// The lines of code, with their numbers: no comments, and nothing from the unit tests at the end.
+fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.lines()
+        .enumerate()
+        .map(|(index, line)| (index + 1, line.trim()))
+        .take_while(|(_, line)| *line != "#[cfg(test)]")
+        .filter(|(_, line)| !line.starts_with("//"))
+}
+
+#[test]
+fn parts_use_only_the_parts_below_them() {
+    let mut broken = Vec::new();
+    for (path, text) in sources() {
+        let user = part(&path);
+        if user == "lib" || user == "main" {
+            continue;
+        }
+        let (_, allowed) = MAY_USE
+            .iter()
+            .find(|(name, _)| *name == user)
+            .unwrap_or_else(|| panic!("{} is of no part that the design knows", path.display()));
+        for (number, line) in code(&text) {
+            for used in line.split("crate::").skip(1) {
+                let mut modules = used.split(|c: char| !c.is_alphanumeric() && c != '_' && c != ':');
+                let names: Vec<&str> = modules.next().unwrap_or_default().split("::").collect();
+                let fine = names[0] == user
+                    || allowed.contains(&names[0])
+                        && ONLY_DATA.iter().all(|(part, by, modules)| {
+                            (*part, *by) != (names[0], user.as_str())
+                                || names.get(1).is_some_and(|module| modules.contains(module))
+                        });
+                if !fine {
+                    broken.push(format!("{}:{number}: {user} may not use {used}", path.display()));
+                }
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn a_library_is_known_where_it_belongs_and_nowhere_else() {
+    let mut broken = Vec::new();
+    for (path, text) in sources() {
+        for (number, line) in code(&text) {
+            for (library, place) in ONLY_IN {
+                let used = line.contains(library) || line.starts_with(&format!("use {}", library.trim_start_matches(':')));
+                if used && !path.starts_with(place) && !path.to_string_lossy().starts_with(place) {
+                    broken.push(format!("{}:{number}: {library} belongs into {place}", path.display()));
+                }
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn unsafe_stays_in_job_and_says_why() {
+    for (path, text) in sources() {
+        let lines: Vec<&str> = text.lines().collect();
+        for (index, line) in lines.iter().enumerate() {
+            if !line.trim_start().starts_with("//") && line.contains("unsafe {") {
+                let place = format!("{}:{}", path.display(), index + 1);
+                assert!(path.starts_with("src/job"), "{place}: unsafe belongs into src/job");
+                let before = &lines[index.saturating_sub(6)..=index];
+                let reason = before.iter().any(|line| line.contains("SAFETY:"));
+                assert!(reason, "{place}: an unsafe block needs a SAFETY: comment");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_file_says_what_it_is_for_and_lines_are_short() {
+    for (path, text) in sources() {
+        assert!(text.starts_with("//! "), "{} has no opening comment", path.display());
+        for (index, line) in text.lines().enumerate() {
+            let length = line.chars().count();
+            // A long text in a string is better than one that is broken in odd places.
+            let is_text = line.contains('"');
+            assert!(length <= 100 || is_text, "{}:{}: {length} columns", path.display(), index + 1);
+        }
+    }
+}
+
+#[test]
+fn main_has_no_logic() {
+    let main = fs::read_to_string("src/main.rs").expect("there is a main");
+    assert!(main.lines().count() <= 30, "main.rs is for parsing, handing over and leaving");
+}
