@@ -41,7 +41,12 @@ impl Line {
     /// An event by the name that JSON shows, in words without a full stop.
     #[must_use]
     pub fn new(level: Level, event: &'static str, message: impl Into<String>) -> Self {
-        Self { level, event, message: message.into(), fields: Map::new() }
+        Self {
+            level,
+            event,
+            message: message.into(),
+            fields: Map::new(),
+        }
     }
 
     /// Adds a field that only JSON shows.
@@ -76,7 +81,11 @@ impl Reporter {
     /// A reporter in the manner the user chose.
     #[must_use]
     pub fn new(output: Output) -> Self {
-        let terminal = if std::io::stderr().is_terminal() { Terminal::Yes } else { Terminal::No };
+        let terminal = if std::io::stderr().is_terminal() {
+            Terminal::Yes
+        } else {
+            Terminal::No
+        };
         Self { output, terminal }
     }
 
@@ -165,7 +174,9 @@ fn two(large: u64, large_unit: char, small: u64, small_unit: char) -> String {
 /// Who has a key, as a message names them: `web-2 (pid 4123, backup.sh) for 3m12s`.
 #[must_use]
 pub fn holder(by: &Foreign) -> String {
-    let Some(holder) = holder_of(&by.value) else { return nameless(by) };
+    let Some(holder) = holder_of(&by.value) else {
+        return nameless(by);
+    };
     let mut inside = format!("pid {}", holder.pid);
     for part in [&holder.command, &holder.note].into_iter().flatten() {
         let _ = write!(inside, ", {part}");
@@ -188,7 +199,10 @@ fn nameless(by: &Foreign) -> String {
 
 /// How long ago that was by our wall clock; nothing if it is in our future.
 fn age(since: &str) -> Option<Duration> {
-    let since = humantime::parse_rfc3339(since).ok()?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    let since = humantime::parse_rfc3339(since)
+        .ok()?
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .ok()?;
     let now = Duration::from_millis(clock::unix_ms());
     now.checked_sub(since)
 }
@@ -205,7 +219,10 @@ pub fn acquired<N>(names: &str, held: &Held<N>, took: Duration) -> Line {
     Line::new(Level::Detail, "acquired", message)
         .with("resource", names)
         .with("fencing_token", fence.0)
-        .with("valid_ms", u64::try_from(valid.as_millis()).unwrap_or(u64::MAX))
+        .with(
+            "valid_ms",
+            u64::try_from(valid.as_millis()).unwrap_or(u64::MAX),
+        )
 }
 
 /// A round of extension reached no quorum; the lock is still ours.
@@ -219,12 +236,18 @@ pub fn not_extended(names: &str, answers: &[(NodeName, Option<Answer<Extension>>
 /// Somebody else has the lock, and we do not wait for it, or not any longer.
 #[must_use]
 pub fn skipped(names: &str, failure: &Failure, waited: Option<Duration>) -> Line {
-    let by = failure.holder().map_or_else(|| "somebody".to_owned(), holder);
+    let by = failure
+        .holder()
+        .map_or_else(|| "somebody".to_owned(), holder);
     let end = match waited {
         Some(waited) => format!("gave up after {}", short(waited)),
         None => "skipped".to_owned(),
     };
-    let line = Line::new(Level::Notice, "skipped", format!("{names} is held by {by}; {end}"));
+    let line = Line::new(
+        Level::Notice,
+        "skipped",
+        format!("{names} is held by {by}; {end}"),
+    );
     with_holder(line.with("resource", names), failure.holder())
 }
 
@@ -262,7 +285,10 @@ pub fn not_acquired(names: &str, failure: &Failure) -> Line {
     };
     let message = format!("{}{advice}", outcome(names, failure));
     let line = Line::new(Level::Error, event, message).with("resource", names);
-    let nodes = failure.votes.iter().map(|(name, vote)| (name.0.clone(), vote_text(vote.as_ref()).into()));
+    let nodes = failure
+        .votes
+        .iter()
+        .map(|(name, vote)| (name.0.clone(), vote_text(vote.as_ref()).into()));
     line.with("nodes", Value::Object(nodes.collect()))
 }
 
@@ -273,7 +299,9 @@ fn outcome(names: &str, failure: &Failure) -> String {
     match (&failure.verdict, failure.invalid) {
         (_, Some(invalid)) => format!("{names} was {invalid}: {answers}"),
         (Verdict::Refused, _) => {
-            format!("no quorum for {names} ({quorum} of {nodes} servers needed), and asking again is no use: {answers}")
+            format!(
+                "no quorum for {names} ({quorum} of {nodes} servers needed), and asking again is no use: {answers}"
+            )
         }
         (Verdict::SameServer(first, second), _) => {
             let name = |index: &usize| &failure.votes[*index].0;
@@ -300,7 +328,11 @@ pub fn lost(names: &str, loss: &Loss, what_now: &str) -> Line {
 /// The command is over, but no quorum of nodes confirmed the release.
 #[must_use]
 pub fn not_released(names: &str, nodes: &[NodeName], letting: &Letting, rest: Duration) -> Line {
-    let answers: Vec<_> = nodes.iter().cloned().zip(letting.answers.iter().cloned()).collect();
+    let answers: Vec<_> = nodes
+        .iter()
+        .cloned()
+        .zip(letting.answers.iter().cloned())
+        .collect();
     let answers = list(&answers, release_text);
     let until = rfc3339(SystemTime::now() + rest);
     let message = format!(
@@ -320,12 +352,20 @@ pub fn gone_before_release(names: &str) -> Line {
 
 fn with_holder(line: Line, by: Option<&Foreign>) -> Line {
     let holder = by.and_then(|by| holder_of(&by.value));
-    line.with("holder", serde_json::to_value(holder).unwrap_or(Value::Null))
+    line.with(
+        "holder",
+        serde_json::to_value(holder).unwrap_or(Value::Null),
+    )
 }
 
 /// `host:port: answer, host:port: answer`.
-fn list<T>(answers: &[(NodeName, Option<Answer<T>>)], text: fn(Option<&Answer<T>>) -> String) -> String {
-    let one = |(name, answer): &(NodeName, Option<Answer<T>>)| format!("{name}: {}", text(answer.as_ref()));
+fn list<T>(
+    answers: &[(NodeName, Option<Answer<T>>)],
+    text: fn(Option<&Answer<T>>) -> String,
+) -> String {
+    let one = |(name, answer): &(NodeName, Option<Answer<T>>)| {
+        format!("{name}: {}", text(answer.as_ref()))
+    };
     answers.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
@@ -378,7 +418,10 @@ mod tests {
 
     #[test]
     fn what_others_wrote_cannot_move_the_cursor_or_reorder_the_line() {
-        assert_eq!(escape("a\u{1b}[31mb\nc\u{202e}d é"), "a\\u{1b}[31mb\\nc\\u{202e}d é");
+        assert_eq!(
+            escape("a\u{1b}[31mb\nc\u{202e}d é"),
+            "a\\u{1b}[31mb\\nc\\u{202e}d é"
+        );
     }
 
     #[test]
@@ -391,7 +434,11 @@ mod tests {
             kind: "string".to_owned(),
             ttl: Some(Duration::from_millis(9_800)),
         };
-        assert!(holder(&by).starts_with("web-2 (pid 4123, backup.sh) for "), "{}", holder(&by));
+        assert!(
+            holder(&by).starts_with("web-2 (pid 4123, backup.sh) for "),
+            "{}",
+            holder(&by)
+        );
         by.value = vec![0xff; 20];
         assert_eq!(holder(&by), "another program (string, expires in 9.8s)");
     }

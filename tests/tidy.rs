@@ -15,16 +15,27 @@ const MAY_USE: [(&str, &[&str]); 9] = [
     ("node", &["clock"]),
     ("lock", &["clock", "node"]),
     ("job", &["clock"]),
-    ("commands", &["cli", "clock", "exit", "job", "lock", "node", "report", "settings"]),
+    (
+        "commands",
+        &[
+            "cli", "clock", "exit", "job", "lock", "node", "report", "settings",
+        ],
+    ),
 ];
 
 /// Of these parts only the plain data may be used: part, user, modules.
-const ONLY_DATA: [(&str, &str, &[&str]); 2] =
-    [("lock", "settings", &["claim"]), ("node", "settings", &["endpoint"])];
+const ONLY_DATA: [(&str, &str, &[&str]); 2] = [
+    ("lock", "settings", &["claim"]),
+    ("node", "settings", &["endpoint"]),
+];
 
 /// Libraries that only one part may know: path in source, where.
-const ONLY_IN: [(&str, &str); 4] =
-    [("clap::", "src/cli.rs"), ("::redis::", "src/node/"), ("anyhow::", "src/settings"), ("ctrlc::", "src/job/")];
+const ONLY_IN: [(&str, &str); 4] = [
+    ("clap::", "src/cli.rs"),
+    ("::redis::", "src/node/"),
+    ("anyhow::", "src/settings"),
+    ("ctrlc::", "src/job/"),
+];
 
 fn sources() -> Vec<(PathBuf, String)> {
     fn walk(directory: &Path, found: &mut Vec<(PathBuf, String)>) {
@@ -74,7 +85,8 @@ fn parts_use_only_the_parts_below_them() {
             .unwrap_or_else(|| panic!("{} is of no part that the design knows", path.display()));
         for (number, line) in code(&text) {
             for used in line.split("crate::").skip(1) {
-                let mut modules = used.split(|c: char| !c.is_alphanumeric() && c != '_' && c != ':');
+                let mut modules =
+                    used.split(|c: char| !c.is_alphanumeric() && c != '_' && c != ':');
                 let names: Vec<&str> = modules.next().unwrap_or_default().split("::").collect();
                 let fine = names[0] == user
                     || allowed.contains(&names[0])
@@ -83,7 +95,10 @@ fn parts_use_only_the_parts_below_them() {
                                 || names.get(1).is_some_and(|module| modules.contains(module))
                         });
                 if !fine {
-                    broken.push(format!("{}:{number}: {user} may not use {used}", path.display()));
+                    broken.push(format!(
+                        "{}:{number}: {user} may not use {used}",
+                        path.display()
+                    ));
                 }
             }
         }
@@ -97,9 +112,13 @@ fn a_library_is_known_where_it_belongs_and_nowhere_else() {
     for (path, text) in sources() {
         for (number, line) in code(&text) {
             for (library, place) in ONLY_IN {
-                let used = line.contains(library) || line.starts_with(&format!("use {}", library.trim_start_matches(':')));
+                let used = line.contains(library)
+                    || line.starts_with(&format!("use {}", library.trim_start_matches(':')));
                 if used && !path.starts_with(place) && !path.to_string_lossy().starts_with(place) {
-                    broken.push(format!("{}:{number}: {library} belongs into {place}", path.display()));
+                    broken.push(format!(
+                        "{}:{number}: {library} belongs into {place}",
+                        path.display()
+                    ));
                 }
             }
         }
@@ -114,7 +133,10 @@ fn unsafe_stays_in_job_and_says_why() {
         for (index, line) in lines.iter().enumerate() {
             if !line.trim_start().starts_with("//") && line.contains("unsafe {") {
                 let place = format!("{}:{}", path.display(), index + 1);
-                assert!(path.starts_with("src/job"), "{place}: unsafe belongs into src/job");
+                assert!(
+                    path.starts_with("src/job"),
+                    "{place}: unsafe belongs into src/job"
+                );
                 let before = &lines[index.saturating_sub(6)..=index];
                 let reason = before.iter().any(|line| line.contains("SAFETY:"));
                 assert!(reason, "{place}: an unsafe block needs a SAFETY: comment");
@@ -126,12 +148,21 @@ fn unsafe_stays_in_job_and_says_why() {
 #[test]
 fn every_file_says_what_it_is_for_and_lines_are_short() {
     for (path, text) in sources() {
-        assert!(text.starts_with("//! "), "{} has no opening comment", path.display());
+        assert!(
+            text.starts_with("//! "),
+            "{} has no opening comment",
+            path.display()
+        );
         for (index, line) in text.lines().enumerate() {
             let length = line.chars().count();
             // A long text in a string is better than one that is broken in odd places.
             let is_text = line.contains('"');
-            assert!(length <= 100 || is_text, "{}:{}: {length} columns", path.display(), index + 1);
+            assert!(
+                length <= 100 || is_text,
+                "{}:{}: {length} columns",
+                path.display(),
+                index + 1
+            );
         }
     }
 }
@@ -139,5 +170,8 @@ fn every_file_says_what_it_is_for_and_lines_are_short() {
 #[test]
 fn main_has_no_logic() {
     let main = fs::read_to_string("src/main.rs").expect("there is a main");
-    assert!(main.lines().count() <= 30, "main.rs is for parsing, handing over and leaving");
+    assert!(
+        main.lines().count() <= 30,
+        "main.rs is for parsing, handing over and leaving"
+    );
 }

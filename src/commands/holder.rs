@@ -17,7 +17,10 @@ pub fn of_this_process(world: &World, command: Option<&OsStr>, note: Option<&str
         name.to_string_lossy().into_owned()
     };
     Holder {
-        host: gethostname().map_or_else(|_| "?".to_owned(), |name| name.to_string_lossy().into_owned()),
+        host: gethostname().map_or_else(
+            |_| "?".to_owned(),
+            |name| name.to_string_lossy().into_owned(),
+        ),
         pid: std::process::id(),
         user: user(world),
         command: command.map(file_name),
@@ -32,6 +35,11 @@ fn user(world: &World) -> String {
     if uid.is_root() {
         return "root".to_owned();
     }
-    let named = ["LOGNAME", "USER"].into_iter().find_map(|name| world.variable(name));
-    named.map_or_else(|| uid.to_string(), |name| name.to_string_lossy().into_owned())
+    let named = ["LOGNAME", "USER"]
+        .into_iter()
+        .find_map(|name| world.variable(name));
+    named.map_or_else(
+        || uid.to_string(),
+        |name| name.to_string_lossy().into_owned(),
+    )
 }

@@ -27,7 +27,10 @@ pub struct Stop {
 
 impl Stop {
     fn new(exit: Exit, event: &'static str, message: impl Into<String>) -> Self {
-        Self { line: Some(Line::new(Level::Error, event, message)), exit }
+        Self {
+            line: Some(Line::new(Level::Error, event, message)),
+            exit,
+        }
     }
 
     fn silent(exit: Exit) -> Self {
@@ -35,7 +38,10 @@ impl Stop {
     }
 
     fn telling(exit: Exit, line: Line) -> Self {
-        Self { line: Some(line), exit }
+        Self {
+            line: Some(line),
+            exit,
+        }
     }
 }
 
@@ -89,7 +95,9 @@ fn leave(exit: Exit) -> ExitCode {
 
 /// A panic is a bug of ours. One line, and no more than where it happened: its text could hold anything.
 fn tell_of_panic(panic: &panic::PanicHookInfo<'_>) {
-    let place = panic.location().map_or_else(String::new, |at| format!(" at {}:{}", at.file(), at.line()));
+    let place = panic
+        .location()
+        .map_or_else(String::new, |at| format!(" at {}:{}", at.file(), at.line()));
     let text = format!("redlock: a bug in redlock{place}; please report it\n");
     // stderr may be closed; a panic within a panic would abort without stopping the job.
     let _ = std::io::stderr().write_all(text.as_bytes());

@@ -19,14 +19,20 @@ use crate::settings::{Common, Servers};
 pub async fn open(common: &Common) -> Result<Redlock<AnyNode>, Stop> {
     let endpoints = match &common.servers {
         Servers::Local(directory) => {
-            return Ok(Redlock::new(vec![AnyNode::Local(LocalNode::new(directory.clone()))]));
+            return Ok(Redlock::new(vec![AnyNode::Local(LocalNode::new(
+                directory.clone(),
+            ))]));
         }
         Servers::Redis(endpoints) => endpoints,
     };
     let mut nodes = Vec::with_capacity(endpoints.len());
     for endpoint in endpoints {
         let node = RedisNode::new(endpoint).map_err(|error| {
-            Stop::new(Exit::Configuration, "settings", format!("{endpoint}: {error}"))
+            Stop::new(
+                Exit::Configuration,
+                "settings",
+                format!("{endpoint}: {error}"),
+            )
         })?;
         nodes.push(AnyNode::Redis(node));
     }
@@ -41,7 +47,9 @@ async fn refuse_twins(redlock: &Redlock<AnyNode>, limit: Duration) -> Result<(),
     let mut seen: Vec<(SocketAddr, usize)> = Vec::new();
     for (index, addresses) in resolve_all(redlock, limit).await {
         for address in addresses {
-            let twin = seen.iter().find(|(other, node)| *other == address && *node != index);
+            let twin = seen
+                .iter()
+                .find(|(other, node)| *other == address && *node != index);
             if let Some((_, twin)) = twin {
                 let name = |index: usize| redlock.nodes()[index].name();
                 let message = format!(

@@ -17,8 +17,8 @@ use crate::exit::Exit;
 use crate::job::{Child, Ended, Order, Signals, StartError};
 use crate::lock::quorum::{self, Verdict};
 use crate::lock::{
-    Acquisition, Claim, Failure, Held, Lease, Loss, LossReason, Patience, Policy, Redlock, Resource,
-    State,
+    Acquisition, Claim, Failure, Held, Lease, Loss, LossReason, Patience, Policy, Redlock,
+    Resource, State,
 };
 use crate::node::{Answer, AnyNode, Extension, Node, NodeName, TOKEN_LEN};
 use crate::report::{self, Reporter};
@@ -37,7 +37,12 @@ pub fn run(settings: &RunSettings, world: &World, reporter: &Reporter) -> Result
     // Everything happens on this thread: the kernel kills the child when the thread that started it
     // ends.
     let names: Vec<&str> = settings.resources.iter().map(Resource::as_str).collect();
-    let run = Run { settings, world, reporter, names: names.join(", ") };
+    let run = Run {
+        settings,
+        world,
+        reporter,
+        names: names.join(", "),
+    };
     let exit = runtime.block_on(run.story());
     // A resolver's thread may hang for long; nobody waits for it.
     runtime.shutdown_background();
@@ -81,7 +86,8 @@ impl Run<'_> {
     async fn story(&self) -> Result<Exit, Stop> {
         let redlock = nodes::open(&self.settings.common).await?;
         // Before the first byte: a signal that comes now must not leave a key behind.
-        let mut signals = Signals::listen().map_err(|error| system("listen for signals", &error))?;
+        let mut signals =
+            Signals::listen().map_err(|error| system("listen for signals", &error))?;
         let held = self.acquire(&redlock, &mut signals).await?;
         let order = self.order(&held);
         let mut lease = Lease::keep(held, self.settings.common.node_timeout);
@@ -113,7 +119,12 @@ impl Run<'_> {
             StoreCommand::Nothing => None,
         };
         let holder = holder::of_this_process(self.world, command, settings.note.as_deref());
-        let claim = Claim::new(&settings.resources, &settings.common.key_format, settings.ttl, holder);
+        let claim = Claim::new(
+            &settings.resources,
+            &settings.common.key_format,
+            settings.ttl,
+            holder,
+        );
         let policy = Policy {
             node_timeout: settings.common.node_timeout,
             patience: patience(settings.wait),
@@ -128,17 +139,27 @@ impl Run<'_> {
             // The same holder, or the same trouble, is told once.
             let news = failure.holder().map(|by| by.digest.clone());
             if told.as_ref() != Some(&news) {
-                self.reporter.tell(&report::trying_again(&self.names, failure));
+                self.reporter
+                    .tell(&report::trying_again(&self.names, failure));
                 told = Some(news);
             }
             ControlFlow::Continue(())
         };
-        match redlock.acquire(&claim, policy, on_failure, signals.next()).await {
+        match redlock
+            .acquire(&claim, policy, on_failure, signals.next())
+            .await
+        {
             Acquisition::Acquired(held) => {
-                self.reporter.tell(&report::acquired(&self.names, &held, clock::now().since(began)));
+                self.reporter.tell(&report::acquired(
+                    &self.names,
+                    &held,
+                    clock::now().since(began),
+                ));
                 Ok(held)
             }
-            Acquisition::Failed(failure) => Err(self.not_acquired(&failure, clock::now().since(began))),
+            Acquisition::Failed(failure) => {
+                Err(self.not_acquired(&failure, clock::now().since(began)))
+            }
             Acquisition::Interrupted(signal) => Err(Stop::silent(Exit::Signal(signal))),
         }
     }
@@ -155,11 +176,15 @@ impl Run<'_> {
                 };
                 return Stop::telling(Exit::Conflict(self.settings.conflict_exit), line);
             }
-            Verdict::SameServer(..) => (Exit::Configuration, report::not_acquired(&self.names, failure)),
+            Verdict::SameServer(..) => (
+                Exit::Configuration,
+                report::not_acquired(&self.names, failure),
+            ),
             Verdict::Refused => (Exit::Refused, report::not_acquired(&self.names, failure)),
-            Verdict::Unreachable | Verdict::Split | Verdict::Acquired | Verdict::Undecided => {
-                (Exit::Unavailable, report::not_acquired(&self.names, failure))
-            }
+            Verdict::Unreachable | Verdict::Split | Verdict::Acquired | Verdict::Undecided => (
+                Exit::Unavailable,
+                report::not_acquired(&self.names, failure),
+            ),
         };
         Stop::telling(exit, line)
     }
@@ -174,7 +199,12 @@ impl Run<'_> {
 
     /// What to start, and what it is told about its lock.
     fn order(&self, held: &Held<AnyNode>) -> Order {
-        let resources: Vec<&str> = self.settings.resources.iter().map(Resource::as_str).collect();
+        let resources: Vec<&str> = self
+            .settings
+            .resources
+            .iter()
+            .map(Resource::as_str)
+            .collect();
         let set = [
             ("REDLOCK_RESOURCE", resources.join("\n")),
             ("REDLOCK_TOKEN", held.token.as_str().to_owned()),
@@ -183,8 +213,16 @@ impl Run<'_> {
         ];
         Order {
             command: self.settings.command.clone(),
-            set: set.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
-            remove: self.settings.hidden_environment.iter().map(Into::into).collect(),
+            set: set
+                .into_iter()
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
+            remove: self
+                .settings
+                .hidden_environment
+                .iter()
+                .map(Into::into)
+                .collect(),
         }
     }
 
@@ -194,7 +232,11 @@ impl Run<'_> {
             StartError::NotExecutable(_) => Exit::NotExecutable,
             StartError::System(_) => Exit::System,
         };
-        let command = self.settings.command.first().map(|name| name.to_string_lossy());
+        let command = self
+            .settings
+            .command
+            .first()
+            .map(|name| name.to_string_lossy());
         let message = format!("cannot run '{}': {error}", command.unwrap_or_default());
         Stop::new(exit, "not_started", message)
     }
@@ -259,13 +301,15 @@ impl Run<'_> {
         match self.settings.on_lost {
             OnLost::Warn => {
                 let what_now = "the command runs on (--on-lost warn)";
-                self.reporter.tell(&report::lost(&self.names, loss, what_now));
+                self.reporter
+                    .tell(&report::lost(&self.names, loss, what_now));
                 Phase::Running
             }
             OnLost::Stop => {
                 child.stop(signal);
                 let what_now = format!("stopping the command with {signal}");
-                self.reporter.tell(&report::lost(&self.names, loss, &what_now));
+                self.reporter
+                    .tell(&report::lost(&self.names, loss, &what_now));
                 let grace = clock::now() + self.settings.kill_after;
                 Phase::Stopping(grace.min(until - self.settings.margin))
             }
@@ -295,15 +339,21 @@ impl Run<'_> {
         let loss = match lease.state() {
             _ if so_far == LockWas::Lost => return LockWas::Lost,
             State::Lost(loss) => loss,
-            State::Held { until: later, .. } if later.max(until).has_passed() => {
-                Loss { why: LossReason::NotExtended, answers }
-            }
-            State::Unknown { .. } if until.has_passed() => {
-                Loss { why: LossReason::NotExtended, answers }
-            }
+            State::Held { until: later, .. } if later.max(until).has_passed() => Loss {
+                why: LossReason::NotExtended,
+                answers,
+            },
+            State::Unknown { .. } if until.has_passed() => Loss {
+                why: LossReason::NotExtended,
+                answers,
+            },
             State::Held { .. } | State::Unknown { .. } => return LockWas::Kept,
         };
-        self.reporter.tell(&report::lost(&self.names, &loss, "the command had just ended"));
+        self.reporter.tell(&report::lost(
+            &self.names,
+            &loss,
+            "the command had just ended",
+        ));
         LockWas::Lost
     }
 
@@ -317,9 +367,11 @@ impl Run<'_> {
         }
         if !letting.is_complete() {
             let rest = until.remaining() + quorum::drift(self.settings.ttl);
-            self.reporter.tell(&report::not_released(&self.names, &nodes, &letting, rest));
+            self.reporter
+                .tell(&report::not_released(&self.names, &nodes, &letting, rest));
         } else if letting.was_gone() {
-            self.reporter.tell(&report::gone_before_release(&self.names));
+            self.reporter
+                .tell(&report::gone_before_release(&self.names));
         }
     }
 }

@@ -189,7 +189,10 @@ impl Claim {
     /// A claim on all of `resources` at once.
     #[must_use]
     pub fn new(resources: &[Resource], format: &KeyFormat, ttl: Duration, holder: Holder) -> Self {
-        let mut keys: Vec<String> = resources.iter().map(|resource| format.key(resource)).collect();
+        let mut keys: Vec<String> = resources
+            .iter()
+            .map(|resource| format.key(resource))
+            .collect();
         // One order for all contenders, and each key once.
         keys.sort_unstable();
         keys.dedup();

@@ -49,14 +49,21 @@ impl Letting {
     }
 
     fn answered(&self) -> usize {
-        self.answers.iter().filter(|answer| matches!(answer, Some(Ok(_)))).count()
+        self.answers
+            .iter()
+            .filter(|answer| matches!(answer, Some(Ok(_))))
+            .count()
     }
 }
 
 impl<N: Node> Grip<N> {
     /// A grip on nothing yet.
     pub(super) fn new(nodes: Arc<[Arc<N>]>, entry: Entry) -> Self {
-        Self { nodes, entry: Arc::new(entry), stragglers: Mutex::default() }
+        Self {
+            nodes,
+            entry: Arc::new(entry),
+            stragglers: Mutex::default(),
+        }
     }
 
     /// The configured nodes.
@@ -73,13 +80,19 @@ impl<N: Node> Grip<N> {
 
     /// Lets the requests that are still under way go on by themselves.
     pub(super) fn keep_stragglers(&self, pending: JoinSet<(usize, Answer<Vote>)>) {
-        *self.stragglers.lock().unwrap_or_else(PoisonError::into_inner) = pending;
+        *self
+            .stragglers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = pending;
     }
 
     /// Lets go of a failed attempt whose votes were `votes`. Waits for the nodes that answered; one
     /// that did not has its release queued behind the request, on the same connection.
     pub async fn abandon(&self, votes: &Answers<Vote>, limit: Duration) {
-        let owed: Vec<usize> = self.owing().filter(|&index| may_have_written(&votes[index])).collect();
+        let owed: Vec<usize> = self
+            .owing()
+            .filter(|&index| may_have_written(&votes[index]))
+            .collect();
         let answered = |index: &usize| matches!(votes[*index], Some(Ok(_)));
         let waited_for = owed.iter().copied().filter(answered).count();
         self.let_go(&owed, waited_for, limit).await;
@@ -94,11 +107,14 @@ impl<N: Node> Grip<N> {
         // Nodes that were never sent a byte have nothing to release, and count as answered.
         let nothing = self.nodes.len() - owing.len();
         let wanted = quorum.saturating_sub(nothing);
-        let mut letting = Letting { answers: vec![Some(Ok(Release::NotOurs)); self.nodes.len()] };
+        let mut letting = Letting {
+            answers: vec![Some(Ok(Release::NotOurs)); self.nodes.len()],
+        };
         for &index in &owing {
             letting.answers[index] = None;
         }
-        self.let_go_into(&mut letting, &owing, wanted, node_timeout).await;
+        self.let_go_into(&mut letting, &owing, wanted, node_timeout)
+            .await;
         if letting.is_complete() {
             return letting;
         }
@@ -119,12 +135,17 @@ impl<N: Node> Grip<N> {
     /// of it has reached its node.
     fn owing(&self) -> impl Iterator<Item = usize> {
         // Those that were sent have no more to do than to wait for an answer that nobody reads.
-        self.stragglers.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+        self.stragglers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .abort_all();
         (0..self.nodes.len()).filter(|index| self.nodes[*index].may_hold_a_key())
     }
 
     async fn let_go(&self, owed: &[usize], wanted: usize, limit: Duration) -> Letting {
-        let mut letting = Letting { answers: vec![None; self.nodes.len()] };
+        let mut letting = Letting {
+            answers: vec![None; self.nodes.len()],
+        };
         self.let_go_into(&mut letting, owed, wanted, limit).await;
         letting
     }
@@ -179,5 +200,8 @@ async fn next_before<T: 'static>(pending: &mut JoinSet<T>, give_up: Option<Insta
 
 /// Whether a node that voted like this may have written a key: a refusal wrote nothing.
 fn may_have_written(vote: &Option<Answer<Vote>>) -> bool {
-    !matches!(vote, Some(Ok(Vote::Taken { .. }) | Err(NodeError::Refused(_))))
+    !matches!(
+        vote,
+        Some(Ok(Vote::Taken { .. }) | Err(NodeError::Refused(_)))
+    )
 }

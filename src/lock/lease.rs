@@ -94,7 +94,10 @@ impl<N: Node> Lease<N> {
     #[must_use]
     pub fn keep(held: Held<N>, node_timeout: Duration) -> Self {
         let grip = Arc::new(held.grip);
-        let first = State::Held { until: held.valid_until, extensions: 0 };
+        let first = State::Held {
+            until: held.valid_until,
+            extensions: 0,
+        };
         let (publish, state) = watch::channel(first);
         let keeper = Keeper {
             grip: Arc::clone(&grip),
@@ -152,7 +155,9 @@ struct Round {
 impl Round {
     /// Waits for one more answer; false if there is none to wait for.
     async fn next(&mut self) -> bool {
-        let Some(joined) = self.pending.join_next().await else { return false };
+        let Some(joined) = self.pending.join_next().await else {
+            return false;
+        };
         let (index, answer) = joined.expect("a request to a node neither panics nor is aborted");
         self.answers[index] = Some(answer);
         true
@@ -201,7 +206,10 @@ impl<N: Node> Keeper<N> {
                     failures += 1;
                     self.reopen_failed(&round.answers);
                     let answers = self.named(round.answers);
-                    self.publish.send_replace(State::Unknown { until: self.valid_until, answers });
+                    self.publish.send_replace(State::Unknown {
+                        until: self.valid_until,
+                        answers,
+                    });
                 }
             }
         }
@@ -209,25 +217,38 @@ impl<N: Node> Keeper<N> {
 
     /// At once after the first failed round, on new connections; then again and again.
     fn next_retry(&self, failures: u32) -> Instant {
-        let pause = self.node_timeout.max(self.grip.entry().ttl / RETRIES_PER_TTL);
-        if failures == 1 { clock::now() } else { clock::now() + pause }
+        let pause = self
+            .node_timeout
+            .max(self.grip.entry().ttl / RETRIES_PER_TTL);
+        if failures == 1 {
+            clock::now()
+        } else {
+            clock::now() + pause
+        }
     }
 
     /// A node's time limit: it grows while rounds fail, since a slow answer is better than none, and
     /// ends with the validity, after which no answer counts.
     fn limit(&self, failures: u32) -> Duration {
         let grown = self.node_timeout * 2_u32.saturating_pow(failures).min(LIMIT_GROWTH);
-        grown.min(self.valid_until.remaining()).max(Duration::from_millis(1))
+        grown
+            .min(self.valid_until.remaining())
+            .max(Duration::from_millis(1))
     }
 
     /// Asks every node, until the answers decide.
     async fn ask(&self, limit: Duration) -> (Keeping, Round) {
         let nodes = self.grip.nodes();
-        let mut round = Round { answers: vec![None; nodes.len()], pending: JoinSet::new() };
+        let mut round = Round {
+            answers: vec![None; nodes.len()],
+            pending: JoinSet::new(),
+        };
         for (index, node) in nodes.iter().enumerate() {
             let (node, entry) = (Arc::clone(node), Arc::clone(self.grip.entry()));
             let fence = self.fence;
-            round.pending.spawn(async move { (index, node.extend(entry, fence, limit).await) });
+            round
+                .pending
+                .spawn(async move { (index, node.extend(entry, fence, limit).await) });
         }
         let mut keeping = Keeping::Undecided;
         while keeping == Keeping::Undecided && round.next().await {
@@ -264,12 +285,18 @@ impl<N: Node> Keeper<N> {
     fn extended(&mut self, valid_until: Instant) {
         self.valid_until = valid_until;
         self.extensions += 1;
-        let state = State::Held { until: valid_until, extensions: self.extensions };
+        let state = State::Held {
+            until: valid_until,
+            extensions: self.extensions,
+        };
         self.publish.send_replace(state);
     }
 
     fn lost(&self, why: LossReason, answers: Answers<Extension>) {
-        let loss = Loss { why, answers: self.named(answers) };
+        let loss = Loss {
+            why,
+            answers: self.named(answers),
+        };
         self.publish.send_replace(State::Lost(loss));
     }
 

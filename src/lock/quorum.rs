@@ -59,7 +59,10 @@ pub fn verdict(votes: &[Option<Answer<Vote>>]) -> Verdict {
     }
     let quorum = majority(votes.len());
     let pending = votes.iter().filter(|vote| vote.is_none()).count();
-    let granted = votes.iter().filter(|vote| matches!(vote, Some(Ok(Vote::Granted { .. })))).count();
+    let granted = votes
+        .iter()
+        .filter(|vote| matches!(vote, Some(Ok(Vote::Granted { .. }))))
+        .count();
     if granted >= quorum {
         return Verdict::Acquired;
     }
@@ -69,7 +72,10 @@ pub fn verdict(votes: &[Option<Answer<Vote>>]) -> Verdict {
     {
         return Verdict::Held(holder.clone());
     }
-    let answered = votes.iter().filter(|vote| matches!(vote, Some(Ok(_)))).count();
+    let answered = votes
+        .iter()
+        .filter(|vote| matches!(vote, Some(Ok(_))))
+        .count();
     // Nothing that is still to come can make it anybody's.
     if answered >= quorum && granted + pending < quorum && equal + pending < quorum {
         return Verdict::Split;
@@ -97,7 +103,9 @@ fn largest_group(votes: &[Option<Answer<Vote>>]) -> (usize, Option<&Foreign>) {
         })
     };
     let equal = |by: &Foreign| {
-        foreign().filter(|other| (&other.key, &other.digest) == (&by.key, &by.digest)).count()
+        foreign()
+            .filter(|other| (&other.key, &other.digest) == (&by.key, &by.digest))
+            .count()
     };
     // A key without expiry lasts longest of all.
     let lasts = |by: &Foreign| (by.ttl.is_none(), by.ttl);
@@ -110,8 +118,11 @@ fn same_server(votes: &[Option<Answer<Vote>>]) -> Option<(usize, usize)> {
         Some(Ok(Vote::Granted { run_id, .. } | Vote::Taken { run_id, .. })) => run_id.as_ref(),
         _ => None,
     };
-    let pairs = (0..votes.len()).flat_map(|first| (first + 1..votes.len()).map(move |s| (first, s)));
-    pairs.into_iter().find(|&(first, second)| run_id(first).is_some() && run_id(first) == run_id(second))
+    let pairs =
+        (0..votes.len()).flat_map(|first| (first + 1..votes.len()).map(move |s| (first, s)));
+    pairs
+        .into_iter()
+        .find(|&(first, second)| run_id(first).is_some() && run_id(first) == run_id(second))
 }
 
 /// The earliest time after which a majority can be free, as far as `votes` tell: the q-th smallest
@@ -149,7 +160,9 @@ pub enum Fencing {
 #[must_use]
 pub fn fencing(fences: &[u64], nodes: usize) -> Fencing {
     let quorum = majority(nodes);
-    let Some(&largest) = fences.iter().max() else { return Fencing::Failed };
+    let Some(&largest) = fences.iter().max() else {
+        return Fencing::Failed;
+    };
     if fences.iter().filter(|&&fence| fence == largest).count() >= quorum {
         Fencing::Agreed(largest)
     } else if fences.len() >= quorum {
@@ -188,7 +201,10 @@ pub enum Keeping {
 pub fn keeping(answers: &[Option<Answer<Extension>>]) -> Keeping {
     let quorum = majority(answers.len());
     let count = |wanted: fn(&Extension) -> bool| {
-        answers.iter().filter(|answer| matches!(answer, Some(Ok(e)) if wanted(e))).count()
+        answers
+            .iter()
+            .filter(|answer| matches!(answer, Some(Ok(e)) if wanted(e)))
+            .count()
     };
     let extended = count(|e| *e == Extension::Extended);
     let not_ours = count(|e| *e != Extension::Extended);
@@ -208,11 +224,17 @@ mod tests {
     use super::*;
 
     fn granted() -> Option<Answer<Vote>> {
-        Some(Ok(Vote::Granted { fence: 1, run_id: None }))
+        Some(Ok(Vote::Granted {
+            fence: 1,
+            run_id: None,
+        }))
     }
 
     fn taken(holder: &str) -> Option<Answer<Vote>> {
-        Some(Ok(Vote::Taken { by: foreign(holder, Some(1000)), run_id: None }))
+        Some(Ok(Vote::Taken {
+            by: foreign(holder, Some(1000)),
+            run_id: None,
+        }))
     }
 
     fn foreign(holder: &str, ttl_ms: Option<u64>) -> Foreign {
@@ -236,7 +258,10 @@ mod tests {
     #[test]
     fn a_quorum_of_grants_acquires_without_the_rest() {
         assert_eq!(verdict(&[granted(), None, granted()]), Verdict::Acquired);
-        assert_eq!(verdict(&[granted(), failed(), granted()]), Verdict::Acquired);
+        assert_eq!(
+            verdict(&[granted(), failed(), granted()]),
+            Verdict::Acquired
+        );
         assert_eq!(verdict(&[granted(), None, None]), Verdict::Undecided);
     }
 
@@ -250,7 +275,10 @@ mod tests {
     #[test]
     fn values_that_differ_are_a_split_as_soon_as_nothing_else_can_come() {
         assert_eq!(verdict(&[taken("x"), taken("y"), None]), Verdict::Undecided);
-        assert_eq!(verdict(&[taken("x"), taken("y"), taken("z")]), Verdict::Split);
+        assert_eq!(
+            verdict(&[taken("x"), taken("y"), taken("z")]),
+            Verdict::Split
+        );
         let five = [taken("x"), taken("y"), taken("z"), granted(), None];
         assert_eq!(verdict(&five), Verdict::Split);
     }
@@ -262,30 +290,58 @@ mod tests {
 
     #[test]
     fn an_outage_is_never_a_held_lock() {
-        assert_eq!(verdict(&[taken("x"), failed(), failed()]), Verdict::Unreachable);
-        assert_eq!(verdict(&[granted(), failed(), failed()]), Verdict::Unreachable);
+        assert_eq!(
+            verdict(&[taken("x"), failed(), failed()]),
+            Verdict::Unreachable
+        );
+        assert_eq!(
+            verdict(&[granted(), failed(), failed()]),
+            Verdict::Unreachable
+        );
         assert_eq!(verdict(&[failed(), failed(), None]), Verdict::Undecided);
     }
 
     #[test]
     fn refusals_that_rule_out_a_quorum_are_told_apart_from_an_outage() {
-        assert_eq!(verdict(&[granted(), refused(), refused()]), Verdict::Refused);
-        assert_eq!(verdict(&[granted(), refused(), failed()]), Verdict::Unreachable);
+        assert_eq!(
+            verdict(&[granted(), refused(), refused()]),
+            Verdict::Refused
+        );
+        assert_eq!(
+            verdict(&[granted(), refused(), failed()]),
+            Verdict::Unreachable
+        );
     }
 
     #[test]
     fn two_answers_of_one_server_are_refused_as_soon_as_they_are_seen() {
-        let vote = || Some(Ok(Vote::Granted { fence: 1, run_id: Some("7f".to_owned()) }));
+        let vote = || {
+            Some(Ok(Vote::Granted {
+                fence: 1,
+                run_id: Some("7f".to_owned()),
+            }))
+        };
         assert_eq!(verdict(&[vote(), None, vote()]), Verdict::SameServer(0, 2));
     }
 
     #[test]
     fn a_majority_can_be_free_after_the_qth_smallest_rest() {
-        let rest = |ms| Some(Ok(Vote::Taken { by: foreign("x", ms), run_id: None }));
+        let rest = |ms| {
+            Some(Ok(Vote::Taken {
+                by: foreign("x", ms),
+                run_id: None,
+            }))
+        };
         let votes = [rest(Some(900)), rest(Some(100)), rest(Some(500))];
         assert_eq!(earliest_free(&votes), Some(Duration::from_millis(500)));
-        assert_eq!(earliest_free(&[rest(None), rest(Some(5)), rest(None)]), None);
-        assert_eq!(earliest_free(&[granted(), rest(Some(5)), None]), Some(Duration::from_millis(5)));
+        assert_eq!(
+            earliest_free(&[rest(None), rest(Some(5)), rest(None)]),
+            None
+        );
+        assert_eq!(
+            earliest_free(&[granted(), rest(Some(5)), None]),
+            Some(Duration::from_millis(5))
+        );
     }
 
     #[test]
@@ -305,7 +361,10 @@ mod tests {
         assert_eq!(keeping(&[extended(), None, extended()]), Keeping::Extended);
         assert_eq!(keeping(&[missing(), None, missing()]), Keeping::Lost);
         assert_eq!(keeping(&[missing(), extended(), None]), Keeping::Undecided);
-        assert_eq!(keeping(&[missing(), extended(), silent()]), Keeping::Unknown);
+        assert_eq!(
+            keeping(&[missing(), extended(), silent()]),
+            Keeping::Unknown
+        );
         assert_eq!(keeping(&[silent(), silent(), silent()]), Keeping::Unknown);
     }
 

@@ -114,7 +114,9 @@ impl<N: Node> Redlock<N> {
     /// The quorum of `nodes`.
     #[must_use]
     pub fn new(nodes: Vec<N>) -> Self {
-        Self { nodes: nodes.into_iter().map(Arc::new).collect() }
+        Self {
+            nodes: nodes.into_iter().map(Arc::new).collect(),
+        }
     }
 
     /// The configured nodes.
@@ -152,7 +154,9 @@ impl<N: Node> Redlock<N> {
             let now = clock::now();
             let next = retries.next(&verdict, &attempt.votes, attempt.started, now);
             let failure = self.failure(verdict, attempt.votes, invalid);
-            let Next::Again(pause) = next else { return Acquisition::Failed(failure) };
+            let Next::Again(pause) = next else {
+                return Acquisition::Failed(failure);
+            };
             if on_failure(&failure).is_break() {
                 return Acquisition::Failed(failure);
             }
@@ -174,12 +178,23 @@ impl<N: Node> Redlock<N> {
             let (node, entry) = (Arc::clone(node), Arc::clone(grip.entry()));
             pending.spawn(async move { (index, node.acquire(entry, unix_ms, limit).await) });
         }
-        Attempt { grip, token, started, limit, votes: vec![None; self.nodes.len()], pending }
+        Attempt {
+            grip,
+            token,
+            started,
+            limit,
+            votes: vec![None; self.nodes.len()],
+            pending,
+        }
     }
 
     fn failure(&self, verdict: Verdict, votes: Answers<Vote>, invalid: Option<Invalid>) -> Failure {
         let names = self.nodes.iter().map(|node| node.name().clone());
-        Failure { verdict, votes: names.zip(votes).collect(), invalid }
+        Failure {
+            verdict,
+            votes: names.zip(votes).collect(),
+            invalid,
+        }
     }
 }
 
@@ -218,7 +233,8 @@ impl<N: Node> Attempt<N> {
             Some(Ok(Vote::Granted { fence, .. })) => Some((index, *fence)),
             _ => None,
         };
-        let granted: Vec<(usize, u64)> = self.votes.iter().enumerate().filter_map(granting).collect();
+        let granted: Vec<(usize, u64)> =
+            self.votes.iter().enumerate().filter_map(granting).collect();
         let mut fences: Vec<u64> = granted.iter().map(|&(_, fence)| fence).collect();
         for _ in 0..FENCING_ROUNDS {
             match quorum::fencing(&fences, self.votes.len()) {
@@ -245,7 +261,10 @@ impl<N: Node> Attempt<N> {
         while let Some(answer) = round.join_next().await {
             answers.push(answer.expect("a request to a node neither panics nor is aborted"));
             let fences = quorum::raised(&answers);
-            if matches!(quorum::fencing(&fences, self.votes.len()), Fencing::Agreed(_)) {
+            if matches!(
+                quorum::fencing(&fences, self.votes.len()),
+                Fencing::Agreed(_)
+            ) {
                 return fences;
             }
         }
@@ -265,13 +284,22 @@ impl<N: Node> Attempt<N> {
 
     fn into_held(self, fencing_token: FencingToken, valid_until: Instant) -> Held<N> {
         self.grip.keep_stragglers(self.pending);
-        Held { grip: self.grip, token: self.token, fencing_token, since: self.started, valid_until }
+        Held {
+            grip: self.grip,
+            token: self.token,
+            fencing_token,
+            since: self.started,
+            valid_until,
+        }
     }
 }
 
 /// The next of the answers that are awaited; there is one.
 async fn next<T: 'static>(pending: &mut JoinSet<T>) -> T {
-    let joined = pending.join_next().await.expect("an undecided attempt awaits answers");
+    let joined = pending
+        .join_next()
+        .await
+        .expect("an undecided attempt awaits answers");
     joined.expect("a request to a node neither panics nor is aborted before the verdict")
 }
 

@@ -159,9 +159,15 @@ impl Retries {
 
     /// Bounds `pause` by the end of the wait; one last attempt is made right at that end.
     fn within_patience(&self, pause: Duration, now: Instant) -> Next {
-        let Patience::For(patience) = self.patience else { return Next::Again(pause) };
+        let Patience::For(patience) = self.patience else {
+            return Next::Again(pause);
+        };
         let rest = (self.began + patience).since(now);
-        if rest.is_zero() { Next::GiveUp } else { Next::Again(pause.min(rest)) }
+        if rest.is_zero() {
+            Next::GiveUp
+        } else {
+            Next::Again(pause.min(rest))
+        }
     }
 
     fn jittered(&mut self, pause: Duration) -> Duration {
@@ -188,7 +194,10 @@ mod tests {
             kind: "string".to_owned(),
             ttl: Some(ttl),
         };
-        let vote = Some(Ok(Vote::Taken { by: by.clone(), run_id: None }));
+        let vote = Some(Ok(Vote::Taken {
+            by: by.clone(),
+            run_id: None,
+        }));
         (Verdict::Held(by), vec![vote; 3])
     }
 
@@ -199,7 +208,10 @@ mod tests {
     #[test]
     fn held_is_an_answer_for_who_does_not_wait() {
         let (verdict, votes) = held_for(Duration::from_secs(9));
-        assert_eq!(retries(Patience::None).next(&verdict, &votes, ORIGIN, ORIGIN), Next::GiveUp);
+        assert_eq!(
+            retries(Patience::None).next(&verdict, &votes, ORIGIN, ORIGIN),
+            Next::GiveUp
+        );
     }
 
     #[test]
@@ -219,14 +231,18 @@ mod tests {
         let Next::Again(pause) = retries.next(&verdict, &votes, ORIGIN, ORIGIN) else {
             panic!("a waiter for ever gave up");
         };
-        assert!(pause >= POLL_LIMIT / 2 && pause <= POLL_LIMIT * 2, "{pause:?}");
+        assert!(
+            pause >= POLL_LIMIT / 2 && pause <= POLL_LIMIT * 2,
+            "{pause:?}"
+        );
     }
 
     #[test]
     fn an_outage_is_tried_three_times_again_with_growing_limits() {
         let mut retries = retries(Patience::None);
         let mut limits = vec![retries.limit(Duration::from_millis(80)).as_millis()];
-        while let Next::Again(pause) = retries.next(&Verdict::Unreachable, &vec![], ORIGIN, ORIGIN) {
+        while let Next::Again(pause) = retries.next(&Verdict::Unreachable, &vec![], ORIGIN, ORIGIN)
+        {
             assert!((100..=300).contains(&pause.as_millis()), "{pause:?}");
             limits.push(retries.limit(Duration::from_millis(80)).as_millis());
         }

@@ -59,7 +59,11 @@ impl Connector {
     /// Describes `endpoint` to the library; reads the TLS files if there are any.
     pub fn new(endpoint: &Endpoint) -> Result<Self, SetupError> {
         let client = client(endpoint)?;
-        Ok(Self { client, endpoint: endpoint.clone(), resolved: Mutex::new(Resolved::NotAsked) })
+        Ok(Self {
+            client,
+            endpoint: endpoint.clone(),
+            resolved: Mutex::new(Resolved::NotAsked),
+        })
     }
 
     /// The password that must not show in any text.
@@ -94,10 +98,15 @@ impl Connector {
             .set_connection_timeout(None)
             .set_response_timeout(None)
             .set_dns_resolver(match resolved {
-                Resolved::Once(found) => Resolver { known: Some(found?) },
+                Resolved::Once(found) => Resolver {
+                    known: Some(found?),
+                },
                 Resolved::NotAsked => Resolver { known: None },
             });
-        let connection = self.client.get_multiplexed_async_connection_with_config(&config).await;
+        let connection = self
+            .client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await;
         connection.map_err(|error| failure::of(&error, self.password()))
     }
 }
@@ -117,7 +126,9 @@ fn client(endpoint: &Endpoint) -> Result<Client, SetupError> {
         .set_nodelay(true)
         .set_keepalive(TcpKeepalive::new().with_time(KEEPALIVE));
     let describe = |address: ConnectionAddr| -> Result<ConnectionInfo, SetupError> {
-        let info = address.into_connection_info().map_err(|error| description(&error))?;
+        let info = address
+            .into_connection_info()
+            .map_err(|error| description(&error))?;
         Ok(info.set_redis_settings(identity).set_tcp_settings(tcp))
     };
     match &endpoint.address {
@@ -154,15 +165,29 @@ fn tls_client(info: ConnectionInfo, files: &TlsFiles) -> Result<Client, SetupErr
         })
     };
     let client_tls = match &files.client {
-        Some((cert, key)) => {
-            Some(ClientTlsConfig { client_cert: read(cert)?, client_key: read(key)? })
-        }
+        Some((cert, key)) => Some(ClientTlsConfig {
+            client_cert: read(cert)?,
+            client_key: read(key)?,
+        }),
         None => None,
     };
     let root_cert = files.ca.as_deref().map(read).transpose()?;
-    Client::build_with_tls(info, TlsCertificates { client_tls, root_cert }).map_err(|error| {
-        let named = [&files.ca, &files.client.as_ref().map(|(cert, _)| cert.clone())];
-        let file = named.into_iter().flatten().map(|path| path.display().to_string());
+    Client::build_with_tls(
+        info,
+        TlsCertificates {
+            client_tls,
+            root_cert,
+        },
+    )
+    .map_err(|error| {
+        let named = [
+            &files.ca,
+            &files.client.as_ref().map(|(cert, _)| cert.clone()),
+        ];
+        let file = named
+            .into_iter()
+            .flatten()
+            .map(|path| path.display().to_string());
         SetupError::TlsFile {
             file: file.collect::<Vec<_>>().join(", "),
             reason: format!("no certificate or key in PEM: {}", failure::text(&error)),

@@ -58,7 +58,10 @@ pub fn text(error: &RedisError) -> String {
         (None, None) => error.to_string(),
     };
     // A server that does not know AUTH repeats its arguments: the password.
-    let said = said.split(", with args beginning with").next().unwrap_or_default();
+    let said = said
+        .split(", with args beginning with")
+        .next()
+        .unwrap_or_default();
     shorten(said)
 }
 
@@ -71,7 +74,12 @@ fn shorten(said: &str) -> String {
     let said = said.split(" (os error").next().unwrap_or_default();
     // The script's place in the server is no help to anybody.
     let said = said.split(" script: ").next().unwrap_or_default();
-    let mut line: String = said.trim().trim_end_matches('.').chars().take(TEXT_LIMIT).collect();
+    let mut line: String = said
+        .trim()
+        .trim_end_matches('.')
+        .chars()
+        .take(TEXT_LIMIT)
+        .collect();
     // "Connection refused" reads on after "127.0.0.1:6379: "; READONLY and the like stay as they are.
     let mut letters = line.chars();
     if let (Some(first), Some(second)) = (letters.next(), letters.next())
@@ -80,5 +88,9 @@ fn shorten(said: &str) -> String {
     {
         line.replace_range(..first.len_utf8(), &first.to_lowercase().to_string());
     }
-    if line.is_empty() { "failed without a reason".to_owned() } else { line }
+    if line.is_empty() {
+        "failed without a reason".to_owned()
+    } else {
+        line
+    }
 }

@@ -108,7 +108,9 @@ impl RedisNode {
             reply.map_err(|error| failure::of(&error, self.connector.password()))
         };
         // The one bound over connect and command; no default of the library is in force.
-        tokio::time::timeout(limit, exchange).await.unwrap_or(Err(NodeError::TimedOut(limit)))
+        tokio::time::timeout(limit, exchange)
+            .await
+            .unwrap_or(Err(NodeError::TimedOut(limit)))
     }
 
     fn note_answer<T>(&self, creates: Creates, reply: &redis::RedisResult<T>) {
@@ -159,15 +161,25 @@ impl Node for RedisNode {
     async fn acquire(&self, entry: Arc<Entry>, unix_ms: u64, limit: Duration) -> Answer<Vote> {
         self.may_hold_a_key.store(false, Ordering::Relaxed);
         let mut command = eval(ACQUIRE, &entry);
-        command.arg(&entry.value).arg(ttl_ms(&entry)).arg(unix_ms).arg(mark(&entry));
+        command
+            .arg(&entry.value)
+            .arg(ttl_ms(&entry))
+            .arg(unix_ms)
+            .arg(mark(&entry));
         let reply = self.call(command, Creates::Keys, limit).await?;
         if let [word, fence, run_id] = &reply[..]
             && word == b"granted"
         {
-            return Ok(Vote::Granted { fence: number(fence)?, run_id: run_id_of(run_id) });
+            return Ok(Vote::Granted {
+                fence: number(fence)?,
+                run_id: run_id_of(run_id),
+            });
         }
         let run_id = reply.get(6).and_then(|run_id| run_id_of(run_id));
-        Ok(Vote::Taken { by: foreign(&reply)?, run_id })
+        Ok(Vote::Taken {
+            by: foreign(&reply)?,
+            run_id,
+        })
     }
 
     async fn raise(&self, entry: Arc<Entry>, fence: u64, limit: Duration) -> Answer<Raised> {
@@ -189,7 +201,11 @@ impl Node for RedisNode {
 
     async fn heal(&self, entry: Arc<Entry>, fence: u64, limit: Duration) -> Answer<Extension> {
         let mut command = eval(HEAL, &entry);
-        command.arg(mark(&entry)).arg(fence).arg(ttl_ms(&entry)).arg(&entry.value);
+        command
+            .arg(mark(&entry))
+            .arg(fence)
+            .arg(ttl_ms(&entry))
+            .arg(&entry.value);
         extension(&self.call(command, Creates::Keys, limit).await?)
     }
 
@@ -222,7 +238,10 @@ impl Node for RedisNode {
 /// three round trips instead of one.
 fn eval(script: &str, entry: &Entry) -> redis::Cmd {
     let mut command = redis::cmd("EVAL");
-    command.arg(script).arg(2 * entry.keys.len()).arg(&entry.keys);
+    command
+        .arg(script)
+        .arg(2 * entry.keys.len())
+        .arg(&entry.keys);
     for key in &entry.keys {
         command.arg(fence_key(key));
     }
@@ -252,7 +271,9 @@ fn extension(reply: &[Vec<u8>]) -> Answer<Extension> {
 }
 
 fn foreign(reply: &[Vec<u8>]) -> Answer<Foreign> {
-    let [word, key, kind, value, digest, pttl, ..] = reply else { return Err(unknown_reply()) };
+    let [word, key, kind, value, digest, pttl, ..] = reply else {
+        return Err(unknown_reply());
+    };
     if word != b"foreign" {
         return Err(unknown_reply());
     }
@@ -271,7 +292,9 @@ fn run_id_of(text: &[u8]) -> Option<String> {
 }
 
 fn number(text: &[u8]) -> Answer<u64> {
-    let number = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+    let number = std::str::from_utf8(text)
+        .ok()
+        .and_then(|text| text.parse().ok());
     number.ok_or_else(unknown_reply)
 }
 
