@@ -75,7 +75,8 @@ pub fn now() -> Instant {
     Instant(Duration::from(time))
 }
 
-/// The wall clock, in milliseconds since 1970. For showing, and for the floor of the fencing counter.
+/// The wall clock, in milliseconds since 1970. For showing, and for the floor of the fencing
+/// counter.
 #[must_use]
 pub fn unix_ms() -> u64 {
     let since_epoch = SystemTime::now()

@@ -1,5 +1,5 @@
-//! One file a command; each tells its story in one function. This one is the way in and out: it parses,
-//! hands over, and leaves with the right code or by the right signal.
+//! One file a command; each tells its story in one function. This one is the way in and out: it
+//! parses, hands over, and leaves with the right code or by the right signal.
 //!
 //! The only place where errors of all layers meet and become an [`Exit`] and a [`Line`].
 
@@ -68,7 +68,7 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let told = match cli.command {
         cli::Command::Run(arguments) => settings::run(&arguments, &world)
             .map_err(|error| Stop::new(error.exit, "settings", error.message))
-            .and_then(|settings| run::run(&settings, &reporter)),
+            .and_then(|settings| run::run(&settings, &world, &reporter)),
     };
     told.unwrap_or_else(|stop| {
         if let Some(line) = &stop.line {
@@ -93,7 +93,8 @@ fn leave(exit: Exit) -> ExitCode {
     }
 }
 
-/// A panic is a bug of ours. One line, and no more than where it happened: its text could hold anything.
+/// A panic is a bug of ours. One line, and no more than where it happened: its text could hold
+/// anything.
 fn tell_of_panic(panic: &panic::PanicHookInfo<'_>) {
     let place = panic
         .location()

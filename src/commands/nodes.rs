@@ -65,7 +65,8 @@ async fn refuse_twins(redlock: &Redlock<AnyNode>, limit: Duration) -> Result<(),
     Ok(())
 }
 
-/// The addresses of every node whose name was resolved, all at once. Costs nothing for IP addresses.
+/// The addresses of every node whose name was resolved, all at once. Costs nothing for IP
+/// addresses.
 async fn resolve_all(redlock: &Redlock<AnyNode>, limit: Duration) -> Vec<(usize, Vec<SocketAddr>)> {
     let mut resolving = JoinSet::new();
     for (index, node) in redlock.nodes().iter().enumerate() {

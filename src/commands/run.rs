@@ -1,8 +1,8 @@
 //! `redlock run`: a job runs under the lock.
 //!
 //! The story: open the nodes, listen for signals, acquire, keep the lock, start the child; then wait
-//! for whichever comes first of three things: the child ends, a signal comes, the lease changes. Then
-//! stop the job if need be, release, and leave with the child's answer.
+//! for whichever comes first of three things: the child ends, a signal comes, the lease changes.
+//! Then stop the job if need be, release, and leave with the child's answer.
 
 use std::ffi::OsString;
 use std::ops::ControlFlow;
@@ -228,7 +228,7 @@ impl Run<'_> {
 
     fn not_started(&self, error: &StartError) -> Stop {
         let exit = match error {
-            StartError::NotFound => Exit::NotFound,
+            StartError::NotFound(_) => Exit::NotFound,
             StartError::NotExecutable(_) => Exit::NotExecutable,
             StartError::System(_) => Exit::System,
         };
@@ -241,8 +241,8 @@ impl Run<'_> {
         Stop::new(exit, "not_started", message)
     }
 
-    /// All the control flow there is while the job runs. Invariant I6: no process of the job's group
-    /// runs after `valid_until`.
+    /// All the control flow there is while the job runs. Invariant I6: no process of the job's
+    /// group runs after `valid_until`.
     async fn watch_over(
         &self,
         child: &mut Child,
@@ -285,7 +285,7 @@ impl Run<'_> {
                     }
                 }
             };
-            // One loss may be reported twice, by the deadline and by the lease: the first one counts.
+            // One loss may be reported twice, by the deadline and by the lease: the first counts.
             if let Some(loss) = loss
                 && lock == LockWas::Kept
             {
@@ -316,7 +316,8 @@ impl Run<'_> {
         }
     }
 
-    /// Comes when the job must be stopped, or killed, so that it is dead before the lock can pass on.
+    /// Comes when the job must be stopped, or killed, so that it is dead before the lock can pass
+    /// on.
     async fn deadline(&self, phase: Phase, until: Instant) {
         match phase {
             Phase::Running if self.settings.on_lost == OnLost::Stop => {
@@ -327,8 +328,8 @@ impl Run<'_> {
         }
     }
 
-    /// Whether the lock was ours until the command was over. Invariant I7: a loss that nobody noticed in
-    /// time, after a suspend for instance, is a loss all the same.
+    /// Whether the lock was ours until the command was over. Invariant I7: a loss that nobody
+    /// noticed in time, after a suspend for instance, is a loss all the same.
     fn lock_was(
         &self,
         so_far: LockWas,

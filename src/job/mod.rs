@@ -1,1 +1,14 @@
-//! The child's side.
+//! The child's side: processes, their group, and signals. Knows nothing of locks or Redis.
+//!
+//! [`child`] starts the command in a process group of its own, signals it and sees its end; [`group`]
+//! tells whether anything of that group still runs; [`signals`] is what others send to us, as one
+//! stream; [`death`] lets us die as the command did. The only place with `unsafe`.
+
+pub mod child;
+pub mod death;
+pub mod group;
+pub mod signals;
+
+pub use child::{Child, Ended, Order, StartError};
+pub use death::die_of;
+pub use signals::Signals;

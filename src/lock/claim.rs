@@ -155,22 +155,31 @@ pub struct Holder {
 }
 
 impl Holder {
-    /// The holder as JSON, short enough for a node to hand back whole: note and command are cut as far
+    /// The holder as JSON, short enough for a node to hand back whole: its longest text is cut as far
     /// as it takes.
     fn json(&self) -> String {
         let mut fitting = self.clone();
+        for text in fitting.texts() {
+            // So that what follows is short, whatever we were told.
+            text.truncate(text.floor_char_boundary(FOREIGN_VALUE_LIMIT));
+        }
         loop {
             let json = serde_json::to_string(&fitting).expect("a holder is text and numbers");
-            let longest = [&mut fitting.note, &mut fitting.command]
-                .into_iter()
-                .flatten()
-                .max_by_key(|text| text.len());
-            match longest {
-                // One character of the longest text at a time: this is rare, and short.
-                Some(text) if TOKEN_LEN + 1 + json.len() > FOREIGN_VALUE_LIMIT => drop(text.pop()),
-                _ => return json,
+            if TOKEN_LEN + 1 + json.len() <= FOREIGN_VALUE_LIMIT {
+                return json;
             }
+            // One character at a time: this is rare, and short.
+            fitting
+                .texts()
+                .max_by_key(|text| text.len())
+                .map(|text| text.pop());
         }
+    }
+
+    /// What others chose the length of.
+    fn texts(&mut self) -> impl Iterator<Item = &mut String> {
+        let optional = [&mut self.note, &mut self.command].into_iter().flatten();
+        [&mut self.host, &mut self.user].into_iter().chain(optional)
     }
 }
 
@@ -244,7 +253,7 @@ mod tests {
         let claim = Claim {
             keys: vec!["lock:a".to_owned()],
             ttl: Duration::from_secs(1),
-            holder: holder(&"\"\\ä".repeat(200)),
+            holder: holder(&"\"\\ä".repeat(200_000)),
         };
         let entry = claim.entry(&Token::random());
         assert!(entry.value.len() <= FOREIGN_VALUE_LIMIT);

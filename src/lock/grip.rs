@@ -30,15 +30,25 @@ pub struct Grip<N> {
 /// How a release ended, node by node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Letting {
-    /// What each node answered; nodes that were never sent a byte count as "not ours".
+    /// What each node answered; `None` as well for a node that was never sent a byte.
     pub answers: Answers<Release>,
+    /// How many nodes must have let go: a quorum, or all that were sent a byte if those are fewer.
+    wanted: usize,
 }
 
 impl Letting {
-    /// Whether a quorum let go for sure, so that the lock is free.
+    /// Nothing is answered yet by any of `nodes` nodes, of which `owing` were sent a byte.
+    fn begin(nodes: usize, owing: usize) -> Self {
+        Self {
+            answers: vec![None; nodes],
+            wanted: quorum::majority(nodes).min(owing),
+        }
+    }
+
+    /// Whether so many let go for sure that the lock is free.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.answered() >= quorum::majority(self.answers.len())
+        self.missing() == 0
     }
 
     /// Whether the lock was gone before it was released: a quorum had nothing of ours any more.
@@ -48,11 +58,11 @@ impl Letting {
         self.answers.iter().filter(gone).count() >= quorum::majority(self.answers.len())
     }
 
-    fn answered(&self) -> usize {
-        self.answers
-            .iter()
-            .filter(|answer| matches!(answer, Some(Ok(_))))
-            .count()
+    /// How many answers are still to come.
+    fn missing(&self) -> usize {
+        let answered = |answer: &&Option<Answer<_>>| matches!(answer, Some(Ok(_)));
+        self.wanted
+            .saturating_sub(self.answers.iter().filter(answered).count())
     }
 }
 
@@ -95,7 +105,8 @@ impl<N: Node> Grip<N> {
             .collect();
         let answered = |index: &usize| matches!(votes[*index], Some(Ok(_)));
         let waited_for = owed.iter().copied().filter(answered).count();
-        self.let_go(&owed, waited_for, limit).await;
+        let mut letting = Letting::begin(self.nodes.len(), owed.len());
+        self.let_go(&mut letting, &owed, waited_for, limit).await;
     }
 
     /// Gives the lock back on every node that was sent a byte. The nodes have `node_timeout`; without
@@ -103,17 +114,9 @@ impl<N: Node> Grip<N> {
     pub async fn release(&self, node_timeout: Duration) -> Letting {
         let began = clock::now();
         let owing: Vec<usize> = self.owing().collect();
-        let quorum = quorum::majority(self.nodes.len());
-        // Nodes that were never sent a byte have nothing to release, and count as answered.
-        let nothing = self.nodes.len() - owing.len();
-        let wanted = quorum.saturating_sub(nothing);
-        let mut letting = Letting {
-            answers: vec![Some(Ok(Release::NotOurs)); self.nodes.len()],
-        };
-        for &index in &owing {
-            letting.answers[index] = None;
-        }
-        self.let_go_into(&mut letting, &owing, wanted, node_timeout)
+        let mut letting = Letting::begin(self.nodes.len(), owing.len());
+        let wanted = letting.missing();
+        self.let_go(&mut letting, &owing, wanted, node_timeout)
             .await;
         if letting.is_complete() {
             return letting;
@@ -126,8 +129,8 @@ impl<N: Node> Grip<N> {
             self.nodes[index].reconnect();
         }
         let limit = (began + RELEASE_LIMIT).remaining();
-        let wanted = quorum.saturating_sub(letting.answered());
-        self.let_go_into(&mut letting, &failed, wanted, limit).await;
+        let wanted = letting.missing();
+        self.let_go(&mut letting, &failed, wanted, limit).await;
         letting
     }
 
@@ -142,23 +145,9 @@ impl<N: Node> Grip<N> {
         (0..self.nodes.len()).filter(|index| self.nodes[*index].may_hold_a_key())
     }
 
-    async fn let_go(&self, owed: &[usize], wanted: usize, limit: Duration) -> Letting {
-        let mut letting = Letting {
-            answers: vec![None; self.nodes.len()],
-        };
-        self.let_go_into(&mut letting, owed, wanted, limit).await;
-        letting
-    }
-
     /// Sends the release to the nodes `owed`, and waits for `wanted` answers; for the others as long
     /// again as that took, since a hung node must not hold up the end of a job.
-    async fn let_go_into(
-        &self,
-        letting: &mut Letting,
-        owed: &[usize],
-        wanted: usize,
-        limit: Duration,
-    ) {
+    async fn let_go(&self, letting: &mut Letting, owed: &[usize], wanted: usize, limit: Duration) {
         let began = clock::now();
         let mut pending = JoinSet::new();
         for &index in owed {

@@ -1,0 +1,51 @@
+//! What a process does about a signal: whether we were told to ignore it, and how to die of it.
+
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal};
+use nix::sys::signal::{raise, sigaction, sigprocmask};
+use nix::unistd::getpid;
+
+/// Whether `signal` is ignored now: by whoever started us, as long as we have changed nothing.
+#[must_use]
+pub fn is_ignored(signal: Signal) -> bool {
+    let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: sigaction with a null pointer changes nothing; it writes the present action, for which
+    // there is room. All-zero bytes are a valid action, should it fail.
+    let action = unsafe {
+        libc::sigaction(signal as i32, std::ptr::null(), action.as_mut_ptr());
+        action.assume_init()
+    };
+    action.sa_sigaction == libc::SIG_IGN
+}
+
+/// Ignores `signal` from now on. Async-signal-safe.
+///
+/// # Errors
+///
+/// If `signal` cannot be ignored.
+pub fn ignore(signal: Signal) -> nix::Result<()> {
+    let ignored = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
+    // SAFETY: an ignored signal runs no code of ours.
+    unsafe { sigaction(signal, &ignored) }.map(drop)
+}
+
+/// Dies of `signal`, as the command did, so that whoever started us sees the same. Answers the code
+/// 128 + the signal's number if that is impossible: as PID 1, or for a signal that does not kill.
+#[must_use]
+pub fn die_of(signal: Signal) -> u8 {
+    let code = 128 + u8::try_from(signal as i32).unwrap_or_default();
+    // The kernel protects PID 1 from signals without a handler.
+    if getpid().as_raw() == 1 {
+        return code;
+    }
+    // A core of ours says nothing about the command, which has left its own.
+    let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
+    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    // SAFETY: the default action runs no code of ours.
+    let _ = unsafe { sigaction(signal, &default) };
+    let mut only = SigSet::empty();
+    only.add(signal);
+    let _ = sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&only), None);
+    let _ = raise(signal);
+    code
+}
