@@ -1,3 +1,6 @@
-//! The real binary.
-#[test]
-fn placeholder() {}
+//! The real binary against real redis-servers, one file a concern.
+
+mod support;
+
+mod basics;
+mod signals;

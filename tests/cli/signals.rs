@@ -1,0 +1,231 @@
+//! Signals reach the command as they are, and nothing stays behind when one ends us.
+
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+
+use crate::support::process::is_alive;
+use crate::support::{Cluster, Redlock, eventually};
+
+const PASSED_ON: [Signal; 6] = [
+    Signal::SIGINT,
+    Signal::SIGTERM,
+    Signal::SIGHUP,
+    Signal::SIGQUIT,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+];
+
+#[test]
+fn each_signal_reaches_the_whole_group_as_itself() {
+    let cluster = Cluster::start(3);
+    for signal in PASSED_ON {
+        let name = signal.as_str().trim_start_matches("SIG");
+        // Two processes of one group, each of which tells what it got. `wait` is interrupted by a trap.
+        let member = format!(
+            "trap 'echo $0 {name}; exit 0' {name}; echo $0 ready; while :; do sleep 0.05; done"
+        );
+        let script = format!(
+            "sh -c \"$1\" inner & sh -c \"$1\" second & trap '' {name}; wait; wait; echo over"
+        );
+        let mut run = cluster
+            .redlock(["run", "-r", "job", "sh", "-c", &script, "sh", &member])
+            .start();
+        let mut ready = [run.next_line(), run.next_line()];
+        ready.sort();
+        assert_eq!(ready, ["inner ready", "second ready"]);
+        run.signal(signal);
+        let end = run.end();
+        end.assert_code(0);
+        for who in ["inner", "second"] {
+            assert!(
+                end.stdout.contains(&format!("{who} {name}\n")),
+                "{signal}: {end:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_lock_is_extended_while_a_command_takes_its_time_over_term_and_gone_right_after() {
+    let cluster = Cluster::start(3);
+    let script = "trap 'echo stopping; sleep 5; echo stopped; exit 3' TERM; echo ready; \
+                  while :; do sleep 0.05; done";
+    let mut run = cluster
+        .redlock(["run", "-t", "1500ms", "-r", "job", "sh", "-c", script])
+        .start();
+    run.wait_for("ready");
+    run.signal(Signal::SIGTERM);
+    run.wait_for("stopping");
+    // Several TTLs long, nobody else gets in.
+    let contender = cluster
+        .redlock(["run", "-w", "3s", "-r", "job", "echo", "never"])
+        .end();
+    contender.assert_code(75);
+    run.wait_for("stopped");
+    let end = run.end();
+    end.assert_code(3).assert_silent();
+    assert_eq!(cluster.locks(), [""; 0]);
+}
+
+#[test]
+fn a_signal_while_waiting_ends_redlock_by_that_signal_and_leaves_no_key() {
+    let cluster = Cluster::start(3);
+    let mut holder = cluster
+        .redlock(["run", "-r", "job", "sh", "-c", "echo ready; read _"])
+        .start();
+    holder.wait_for("ready");
+    for signal in PASSED_ON {
+        let waiter = cluster.redlock([
+            "run", "-v", "-w", "-r", "job", "-r", "free", "echo", "never",
+        ]);
+        let waiter = waiter.start();
+        // It has asked at least once when its counter would have moved: the holder's servers saw it.
+        eventually("a waiter that has asked", || {
+            waiter_has_asked(&cluster, waiter.pid())
+        });
+        waiter.signal(signal);
+        let end = waiter.end();
+        assert_eq!(end.signal(), Some(signal), "{end:?}");
+    }
+    assert!(cluster.locks().iter().all(|key| key == "lock:job"));
+    holder.write_line("");
+    holder.end().assert_code(0);
+    assert_eq!(cluster.locks(), [""; 0]);
+}
+
+/// Whether every server has a client beside the test's own and the holder's.
+fn waiter_has_asked(cluster: &Cluster, _waiter: Pid) -> bool {
+    cluster.servers.iter().all(|server| {
+        let clients: String = server.ask(&["CLIENT", "LIST"]);
+        clients
+            .lines()
+            .filter(|line| line.contains("cmd=eval"))
+            .count()
+            >= 2
+    })
+}
+
+#[test]
+fn a_signal_in_the_middle_of_an_attempt_leaves_no_key() {
+    let cluster = Cluster::start(3);
+    // Two servers hang: the attempt cannot be decided, and one node has been written.
+    cluster.servers[1].hang();
+    cluster.servers[2].hang();
+    let attempt = cluster
+        .redlock([
+            "run",
+            "-w",
+            "--node-timeout",
+            "20s",
+            "-r",
+            "job",
+            "echo",
+            "never",
+        ])
+        .start();
+    eventually("a key of the attempt", || {
+        cluster.servers[0].get("lock:job").is_some()
+    });
+    attempt.signal(Signal::SIGTERM);
+    let end = attempt.end();
+    assert_eq!(end.signal(), Some(Signal::SIGTERM), "{end:?}");
+    assert!(end.took < Duration::from_secs(15), "{end:?}");
+    assert_eq!(cluster.servers[0].locks(), [""; 0]);
+    // The SET that the others find when they wake is followed by its DEL.
+    for server in &cluster.servers[1..] {
+        server.go_on();
+        eventually("the key of a late SET is gone", || {
+            server.locks().is_empty()
+        });
+    }
+}
+
+#[test]
+fn a_command_dies_with_a_redlock_that_was_killed_and_the_lock_after_its_ttl() {
+    let cluster = Cluster::start(3);
+    let mut run = cluster
+        .redlock([
+            "run",
+            "-t",
+            "2s",
+            "-r",
+            "job",
+            "sh",
+            "-c",
+            "echo $$; sleep 60",
+        ])
+        .start();
+    let job = Pid::from_raw(run.next_line().parse().expect("a pid"));
+    run.signal(Signal::SIGKILL);
+    run.wait();
+    eventually("the command dies with redlock", || !is_alive(job));
+    let next = cluster
+        .redlock(["run", "-w", "10s", "-r", "job", "echo", "my turn"])
+        .end();
+    assert_eq!(next.assert_code(0).stdout, "my turn\n");
+    assert!(next.took <= Duration::from_secs(6), "{next:?}");
+}
+
+#[test]
+fn nohup_and_a_background_job_of_a_shell_still_protect_the_command() {
+    let cluster = Cluster::start(3);
+    for (ignored, wrapper) in [
+        (
+            Signal::SIGHUP,
+            ["sh", "-c", "trap '' HUP; exec \"$@\"", "sh"],
+        ),
+        (
+            Signal::SIGINT,
+            ["sh", "-c", "trap '' INT; exec \"$@\"", "sh"],
+        ),
+        (
+            Signal::SIGQUIT,
+            ["sh", "-c", "trap '' QUIT; exec \"$@\"", "sh"],
+        ),
+        // No shell can ignore this one for those whom it starts.
+        (
+            Signal::SIGCHLD,
+            ["env", "--ignore-signal=CHLD", "env", "env"],
+        ),
+    ] {
+        let show = ["run", "-r", "job", "grep", "SigIgn", "/proc/self/status"];
+        let run = Redlock::under(&wrapper, show).env("REDLOCK_SERVERS", cluster.urls());
+        let end = run.end();
+        let mask = end
+            .assert_code(0)
+            .stdout
+            .trim()
+            .rsplit('\t')
+            .next()
+            .unwrap_or_default()
+            .to_owned();
+        let mask = u64::from_str_radix(&mask, 16).expect("a mask of bits");
+        assert_eq!(
+            mask,
+            1 << (ignored as u32 - 1),
+            "{ignored} alone is ignored: {mask:x}"
+        );
+    }
+}
+
+#[test]
+fn a_redlock_under_nohup_survives_a_hangup() {
+    let cluster = Cluster::start(3);
+    let job = [
+        "run",
+        "-r",
+        "job",
+        "sh",
+        "-c",
+        "echo ready; read _; echo done",
+    ];
+    let run = Redlock::under(&["nohup"], job).env("REDLOCK_SERVERS", cluster.urls());
+    let mut run = run.start();
+    run.wait_for("ready");
+    run.signal(Signal::SIGHUP);
+    run.write_line("");
+    run.wait_for("done");
+    run.end().assert_code(0);
+}

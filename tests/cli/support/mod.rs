@@ -1,0 +1,31 @@
+//! What the tests stand on: real redis-servers, the real binary, and what comes between them.
+//!
+//! Everything a test starts is its own: servers on ports and in directories of their own, stopped by
+//! pid when the test's value is dropped, and by the kernel should the test be killed. Waiting is for
+//! events, each with a bound of [`PATIENCE`]: a test that would hang fails instead and says what it
+//! waited for.
+
+pub mod cluster;
+pub mod process;
+pub mod proxy;
+pub mod server;
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+pub use cluster::Cluster;
+pub use process::{End, Process, Redlock};
+pub use server::Server;
+
+/// How long anything may take that is to happen at all, on a machine that is busy with other tests.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until `happened`, and fails with `what` if it does not.
+#[track_caller]
+pub fn eventually(what: &str, mut happened: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !happened() {
+        assert!(began.elapsed() < PATIENCE, "in vain: {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}

@@ -1,0 +1,259 @@
+//! The real binary, as a user would start it.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::{PATIENCE, eventually};
+
+/// A command line of redlock, in an environment in which nothing is set but `PATH`.
+pub struct Redlock {
+    command: Command,
+}
+
+/// A process that was started. It is killed, should the test end before it.
+pub struct Process {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    lines: Receiver<String>,
+    seen: Vec<String>,
+    stderr: Option<JoinHandle<String>>,
+    began: Instant,
+}
+
+/// How a process ended, and what it said.
+#[derive(Debug)]
+pub struct End {
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+    /// From its start until its end was seen.
+    pub took: Duration,
+}
+
+impl Redlock {
+    /// The binary that `cargo test` has built.
+    pub fn new<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::under(&[], arguments)
+    }
+
+    /// The binary with `wrapper` in front, as in `&["nohup"]`.
+    pub fn under<'a>(wrapper: &[&str], arguments: impl IntoIterator<Item = &'a str>) -> Self {
+        let binary = env!("CARGO_BIN_EXE_redlock");
+        let mut words = wrapper.iter().copied().chain([binary]);
+        let mut command = Command::new(words.next().expect("the binary at least"));
+        command.args(words).args(arguments).env_clear();
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        // No file of this host may change what a test sees.
+        command.env("REDLOCK_CONFIG", "/dev/null");
+        Self { command }
+    }
+
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    pub fn without_env(mut self, name: &str) -> Self {
+        self.command.env_remove(name);
+        self
+    }
+
+    /// More arguments: bytes, which need not be UTF-8.
+    pub fn args(mut self, arguments: impl IntoIterator<Item = OsString>) -> Self {
+        self.command.args(arguments);
+        self
+    }
+
+    /// Starts it, with pipes.
+    pub fn start(mut self) -> Process {
+        self.command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let began = Instant::now();
+        let mut child = self.command.spawn().expect("the binary can be started");
+        let stdout = child.stdout.take().expect("stdout is a pipe");
+        let mut stderr = child.stderr.take().expect("stderr is a pipe");
+        let (tell, lines) = mpsc::channel();
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
+                if tell
+                    .send(String::from_utf8_lossy(&line).into_owned())
+                    .is_err()
+                {
+                    return;
+                }
+            }
+        });
+        let stderr = thread::spawn(move || {
+            let mut text = Vec::new();
+            let _ = stderr.read_to_end(&mut text);
+            String::from_utf8_lossy(&text).into_owned()
+        });
+        let stdin = child.stdin.take();
+        Process {
+            child,
+            stdin,
+            lines,
+            seen: Vec::new(),
+            stderr: Some(stderr),
+            began,
+        }
+    }
+
+    /// Starts it and waits for its end, with nothing to read.
+    pub fn end(self) -> End {
+        let mut process = self.start();
+        process.close_stdin();
+        process.end()
+    }
+}
+
+impl Process {
+    pub fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().cast_signed())
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill(self.pid(), signal).expect("the process is ours");
+    }
+
+    /// Waits until it, or its job, prints `wanted` as a line.
+    #[track_caller]
+    pub fn wait_for(&mut self, wanted: &str) {
+        while self.next_line() != wanted {}
+    }
+
+    /// The next line that it, or its job, prints.
+    #[track_caller]
+    pub fn next_line(&mut self) -> String {
+        let Ok(line) = self.lines.recv_timeout(PATIENCE) else {
+            let _ = self.child.kill();
+            let stderr = self.stderr.take().and_then(|stderr| stderr.join().ok());
+            panic!("no more lines after {:?}; stderr: {stderr:?}", self.seen);
+        };
+        self.seen.push(line.clone());
+        line
+    }
+
+    /// Writes a line to its stdin: jobs of tests end by that, as in `read _`.
+    pub fn write_line(&mut self, line: &str) {
+        let stdin = self.stdin.as_mut().expect("stdin is open");
+        writeln!(stdin, "{line}").expect("somebody reads");
+    }
+
+    pub fn close_stdin(&mut self) {
+        self.stdin = None;
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        self.child
+            .try_wait()
+            .expect("the process is ours")
+            .is_some()
+    }
+
+    /// Waits for its end, and for that of everybody who has its stdout.
+    #[track_caller]
+    pub fn end(mut self) -> End {
+        let status = self.wait();
+        let took = self.began.elapsed();
+        let deadline = Instant::now() + PATIENCE;
+        while let Ok(line) = self
+            .lines
+            .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+        {
+            self.seen.push(line);
+        }
+        let stderr = self
+            .stderr
+            .take()
+            .expect("read once")
+            .join()
+            .expect("the reader is fine");
+        let stdout = self.seen.iter().map(|line| format!("{line}\n")).collect();
+        End {
+            status,
+            stdout,
+            stderr,
+            took,
+        }
+    }
+
+    /// Waits for its end alone: what it left behind may still have its stdout.
+    #[track_caller]
+    pub fn wait(&mut self) -> ExitStatus {
+        let mut status = None;
+        eventually("the end of redlock", || {
+            status = self.child.try_wait().expect("the process is ours");
+            status.is_some()
+        });
+        status.expect("it ended")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Its job dies with it. It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl End {
+    /// The exit code; `None` if a signal killed it.
+    pub fn code(&self) -> Option<i32> {
+        self.status.code()
+    }
+
+    /// The signal that killed it.
+    pub fn signal(&self) -> Option<Signal> {
+        self.status
+            .signal()
+            .map(|signal| Signal::try_from(signal).expect("a signal with a name"))
+    }
+
+    /// Fails with all that is known if the code is not `code`.
+    #[track_caller]
+    pub fn assert_code(&self, code: i32) -> &Self {
+        assert_eq!(self.code(), Some(code), "{self:#?}");
+        self
+    }
+
+    /// Fails unless stderr is one line of ours that contains all of `parts`.
+    #[track_caller]
+    pub fn assert_says(&self, parts: &[&str]) -> &Self {
+        let lines: Vec<&str> = self.stderr.lines().collect();
+        assert_eq!(lines.len(), 1, "one line: {self:#?}");
+        assert!(lines[0].starts_with("redlock: "), "{self:#?}");
+        for part in parts {
+            assert!(lines[0].contains(part), "{part:?} is not said: {self:#?}");
+        }
+        self
+    }
+
+    /// Fails unless nothing was said to stderr.
+    #[track_caller]
+    pub fn assert_silent(&self) -> &Self {
+        assert_eq!(self.stderr, "", "{self:#?}");
+        self
+    }
+}
+
+/// Whether a process with this id exists and is no zombie.
+pub fn is_alive(pid: Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat
+        .rsplit(')')
+        .next()
+        .and_then(|rest| rest.trim_start().chars().next());
+    !matches!(state, None | Some('Z' | 'X'))
+}

@@ -1,0 +1,129 @@
+//! A TCP proxy in front of one server: delays, counts, and drops.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use super::Server;
+
+/// What happens to a piece of bytes on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is passed on.
+    Pass,
+    /// It is passed on later.
+    Delay(Duration),
+    /// It is thrown away, and the connection stays open.
+    Drop,
+    /// The connection is closed instead.
+    Close,
+}
+
+/// Decides the fates of requests and replies. A piece is what one read gives: one command or reply of
+/// ours, which are small.
+struct Rules {
+    requests: Fate,
+    replies: Fate,
+}
+
+/// The proxy; its threads end when both sides of their connections are closed.
+pub struct Proxy {
+    port: u16,
+    rules: Arc<Mutex<Rules>>,
+    requests: Arc<AtomicUsize>,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Proxy {
+    /// In front of `server`, passing everything on.
+    pub fn before(server: &Server) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = listener.local_addr().expect("it is bound").port();
+        let proxy = Self {
+            port,
+            rules: Arc::new(Mutex::new(Rules {
+                requests: Fate::Pass,
+                replies: Fate::Pass,
+            })),
+            requests: Arc::default(),
+            connections: Arc::default(),
+        };
+        let (rules, requests) = (Arc::clone(&proxy.rules), Arc::clone(&proxy.requests));
+        let connections = Arc::clone(&proxy.connections);
+        let target = server.port();
+        thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                connections.fetch_add(1, Ordering::SeqCst);
+                let Ok(upstream) = TcpStream::connect(("127.0.0.1", target)) else {
+                    continue;
+                };
+                let _ = client.set_nodelay(true);
+                let _ = upstream.set_nodelay(true);
+                let (from, to) = (clone(&client), clone(&upstream));
+                let (rules_in, requests) = (Arc::clone(&rules), Arc::clone(&requests));
+                thread::spawn(move || {
+                    pump(from, to, || {
+                        requests.fetch_add(1, Ordering::SeqCst);
+                        rules_in.lock().expect("no test panics with it").requests
+                    });
+                });
+                let rules_out = Arc::clone(&rules);
+                thread::spawn(move || {
+                    pump(upstream, client, || {
+                        rules_out.lock().expect("no test panics with it").replies
+                    });
+                });
+            }
+        });
+        proxy
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    pub fn set_requests(&self, fate: Fate) {
+        self.rules.lock().expect("no test panics with it").requests = fate;
+    }
+
+    pub fn set_replies(&self, fate: Fate) {
+        self.rules.lock().expect("no test panics with it").replies = fate;
+    }
+
+    /// How many pieces went from clients to the server.
+    pub fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
+    }
+
+    /// How many connections were opened.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+}
+
+fn clone(stream: &TcpStream) -> TcpStream {
+    stream.try_clone().expect("a socket can be cloned")
+}
+
+fn pump(mut from: TcpStream, mut to: TcpStream, fate: impl Fn() -> Fate) {
+    let mut piece = [0; 64 * 1024];
+    while let Ok(length) = from.read(&mut piece) {
+        if length == 0 {
+            break;
+        }
+        match fate() {
+            Fate::Pass => {}
+            Fate::Delay(delay) => thread::sleep(delay),
+            Fate::Drop => continue,
+            Fate::Close => break,
+        }
+        if to.write_all(&piece[..length]).is_err() {
+            break;
+        }
+    }
+    let _ = from.shutdown(Shutdown::Both);
+    let _ = to.shutdown(Shutdown::Both);
+}

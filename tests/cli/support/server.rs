@@ -1,0 +1,201 @@
+//! One redis-server of a test's own.
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+use super::eventually;
+
+/// Ports are taken from here upwards, below those that the kernel gives to clients.
+const PORTS: std::ops::Range<u16> = 10_000..32_000;
+
+/// A redis-server that ends with this value.
+pub struct Server {
+    port: u16,
+    directory: TempDir,
+    arguments: Vec<String>,
+    process: Child,
+}
+
+impl Server {
+    /// An empty server that keeps nothing on disk.
+    pub fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// A server with more `arguments`, as in `&["--maxmemory", "1mb"]`.
+    pub fn with(arguments: &[&str]) -> Self {
+        let arguments: Vec<String> = arguments
+            .iter()
+            .map(|&argument| argument.to_owned())
+            .collect();
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        // Another test may take the port between our look and the server's: then the next one.
+        loop {
+            let port = free_port();
+            let mut process = spawn(port, directory.path(), &arguments);
+            if is_up(port, &mut process) {
+                return Self {
+                    port,
+                    directory,
+                    arguments,
+                    process,
+                };
+            }
+        }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn pid(&self) -> Pid {
+        Pid::from_raw(self.process.id().cast_signed())
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// How messages call it.
+    pub fn name(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The Unix socket that every server listens on as well.
+    pub fn socket(&self) -> PathBuf {
+        self.directory.path().join("redis.sock")
+    }
+
+    /// A client of the default user.
+    pub fn client(&self) -> redis::Connection {
+        let client = redis::Client::open(self.url()).expect("a good URL");
+        client.get_connection().expect("the server answers")
+    }
+
+    /// The answer to one command of the default user.
+    #[track_caller]
+    pub fn ask<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
+        let (name, arguments) = words.split_first().expect("a command");
+        let answer = redis::cmd(name).arg(arguments).query(&mut self.client());
+        answer.unwrap_or_else(|error| panic!("{words:?}: {error}"))
+    }
+
+    /// The value under `key`, if there is one.
+    pub fn get(&self, key: &str) -> Option<Vec<u8>> {
+        self.ask(&["GET", key])
+    }
+
+    /// Every key that is a lock and not a fencing counter.
+    pub fn locks(&self) -> Vec<String> {
+        let keys: Vec<String> = self.ask(&["KEYS", "*"]);
+        keys.into_iter()
+            .filter(|key| !key.ends_with(":fence"))
+            .collect()
+    }
+
+    /// SIGKILL: connections are reset, new ones refused, and nothing is kept.
+    pub fn kill(&mut self) {
+        self.process.kill().expect("the server is ours");
+        self.process.wait().expect("the server is ours");
+    }
+
+    /// SIGSTOP: the kernel still accepts connections, and nobody answers.
+    pub fn hang(&self) {
+        kill(self.pid(), Signal::SIGSTOP).expect("the server is ours");
+    }
+
+    /// SIGCONT.
+    pub fn go_on(&self) {
+        kill(self.pid(), Signal::SIGCONT).expect("the server is ours");
+    }
+
+    /// Starts it again on the same port, after [`Server::kill`]. Empty, unless its arguments keep data.
+    pub fn restart(&mut self) {
+        self.process = spawn(self.port, self.directory.path(), &self.arguments);
+        assert!(
+            is_up(self.port, &mut self.process),
+            "{} did not come back",
+            self.name()
+        );
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // SIGKILL also ends a process that is stopped. It may be dead already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A port that nobody listens on now.
+pub fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        // Test programs that run side by side start in different places.
+        let offset = std::process::id().wrapping_mul(97) % u32::from(PORTS.end - PORTS.start);
+        let step = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = PORTS.start
+            + (u16::try_from(offset)
+                .expect("below the range's length")
+                .wrapping_add(step))
+                % (PORTS.end - PORTS.start);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+fn spawn(port: u16, directory: &Path, arguments: &[String]) -> Child {
+    let log = File::create(directory.join("log")).expect("the directory is ours");
+    // Should the test be killed, the kernel kills the server.
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "redis-server"]);
+    command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "-::1"]);
+    command.arg("--dir").arg(directory);
+    command
+        .arg("--unixsocket")
+        .arg(directory.join("redis.sock"));
+    command.args(["--save", "", "--appendonly", "no", "--loglevel", "warning"]);
+    command.args(arguments);
+    command
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().expect("a file can be cloned"))
+        .stderr(log);
+    command
+        .spawn()
+        .expect("redis-server is installed; tests/run does that")
+}
+
+/// Waits until the server answers anything at all; false if it ended instead.
+fn is_up(port: u16, process: &mut Child) -> bool {
+    let mut ended = false;
+    eventually("a redis-server that starts", || {
+        ended = process.try_wait().expect("the server is ours").is_some();
+        ended || answers(port)
+    });
+    !ended
+}
+
+/// Whether somebody who speaks Redis is there: an error (NOAUTH, LOADING) is an answer, too.
+fn answers(port: u16) -> bool {
+    let client = redis::Client::open(format!("redis://127.0.0.1:{port}")).expect("a good URL");
+    let Ok(mut connection) = client.get_connection() else {
+        return false;
+    };
+    match redis::cmd("PING").query::<String>(&mut connection) {
+        Ok(_) => true,
+        Err(error) => !error.is_io_error(),
+    }
+}
