@@ -3,4 +3,10 @@
 mod support;
 
 mod basics;
+mod connections;
+mod contention;
+mod fencing;
+mod local_node;
+mod lost;
+mod outage;
 mod signals;

@@ -6,6 +6,7 @@
 //! waited for.
 
 pub mod cluster;
+pub mod faults;
 pub mod process;
 pub mod proxy;
 pub mod server;
@@ -14,6 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 pub use cluster::Cluster;
+pub use faults::BadNode;
 pub use process::{End, Process, Redlock};
 pub use server::Server;
 

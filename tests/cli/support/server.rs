@@ -122,6 +122,13 @@ impl Server {
 
     /// Starts it again on the same port, after [`Server::kill`]. Empty, unless its arguments keep data.
     pub fn restart(&mut self) {
+        self.restart_with(&[]);
+    }
+
+    /// The same with more arguments.
+    pub fn restart_with(&mut self, arguments: &[&str]) {
+        self.arguments
+            .extend(arguments.iter().map(|&argument| argument.to_owned()));
         self.process = spawn(self.port, self.directory.path(), &self.arguments);
         assert!(
             is_up(self.port, &mut self.process),

@@ -1,0 +1,292 @@
+//! Every way to a server: TCP, TLS, Unix socket; users, passwords and databases. And no password ever
+//! shows.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::faults::secret_file;
+use crate::support::server::free_port;
+use crate::support::{Cluster, Redlock, Server};
+
+const PASSWORD: &str = "s3cret/p@ss:word %";
+/// The same in a URL.
+const ENCODED: &str = "s3cret%2Fp%40ss%3Aword%20%25";
+
+fn guarded() -> Vec<Server> {
+    (0..3)
+        .map(|_| Server::with(&["--requirepass", PASSWORD]))
+        .collect()
+}
+
+fn urls(servers: &[Server], userinfo: &str, path: &str) -> String {
+    let url = |server: &Server| format!("redis://{userinfo}127.0.0.1:{}{path}", server.port());
+    servers.iter().map(url).collect::<Vec<_>>().join(" ")
+}
+
+fn run_on(urls: &str) -> Redlock {
+    Redlock::new(["run", "-v", "-r", "job", "echo", "ran"]).env("REDLOCK_SERVERS", urls)
+}
+
+#[test]
+fn passwords_come_from_the_url_or_from_a_file() {
+    let servers = guarded();
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = secret_file(directory.path(), "password", &format!("{PASSWORD}\n"));
+
+    let end = run_on(&urls(&servers, &format!(":{ENCODED}@"), "")).end();
+    assert_eq!(end.assert_code(0).stdout, "ran\n");
+    let end = run_on(&urls(&servers, "", ""))
+        .env("REDLOCK_PASSWORD_FILE", file)
+        .end();
+    assert_eq!(end.assert_code(0).stdout, "ran\n");
+}
+
+#[test]
+fn a_user_needs_no_more_than_the_rights_to_the_keys() {
+    let servers: Vec<Server> = (0..3).map(|_| Server::start()).collect();
+    for server in &servers {
+        // No channels, no INFO: neither may stop a lock or its release.
+        let rules = [
+            "ACL",
+            "SETUSER",
+            "locker",
+            "on",
+            &format!(">{PASSWORD}"),
+            "~lock:*",
+            "~{lock:*",
+            "+eval",
+            "+type",
+            "+get",
+            "+set",
+            "+del",
+            "+pttl",
+            "+pexpire",
+            "+time",
+        ];
+        let _: () = server.ask(&rules);
+    }
+    let end = run_on(&urls(&servers, &format!("locker:{ENCODED}@"), "")).end();
+    assert_eq!(end.assert_code(0).stdout, "ran\n");
+    for server in &servers {
+        assert_eq!(server.locks(), [""; 0]);
+    }
+}
+
+#[test]
+fn a_wrong_or_missing_password_is_a_refusal_and_never_shown() {
+    let servers = guarded();
+    let wrong = "wr0ng-and-never-seen";
+    for userinfo in [format!(":{wrong}@"), format!("somebody:{wrong}@")] {
+        let end = run_on(&urls(&servers, &userinfo, "")).end();
+        end.assert_code(77)
+            .assert_says(&["WRONGPASS", "check user, password and ACL"]);
+        assert!(!end.stderr.contains(wrong), "{end:?}");
+    }
+    run_on(&urls(&servers, "", ""))
+        .end()
+        .assert_code(77)
+        .assert_says(&["NOAUTH"]);
+    for format in ["text", "json"] {
+        // Nobody is there, a bad scheme, a bad port: the URL is never repeated.
+        for url in [
+            format!("redis://:{wrong}@127.0.0.1:{}", free_port()),
+            format!("http://:{wrong}@127.0.0.1:1"),
+            format!("redis://:{wrong}@127.0.0.1:99999"),
+            format!("redis://:{wrong}@/"),
+            format!("{wrong}"),
+        ] {
+            let end = run_on(&url)
+                .env("REDLOCK_ANY_QUORUM", "1")
+                .env("REDLOCK_LOG_FORMAT", format)
+                .end();
+            assert_ne!(end.code(), Some(0), "{end:?}");
+            // What is no URL at all may be anything, also a password that was put in the wrong place.
+            assert!(!end.stderr.contains(wrong), "{end:?}");
+        }
+    }
+}
+
+#[test]
+fn ps_does_not_show_a_password_of_file_or_environment() {
+    let servers = guarded();
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = secret_file(directory.path(), "password", PASSWORD);
+    let job = [
+        "run",
+        "-r",
+        "job",
+        "sh",
+        "-c",
+        "ps -eo args; cat /proc/$PPID/cmdline",
+    ];
+    for (name, value, servers) in [
+        (
+            "REDLOCK_PASSWORD_FILE",
+            file.as_str(),
+            urls(&servers, "", ""),
+        ),
+        (
+            "REDLOCK_NOTE",
+            "",
+            urls(&servers, &format!(":{ENCODED}@"), ""),
+        ),
+    ] {
+        let end = Redlock::new(job)
+            .env(name, value)
+            .env("REDLOCK_SERVERS", servers)
+            .end();
+        end.assert_code(0);
+        assert!(!end.stdout.contains("s3cret"), "{end:?}");
+    }
+}
+
+#[test]
+fn databases_are_places_of_their_own_and_no_servers_of_their_own() {
+    let cluster = Cluster::start(3);
+    let fourth = urls(&cluster.servers, "", "/4");
+    let job = ["run", "-r", "job", "sh", "-c", "echo ready; read _"];
+    let mut holder = Redlock::new(job).env("REDLOCK_SERVERS", &fourth).start();
+    holder.wait_for("ready");
+    assert_eq!(cluster.locks(), [""; 0], "nothing in database 0");
+    run_on(&fourth).end().assert_code(75);
+    assert_eq!(run_on(&cluster.urls()).end().assert_code(0).stdout, "ran\n");
+    holder.write_line("");
+    holder.end().assert_code(0);
+
+    let port = cluster.servers[0].port();
+    let twice = format!(
+        "redis://127.0.0.1:{port}/0 redis://127.0.0.1:{port}/1 {}",
+        cluster.servers[1].url()
+    );
+    let end = run_on(&twice).end();
+    end.assert_code(78)
+        .assert_says(&[&format!("127.0.0.1:{port}"), "same server"]);
+}
+
+#[test]
+fn unix_sockets_are_servers_too() {
+    let cluster = Cluster::start(3);
+    let urls = cluster
+        .servers
+        .iter()
+        .map(|s| format!("redis+unix://{}", s.socket().display()));
+    let urls = urls.collect::<Vec<_>>().join(" ");
+    assert_eq!(run_on(&urls).end().assert_code(0).stdout, "ran\n");
+    // By its run id a server is known behind another address.
+    let mixed = format!(
+        "{} {} redis+unix://{}",
+        cluster.servers[0].url(),
+        cluster.servers[1].url(),
+        cluster.servers[0].socket().display()
+    );
+    let job = ["run", "-r", "job", "-t", "10s", "echo", "never"];
+    let holder = Redlock::new(job).env("REDLOCK_SERVERS", mixed).end();
+    // All three answer within the same moment; who is first is chance, and two of one count once.
+    assert!(matches!(holder.code(), Some(0 | 78)), "{holder:?}");
+}
+
+#[test]
+fn the_same_server_twice_is_refused_also_by_another_name() {
+    let cluster = Cluster::start(2);
+    let port = cluster.servers[0].port();
+    for other in ["127.0.0.1", "localhost", "[::1]"] {
+        let urls = format!(
+            "redis://127.0.0.1:{port} redis://{other}:{port} {}",
+            cluster.servers[1].url()
+        );
+        let end = run_on(&urls).end();
+        // ::1 is another address of the same server: only its run id can tell, when both are seen.
+        if other == "[::1]" {
+            assert!(matches!(end.code(), Some(0 | 78)), "{end:?}");
+        } else {
+            end.assert_code(78)
+                .assert_says(&["same server", "give each server once"]);
+        }
+        assert_eq!(cluster.locks(), [""; 0]);
+    }
+}
+
+/// A certificate authority and a server's certificate for `localhost` and 127.0.0.1.
+fn certificates(directory: &Path) {
+    let script = "set -e
+        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test-ca \
+            -keyout ca.key -out ca.crt
+        openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost \
+            -keyout server.key -out server.csr
+        printf 'subjectAltName=DNS:localhost,IP:127.0.0.1' >names
+        openssl x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 \
+            -extfile names -out server.crt";
+    let made = Command::new("sh")
+        .args(["-c", script])
+        .current_dir(directory)
+        .output();
+    let made = made.expect("openssl is installed; tests/run does that");
+    assert!(
+        made.status.success(),
+        "{}",
+        String::from_utf8_lossy(&made.stderr)
+    );
+}
+
+#[test]
+fn tls_servers_are_checked_against_an_authority() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    certificates(directory.path());
+    let file = |name: &str| {
+        directory
+            .path()
+            .join(name)
+            .to_str()
+            .expect("a plain path")
+            .to_owned()
+    };
+    let (cert, key, ca) = (file("server.crt"), file("server.key"), file("ca.crt"));
+    let ports: Vec<String> = (0..3).map(|_| free_port().to_string()).collect();
+    let servers: Vec<Server> = ports
+        .iter()
+        .map(|port| {
+            Server::with(&[
+                "--tls-port",
+                port,
+                "--tls-cert-file",
+                &cert,
+                "--tls-key-file",
+                &key,
+                "--tls-ca-cert-file",
+                &ca,
+                "--tls-auth-clients",
+                "optional",
+            ])
+        })
+        .collect();
+    let urls = ports
+        .iter()
+        .map(|port| format!("rediss://127.0.0.1:{port}"))
+        .collect::<Vec<_>>()
+        .join(" ");
+
+    let unknown = run_on(&urls).end();
+    unknown
+        .assert_code(77)
+        .assert_says(&["certificate", "--tls-ca"]);
+
+    let end = run_on(&urls).env("REDLOCK_TLS_CA", &ca).end();
+    assert_eq!(end.assert_code(0).stdout, "ran\n");
+    // With a certificate of our own.
+    let end = run_on(&urls)
+        .env("REDLOCK_TLS_CA", &ca)
+        .env("REDLOCK_TLS_CERT", &cert)
+        .env("REDLOCK_TLS_KEY", &key);
+    assert_eq!(end.end().assert_code(0).stdout, "ran\n");
+
+    let missing = file("nobody.crt");
+    run_on(&urls)
+        .env("REDLOCK_TLS_CA", &missing)
+        .end()
+        .assert_code(78)
+        .assert_says(&[&missing]);
+    let no_certificate = secret_file(directory.path(), "text", "no certificate");
+    let end = run_on(&urls).env("REDLOCK_TLS_CA", &no_certificate).end();
+    end.assert_code(78).assert_says(&[&no_certificate]);
+    drop(servers);
+}

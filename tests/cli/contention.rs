@@ -1,0 +1,243 @@
+//! Many want the same lock: exactly one gets it, whatever the order in which the nodes are reached.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::support::proxy::{Fate, Proxy};
+use crate::support::{Cluster, Process, Redlock, eventually};
+
+const CONTENDERS: usize = 20;
+
+/// Starts `redlock run` behind a gate that opens when its stdin is closed.
+const GATE: [&str; 4] = ["sh", "-c", "read _; exec \"$@\"", "sh"];
+
+/// How many rounds of a race: a few, or as many as `REDLOCK_TEST_ROUNDS` says (100 in the long form).
+fn rounds() -> usize {
+    let rounds = std::env::var("REDLOCK_TEST_ROUNDS").unwrap_or_else(|_| "6".to_owned());
+    rounds.parse().expect("REDLOCK_TEST_ROUNDS is a number")
+}
+
+/// One race of contenders, each with its own `urls`: exactly one runs, the others see it as held.
+fn race(round: usize, urls: &[String]) {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let over = directory.path().join("over");
+    // The winner's job outlasts the race.
+    let script = format!(
+        "echo ran; while [ ! -e {} ]; do sleep 0.02; done",
+        over.display()
+    );
+    let job = ["run", "-r", "job", "--", "sh", "-c", &script];
+    let start = |urls: &String| {
+        Redlock::under(&GATE, job)
+            .env("REDLOCK_SERVERS", urls)
+            .start()
+    };
+    let mut contenders: Vec<Process> = urls.iter().map(start).collect();
+    for contender in &mut contenders {
+        contender.close_stdin();
+    }
+    let mut running: Vec<Process> = contenders;
+    let mut ended = Vec::new();
+    eventually("all contenders but one have ended", || {
+        let (done, rest) = running.drain(..).map(|mut p| (p.has_ended(), p)).fold(
+            (Vec::new(), Vec::new()),
+            |(mut done, mut rest), (has_ended, process)| {
+                if has_ended {
+                    done.push(process)
+                } else {
+                    rest.push(process)
+                }
+                (done, rest)
+            },
+        );
+        ended.extend(done);
+        running = rest;
+        running.len() <= 1
+    });
+    fs::write(&over, "").expect("the directory is ours");
+    for loser in ended {
+        let end = loser.end();
+        assert_eq!(
+            (end.code(), end.stdout.as_str()),
+            (Some(75), ""),
+            "round {round}: {end:?}"
+        );
+    }
+    let winner = running
+        .pop()
+        .unwrap_or_else(|| panic!("round {round}: nobody won"))
+        .end();
+    assert_eq!(winner.assert_code(0).stdout, "ran\n");
+}
+
+fn races_on(nodes: usize) {
+    let cluster = Cluster::start(nodes);
+    let urls = vec![cluster.urls(); CONTENDERS];
+    for round in 0..rounds() {
+        race(round, &urls);
+        assert_eq!(cluster.locks(), [""; 0], "round {round}");
+    }
+}
+
+#[test]
+fn of_twenty_contenders_on_three_nodes_exactly_one_runs() {
+    races_on(3);
+}
+
+#[test]
+fn of_twenty_contenders_on_five_nodes_exactly_one_runs() {
+    races_on(5);
+}
+
+#[test]
+fn of_twenty_contenders_who_reach_the_nodes_in_different_orders_exactly_one_runs() {
+    let cluster = Cluster::start(3);
+    let proxies: Vec<Vec<Proxy>> = (0..CONTENDERS)
+        .map(|_| cluster.servers.iter().map(Proxy::before).collect())
+        .collect();
+    let urls: Vec<String> = proxies
+        .iter()
+        .map(|own| own.iter().map(Proxy::url).collect::<Vec<_>>().join(","))
+        .collect();
+    for round in 0..rounds() {
+        for (contender, own) in proxies.iter().enumerate() {
+            for (node, proxy) in own.iter().enumerate() {
+                let delay = (contender * 7 + node * 13 + round * 5) % 31;
+                proxy.set_requests(Fate::Delay(Duration::from_millis(delay as u64)));
+            }
+        }
+        race(round, &urls);
+        eventually("late releases have arrived", || cluster.locks().is_empty());
+    }
+}
+
+/// A job that would notice another one beside it.
+fn exclusive(directory: &Path) -> String {
+    let inside = directory.join("inside");
+    let inside = inside.display();
+    format!("mkdir {inside} || echo overlap; sleep 0.005; rmdir {inside}; echo ran")
+}
+
+#[test]
+fn two_names_in_either_order_never_deadlock_and_never_overlap() {
+    let cluster = Cluster::start(3);
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let script = exclusive(directory.path());
+    let orders = [["a", "b"], ["b", "a"]];
+    let runs: Vec<Process> = (0..100)
+        .map(|index| {
+            let [first, second] = orders[index % 2];
+            let run = [
+                "run", "-w", "-r", first, "-r", second, "--", "sh", "-c", &script,
+            ];
+            cluster.redlock(run).start()
+        })
+        .collect();
+    for run in runs {
+        let end = run.end();
+        assert_eq!(end.assert_code(0).stdout, "ran\n", "{end:?}");
+    }
+    assert_eq!(cluster.locks(), [""; 0]);
+}
+
+#[test]
+fn one_of_two_names_that_is_held_keeps_the_other_one_free() {
+    let cluster = Cluster::start(3);
+    let mut holder = cluster
+        .redlock(["run", "-r", "b", "sh", "-c", "echo ready; read _"])
+        .start();
+    holder.wait_for("ready");
+    let both = cluster
+        .redlock(["run", "-v", "-r", "a", "-r", "b", "echo", "never"])
+        .end();
+    both.assert_code(75).assert_says(&["a, b is held by"]);
+    assert!(
+        cluster.locks().iter().all(|key| key == "lock:b"),
+        "{:?}",
+        cluster.locks()
+    );
+    let other = cluster.redlock(["run", "-r", "a", "echo", "ran"]).end();
+    assert_eq!(other.assert_code(0).stdout, "ran\n");
+    holder.write_line("");
+    holder.end().assert_code(0);
+}
+
+#[test]
+fn a_waiter_gets_the_lock_of_a_holder_who_died_as_soon_as_it_has_expired() {
+    let cluster = Cluster::start(3);
+    for server in &cluster.servers {
+        let _: () = server.ask(&["SET", "lock:job", "of somebody who died", "PX", "1500"]);
+    }
+    let end = cluster
+        .redlock(["run", "-w", "-r", "job", "echo", "my turn"])
+        .end();
+    assert_eq!(end.assert_code(0).stdout, "my turn\n");
+    assert!(end.took >= Duration::from_millis(1300), "{end:?}");
+}
+
+#[test]
+fn a_wait_that_is_over_is_a_skip() {
+    let cluster = Cluster::start(3);
+    for server in &cluster.servers {
+        let _: () = server.ask(&["SET", "lock:job", "somebody else's", "PX", "60000"]);
+    }
+    let wait = ["run", "-v", "-w1s", "-E", "9", "-r", "job", "echo", "never"];
+    let end = cluster.redlock(wait).end();
+    end.assert_code(9);
+    assert!(
+        end.stderr
+            .lines()
+            .last()
+            .is_some_and(|line| line.contains("gave up after 1")),
+        "{end:?}"
+    );
+    assert!(end.took >= Duration::from_secs(1), "{end:?}");
+}
+
+#[test]
+fn what_another_program_holds_is_held_and_stays_untouched() {
+    let cluster = Cluster::start(3);
+    let binary: Vec<u8> = (0xe0..0xf4).collect();
+    let values: [&[u8]; 2] = [&binary, b"0123456789abcdef0123456789abcdef"];
+    for value in values {
+        for server in &cluster.servers {
+            let set = redis::cmd("SET")
+                .arg("lock:job")
+                .arg(value)
+                .arg("PX")
+                .arg(60_000)
+                .exec(&mut server.client());
+            set.expect("a good command");
+        }
+        let end = cluster
+            .redlock(["run", "-v", "-r", "job", "echo", "never"])
+            .end();
+        end.assert_code(75)
+            .assert_says(&["held by another program (string, expires in 59"]);
+        assert!(
+            cluster
+                .values("lock:job")
+                .iter()
+                .all(|found| found.as_deref() == Some(value))
+        );
+    }
+    for server in &cluster.servers {
+        let _: () = server.ask(&["DEL", "lock:job"]);
+        let _: () = server.ask(&[
+            "HSET",
+            "lock:job",
+            "8743c9c0-0795-4907-87fd-6c719a6b4586:1",
+            "1",
+        ]);
+    }
+    let end = cluster
+        .redlock(["run", "-v", "-r", "job", "echo", "never"])
+        .end();
+    end.assert_code(75)
+        .assert_says(&["held by another program (hash, never expires)"]);
+    for server in &cluster.servers {
+        let length: usize = server.ask(&["HLEN", "lock:job"]);
+        assert_eq!(length, 1);
+    }
+}

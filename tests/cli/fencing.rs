@@ -1,0 +1,123 @@
+//! Fencing tokens grow from holder to holder, and cost no round trip of their own.
+
+use crate::support::proxy::Proxy;
+use crate::support::{Cluster, End, Redlock, eventually};
+
+/// The fencing token of one more holder.
+fn next_token(cluster: &Cluster) -> u64 {
+    let end = cluster
+        .redlock([
+            "run",
+            "-r",
+            "job",
+            "sh",
+            "-c",
+            "echo $REDLOCK_FENCING_TOKEN",
+        ])
+        .end();
+    token_of(&end)
+}
+
+fn token_of(end: &End) -> u64 {
+    end.assert_code(0)
+        .stdout
+        .trim()
+        .parse()
+        .unwrap_or_else(|_| panic!("no token: {end:?}"))
+}
+
+#[test]
+fn the_tokens_of_successive_holders_grow_whatever_happens_to_a_minority() {
+    let mut cluster = Cluster::start(3);
+    let mut last = 0;
+    for holder in 0..200 {
+        let victim = holder / 7 % 3;
+        match holder % 7 {
+            1 => cluster.servers[victim].kill(),
+            // Killed above: it comes back without its counter.
+            3 => cluster.servers[victim].restart(),
+            4 => {
+                let _: () = cluster.servers[victim].ask(&["FLUSHALL"]);
+            }
+            5 => {
+                // An attempt that fails has raised the counter of one node.
+                let other = &cluster.servers[(victim + 1) % 3];
+                let third = &cluster.servers[(victim + 2) % 3];
+                for server in [other, third] {
+                    let _: () = server.ask(&["SET", "lock:job", "in the way", "PX", "60000"]);
+                }
+                cluster
+                    .redlock(["run", "-r", "job", "echo", "never"])
+                    .end()
+                    .assert_code(75);
+                for server in [other, third] {
+                    let _: () = server.ask(&["DEL", "lock:job"]);
+                }
+            }
+            _ => {}
+        }
+        let token = next_token(&cluster);
+        assert!(token > last, "holder {holder}: {token} after {last}");
+        last = token;
+    }
+}
+
+#[test]
+fn tokens_grow_also_when_the_clock_of_the_host_does_not() {
+    let cluster = Cluster::start(3);
+    // Counters that are ahead of every clock, and do not agree.
+    for (server, ahead) in cluster
+        .servers
+        .iter()
+        .zip(["9000000000000", "9000000000005", "1"])
+    {
+        let _: () = server.ask(&["SET", "{lock:job}:fence", ahead]);
+    }
+    let first = next_token(&cluster);
+    assert!(first > 9_000_000_000_000, "{first}");
+    let second = next_token(&cluster);
+    assert!(second > first, "{second} after {first}");
+    // The second round has brought the counters of a quorum to one number.
+    let counters = cluster.values("{lock:job}:fence");
+    let agreeing = counters
+        .iter()
+        .filter(|counter| **counter == Some(second.to_string().into_bytes()));
+    assert!(agreeing.count() >= 2, "{counters:?}");
+}
+
+#[test]
+fn acquiring_and_releasing_take_one_round_trip_each_on_one_connection_to_each_node() {
+    for nodes in [3, 5] {
+        let cluster = Cluster::start(nodes);
+        let proxies: Vec<Proxy> = cluster.servers.iter().map(Proxy::before).collect();
+        let urls = proxies.iter().map(Proxy::url).collect::<Vec<_>>().join(",");
+        for run in 1..=5 {
+            let job = ["run", "-r", "job", "sh", "-c", "sleep 0.1"];
+            Redlock::new(job)
+                .env("REDLOCK_SERVERS", &urls)
+                .end()
+                .assert_code(0);
+            for proxy in &proxies {
+                let counted = || (proxy.connections(), proxy.requests());
+                eventually("the node's share of the run", || {
+                    counted() >= (run, 2 * run)
+                });
+                assert_eq!(counted(), (run, 2 * run), "{nodes} nodes, run {run}");
+            }
+        }
+    }
+}
+
+#[test]
+fn counters_long_outlive_the_lock_and_expire_in_the_end() {
+    let cluster = Cluster::start(3);
+    next_token(&cluster);
+    let week = 7 * 24 * 3600 * 1000;
+    let rests = cluster.pttls("{lock:job}:fence");
+    assert!(
+        rests
+            .iter()
+            .all(|&rest| rest > week - 60_000 && rest <= week),
+        "{rests:?}"
+    );
+}

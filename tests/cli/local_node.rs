@@ -1,0 +1,202 @@
+//! The embedded node: the same story without a server.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+
+use crate::support::process::is_alive;
+use crate::support::{Process, Redlock, eventually};
+
+fn redlock<'a>(directory: &Path, arguments: impl IntoIterator<Item = &'a str>) -> Redlock {
+    Redlock::new(arguments).env("REDLOCK_LOCAL", directory)
+}
+
+fn holder(directory: &Path) -> Process {
+    let job = [
+        "run",
+        "-t",
+        "2s",
+        "-r",
+        "job",
+        "sh",
+        "-c",
+        "echo ready; read _; exit 6",
+    ];
+    let mut run = redlock(directory, job).start();
+    run.wait_for("ready");
+    run
+}
+
+#[test]
+fn a_job_runs_and_a_second_one_is_skipped_meanwhile() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut run = holder(directory.path());
+    let second = ["run", "-v", "-r", "job", "echo", "never"];
+    let pid = format!("pid {}", run.pid());
+    redlock(directory.path(), second)
+        .end()
+        .assert_code(75)
+        .assert_says(&["job is held by", &pid]);
+    let other = ["run", "-r", "another name", "echo", "ran"];
+    assert_eq!(
+        redlock(directory.path(), other).end().assert_code(0).stdout,
+        "ran\n"
+    );
+    run.write_line("");
+    run.end().assert_code(6).assert_silent();
+    let next = ["run", "-r", "job", "echo", "my turn"];
+    assert_eq!(
+        redlock(directory.path(), next).end().assert_code(0).stdout,
+        "my turn\n"
+    );
+}
+
+#[test]
+fn the_lock_is_extended_and_a_waiter_gets_it_right_after() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut run = holder(directory.path());
+    // Twice the TTL.
+    let skipped = redlock(
+        directory.path(),
+        ["run", "-w4s", "-r", "job", "echo", "never"],
+    )
+    .end();
+    skipped.assert_code(75);
+    let waiter = redlock(
+        directory.path(),
+        ["run", "-w", "-r", "job", "echo", "my turn"],
+    )
+    .start();
+    run.write_line("");
+    run.end().assert_code(6);
+    assert_eq!(waiter.end().assert_code(0).stdout, "my turn\n");
+}
+
+#[test]
+fn the_lock_of_a_redlock_that_was_killed_is_free_after_its_ttl() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let job = [
+        "run",
+        "-t",
+        "2s",
+        "-r",
+        "job",
+        "sh",
+        "-c",
+        "echo $$; sleep 60",
+    ];
+    let mut run = redlock(directory.path(), job).start();
+    let job = Pid::from_raw(run.next_line().parse().expect("a pid"));
+    run.signal(Signal::SIGKILL);
+    run.wait();
+    eventually("the command dies with redlock", || !is_alive(job));
+    redlock(directory.path(), ["run", "-r", "job", "echo", "never"])
+        .end()
+        .assert_code(75);
+    let next = redlock(
+        directory.path(),
+        ["run", "-w10s", "-r", "job", "echo", "my turn"],
+    )
+    .end();
+    assert_eq!(next.assert_code(0).stdout, "my turn\n");
+    assert!(next.took < Duration::from_secs(5), "{next:?}");
+}
+
+#[test]
+fn of_fifty_contenders_exactly_one_runs_at_a_time_and_all_do() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let inside = directory.path().join("inside");
+    let state = directory.path().join("state");
+    let script = format!(
+        "mkdir {0} || echo overlap; sleep 0.005; rmdir {0}; echo ran $REDLOCK_FENCING_TOKEN",
+        inside.display()
+    );
+    let run = ["run", "-w", "-r", "job", "sh", "-c", &script];
+    let runs: Vec<Process> = (0..50).map(|_| redlock(&state, run).start()).collect();
+    let mut tokens: Vec<u64> = runs
+        .into_iter()
+        .map(|run| {
+            let end = run.end();
+            let token = end
+                .assert_code(0)
+                .stdout
+                .strip_prefix("ran ")
+                .map(str::trim);
+            token
+                .and_then(|token| token.parse().ok())
+                .unwrap_or_else(|| panic!("{end:?}"))
+        })
+        .collect();
+    tokens.sort_unstable();
+    tokens.dedup();
+    assert_eq!(
+        tokens.len(),
+        50,
+        "each holder has a fencing token of its own"
+    );
+}
+
+#[test]
+fn of_fifty_contenders_who_do_not_wait_exactly_one_runs() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let state = directory.path().join("state");
+    let over = directory.path().join("over");
+    let script = format!(
+        "echo ran; while [ ! -e {} ]; do sleep 0.02; done",
+        over.display()
+    );
+    let run = ["run", "-r", "job", "sh", "-c", &script];
+    let mut runs: Vec<Process> = (0..50).map(|_| redlock(&state, run).start()).collect();
+    eventually("all but one have ended", || {
+        runs.iter_mut().filter(|run| !run.has_ended()).count() == 1
+    });
+    fs::write(&over, "").expect("the directory is ours");
+    let ends: Vec<_> = runs.into_iter().map(Process::end).collect();
+    assert_eq!(ends.iter().filter(|end| end.code() == Some(75)).count(), 49);
+    assert_eq!(ends.iter().filter(|end| end.stdout == "ran\n").count(), 1);
+}
+
+#[test]
+fn a_lock_that_is_taken_away_by_hand_is_lost() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let run = holder(directory.path());
+    fs::remove_dir_all(directory.path().join("locks"))
+        .or_else(|_| remove_all(directory.path()))
+        .expect("ours");
+    run.end().assert_code(76).assert_says(&["lost job"]);
+}
+
+fn remove_all(directory: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            fs::remove_dir_all(path)?
+        } else {
+            fs::remove_file(path)?
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_directory_that_cannot_be_used_is_named() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = directory.path().join("file");
+    fs::write(&file, "").expect("the directory is ours");
+    let end = redlock(&file, ["run", "-r", "job", "echo", "never"]).end();
+    end.assert_code(69)
+        .assert_says(&[file.to_str().expect("a plain path"), "not started"]);
+    assert_eq!(end.stdout, "");
+}
+
+#[test]
+fn without_a_directory_it_is_the_users_state_directory() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let run = ["run", "--local", "-r", "job", "echo", "ran"];
+    let end = Redlock::new(run).env("XDG_STATE_HOME", home.path()).end();
+    assert_eq!(end.assert_code(0).stdout, "ran\n");
+    assert!(home.path().join("redlock").is_dir());
+}

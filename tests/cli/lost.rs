@@ -1,0 +1,270 @@
+//! Servers that go away in the middle of a job.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::unistd::Pid;
+
+use crate::support::process::is_alive;
+use crate::support::{Cluster, Process, eventually};
+
+/// A job with a grandchild, both of which ignore TERM; prints their ids, then `ready`.
+const STUBBORN: &str = "trap '' TERM; sh -c 'trap \"\" TERM; while :; do sleep 0.05; done' & \
+                        echo $$ $!; echo ready; while :; do sleep 0.05; done";
+
+const TTL: Duration = Duration::from_secs(3);
+
+/// A job that will not stop by itself, and when it began to run.
+struct Job {
+    run: Process,
+    members: Vec<Pid>,
+}
+
+impl Job {
+    fn start(cluster: &Cluster) -> Self {
+        let arguments = [
+            "run", "-t", "3s", "-k", "500ms", "-r", "job", "sh", "-c", STUBBORN,
+        ];
+        let mut run = cluster.redlock(arguments).start();
+        let ids = run.next_line();
+        let members = ids
+            .split(' ')
+            .map(|id| Pid::from_raw(id.parse().expect("a pid")))
+            .collect();
+        run.wait_for("ready");
+        Self { run, members }
+    }
+
+    fn any_alive(&self) -> bool {
+        self.members.iter().any(|&member| is_alive(member))
+    }
+
+    /// Waits until all of the job is dead, and says how long that took from `since`.
+    fn dead_after(&self, since: Instant) -> Duration {
+        eventually("the whole group is dead", || !self.any_alive());
+        since.elapsed()
+    }
+}
+
+#[test]
+fn a_job_is_dead_before_the_lock_passes_when_a_majority_is_killed() {
+    let mut cluster = Cluster::start(3);
+    let job = Job::start(&cluster);
+    let cut_off = Instant::now();
+    cluster.servers[0].kill();
+    cluster.servers[1].kill();
+    // The last extension was before the cut: the validity ends less than a TTL after it.
+    assert!(job.dead_after(cut_off) < TTL, "it outlived the lock");
+    let end = job.run.end();
+    end.assert_code(76)
+        .assert_says(&["lost job", "could not be extended", "connection refused"]);
+    assert_eq!(cluster.servers[2].locks(), [""; 0]);
+}
+
+#[test]
+fn a_job_is_dead_before_the_lock_passes_when_a_majority_hangs() {
+    let cluster = Cluster::start(5);
+    let job = Job::start(&cluster);
+    let cut_off = Instant::now();
+    for server in &cluster.servers[..3] {
+        server.hang();
+    }
+    assert!(job.dead_after(cut_off) < TTL, "it outlived the lock");
+    job.run
+        .end()
+        .assert_code(76)
+        .assert_says(&["lost job", "no answer within"]);
+}
+
+#[test]
+fn a_job_is_stopped_when_a_majority_of_the_keys_is_deleted_by_hand() {
+    let cluster = Cluster::start(3);
+    let job = Job::start(&cluster);
+    let deleted = Instant::now();
+    for server in &cluster.servers[..2] {
+        let _: () = server.ask(&["DEL", "lock:job"]);
+    }
+    assert!(job.dead_after(deleted) < TTL, "it outlived the lock");
+    let end = job.run.end();
+    end.assert_code(76)
+        .assert_says(&["lost job", "a majority of the servers says", "gone"]);
+    // A lost lock is never healed, and what was left of it was released.
+    assert_eq!(cluster.locks(), [""; 0]);
+}
+
+#[test]
+fn whoever_took_the_keys_over_still_has_them_afterwards() {
+    let cluster = Cluster::start(3);
+    let job = Job::start(&cluster);
+    let taken = Instant::now();
+    for server in &cluster.servers[..2] {
+        let _: () = server.ask(&["SET", "lock:job", "somebody else's", "PX", "60000"]);
+    }
+    assert!(job.dead_after(taken) < TTL, "it outlived the lock");
+    job.run
+        .end()
+        .assert_code(76)
+        .assert_says(&["lost job", "held by another program"]);
+    for server in &cluster.servers[..2] {
+        assert_eq!(server.get("lock:job"), Some(b"somebody else's".to_vec()));
+    }
+    assert_eq!(cluster.servers[2].locks(), [""; 0]);
+}
+
+#[test]
+fn a_job_that_heeds_the_signal_ends_at_once_when_the_lock_is_lost() {
+    let cluster = Cluster::start(3);
+    let script = "trap 'echo stopping; exit 0' USR1; echo ready; while :; do sleep 0.05; done";
+    let arguments = [
+        "run", "-t", "2s", "-s", "USR1", "-r", "job", "sh", "-c", script,
+    ];
+    let mut run = cluster.redlock(arguments).start();
+    run.wait_for("ready");
+    for server in &cluster.servers {
+        let _: () = server.ask(&["DEL", "lock:job"]);
+    }
+    run.wait_for("stopping");
+    run.end()
+        .assert_code(76)
+        .assert_says(&["stopping the command with SIGUSR1"]);
+}
+
+#[test]
+fn on_lost_warn_lets_the_job_end_and_tells_of_the_loss_all_the_same() {
+    let cluster = Cluster::start(3);
+    let script = "echo ready; read _; echo done; exit 5";
+    let arguments = [
+        "run",
+        "-t",
+        "1s",
+        "--on-lost",
+        "warn",
+        "-r",
+        "job",
+        "sh",
+        "-c",
+        script,
+    ];
+    let mut run = cluster.redlock(arguments).start();
+    run.wait_for("ready");
+    for server in &cluster.servers {
+        let _: () = server.ask(&["SET", "lock:job", "somebody else's", "PX", "60000"]);
+    }
+    // Longer than the TTL, so that the loss was noticed and the deadline is over.
+    thread::sleep(Duration::from_millis(1500));
+    run.write_line("");
+    run.wait_for("done");
+    let end = run.end();
+    end.assert_code(76)
+        .assert_says(&["lost job", "runs on (--on-lost warn)"]);
+    assert!(
+        cluster
+            .values("lock:job")
+            .iter()
+            .all(|v| *v == Some(b"somebody else's".to_vec()))
+    );
+}
+
+#[test]
+fn a_minority_that_restarts_empty_gets_its_key_back_and_the_job_goes_on() {
+    let mut cluster = Cluster::start(3);
+    let arguments = [
+        "run",
+        "-t",
+        "2s",
+        "-r",
+        "job",
+        "sh",
+        "-c",
+        "echo ready; read _",
+    ];
+    let mut run = cluster.redlock(arguments).start();
+    run.wait_for("ready");
+    let value = cluster.servers[1].get("lock:job");
+    cluster.servers[0].kill();
+    cluster.servers[0].restart();
+    eventually("the key is back", || {
+        cluster.servers[0].get("lock:job").is_some()
+    });
+    assert_eq!(
+        cluster.servers[0].get("lock:job"),
+        value,
+        "healed with the same value"
+    );
+    // And it is kept there from now on.
+    thread::sleep(Duration::from_secs(3));
+    assert!(
+        cluster.pttls("lock:job").iter().all(|&rest| rest > 600),
+        "{:?}",
+        cluster.pttls("lock:job")
+    );
+    run.write_line("");
+    run.end().assert_code(0).assert_silent();
+    assert_eq!(cluster.locks(), [""; 0]);
+}
+
+#[test]
+fn a_lock_is_extended_for_as_long_as_its_job_runs() {
+    let cluster = Cluster::start(3);
+    let arguments = [
+        "run",
+        "-t",
+        "2s",
+        "-r",
+        "job",
+        "sh",
+        "-c",
+        "echo ready; sleep 7",
+    ];
+    let mut run = cluster.redlock(arguments).start();
+    run.wait_for("ready");
+    let began = Instant::now();
+    let mut lowest = i64::MAX;
+    while began.elapsed() < Duration::from_millis(6_500) {
+        lowest = lowest.min(
+            cluster
+                .pttls("lock:job")
+                .into_iter()
+                .min()
+                .unwrap_or_default(),
+        );
+        let contender = cluster.redlock(["run", "-r", "job", "echo", "never"]).end();
+        contender.assert_code(75);
+    }
+    // It is extended every third of the TTL: two thirds are left then, less what a busy machine takes.
+    assert!(lowest >= 667, "the rest fell to {lowest} ms");
+    run.end().assert_code(0).assert_silent();
+    assert_eq!(cluster.locks(), [""; 0]);
+}
+
+#[test]
+fn a_foreign_value_on_one_node_survives_the_release() {
+    let cluster = Cluster::start(3);
+    let arguments = ["run", "-r", "job", "sh", "-c", "echo ready; read _"];
+    let mut run = cluster.redlock(arguments).start();
+    run.wait_for("ready");
+    let _: () = cluster.servers[2].ask(&["SET", "lock:job", "somebody else's"]);
+    run.write_line("");
+    run.end().assert_code(0);
+    assert_eq!(
+        cluster.values("lock:job"),
+        [None, None, Some(b"somebody else's".to_vec())]
+    );
+}
+
+#[test]
+fn a_release_that_reaches_no_quorum_says_until_when_others_are_locked_out() {
+    let mut cluster = Cluster::start(3);
+    let script = "echo ready; read _; exit 4";
+    let mut run = cluster
+        .redlock(["run", "-t", "30s", "-r", "job", "sh", "-c", script])
+        .start();
+    run.wait_for("ready");
+    cluster.servers[0].kill();
+    cluster.servers[1].hang();
+    run.write_line("");
+    let end = run.end();
+    // The code stays the job's.
+    end.assert_code(4)
+        .assert_says(&["job was not released on a quorum", "locked out until 20"]);
+}

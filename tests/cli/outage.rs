@@ -1,0 +1,143 @@
+//! Servers that are no good from the start: a minority does not matter, a majority is an outage.
+
+use std::time::Duration;
+
+use crate::support::{BadNode, Cluster, End, Redlock};
+
+/// Runs `echo ran` with `good` and `bad` servers.
+fn run_with(good: &Cluster, bad: &[BadNode]) -> End {
+    let urls = bad.iter().map(|node| node.url.clone()).chain([good.urls()]);
+    let urls = urls
+        .filter(|url| !url.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ");
+    Redlock::new(["run", "-r", "job", "echo", "ran"])
+        .env("REDLOCK_SERVERS", urls)
+        .end()
+}
+
+#[test]
+fn a_minority_that_cannot_vote_does_not_keep_a_job_from_running() {
+    for (nodes, failing) in [(3, 1), (5, 2)] {
+        for make in BadNode::failing().into_iter().chain(BadNode::refusals()) {
+            let good = Cluster::start(nodes - failing);
+            let bad: Vec<BadNode> = (0..failing).map(|_| make()).collect();
+            let end = run_with(&good, &bad);
+            let what = bad[0].what;
+            assert_eq!(end.code(), Some(0), "{failing} of {nodes} {what}: {end:?}");
+            assert_eq!(end.stdout, "ran\n", "{what}");
+            assert_eq!(end.stderr, "", "{what}");
+            assert_eq!(good.locks(), [""; 0], "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_majority_that_cannot_vote_is_an_outage_and_every_answer_is_told() {
+    for (nodes, failing) in [(3, 2), (5, 3)] {
+        for make in BadNode::failing() {
+            let good = Cluster::start(nodes - failing);
+            let bad: Vec<BadNode> = (0..failing).map(|_| make()).collect();
+            let end = run_with(&good, &bad);
+            assert_eq!(end.code(), Some(69), "{}: {end:?}", bad[0].what);
+            assert_tells_of_all(&end, &good, &bad);
+        }
+    }
+}
+
+#[test]
+fn a_majority_that_turns_us_away_is_told_apart_from_an_outage() {
+    for make in BadNode::refusals() {
+        let good = Cluster::start(1);
+        let bad = [make(), make()];
+        let end = run_with(&good, &bad);
+        assert_eq!(end.code(), Some(77), "{}: {end:?}", bad[0].what);
+        assert_tells_of_all(&end, &good, &bad);
+        end.assert_says(&["check user, password and ACL"]);
+    }
+}
+
+/// One line names every node with its answer; the job did not start, and nothing was left behind.
+fn assert_tells_of_all(end: &End, good: &Cluster, bad: &[BadNode]) {
+    let what = bad[0].what;
+    assert_eq!(end.stdout, "", "{what}: the job must not run");
+    // The contract's three seconds, and one for a machine that is busy with other tests.
+    assert!(end.took < Duration::from_secs(4), "{what}: {:?}", end.took);
+    for node in bad {
+        end.assert_says(&[
+            "no quorum for job",
+            node.name(),
+            node.said,
+            "command was not started",
+        ]);
+    }
+    for server in &good.servers {
+        end.assert_says(&[&format!("{}: free", server.name())]);
+    }
+    assert_eq!(good.locks(), [""; 0], "{what}");
+}
+
+#[test]
+fn no_server_at_all_is_an_outage_also_for_a_waiter_whose_time_is_over() {
+    let bad = [
+        BadNode::refusing(),
+        BadNode::refusing(),
+        BadNode::refusing(),
+    ];
+    let urls = bad.each_ref().map(|node| node.url.clone()).join(",");
+    let wait = ["run", "-w", "1s", "-r", "job", "echo", "ran"];
+    let end = Redlock::new(wait).env("REDLOCK_SERVERS", urls).end();
+    end.assert_code(69).assert_says(&["connection refused"]);
+    assert!(end.took >= Duration::from_secs(1), "{end:?}");
+}
+
+#[test]
+fn a_waiter_gets_the_lock_when_the_outage_is_over() {
+    let mut cluster = Cluster::start(3);
+    cluster.servers[0].kill();
+    cluster.servers[1].kill();
+    let mut waiter = cluster
+        .redlock(["run", "-v", "-w", "50s", "-r", "job", "echo", "ran"])
+        .start();
+    // It has seen the outage when it says so; the answer comes after the server is back.
+    assert!(!waiter.has_ended());
+    cluster.servers[0].restart();
+    waiter.close_stdin();
+    let end = waiter.end();
+    assert_eq!(end.assert_code(0).stdout, "ran\n");
+}
+
+#[test]
+fn a_stale_minority_key_beside_a_free_and_a_hung_node_is_no_skip() {
+    let cluster = Cluster::start(3);
+    // Left by somebody who died in the middle of an attempt.
+    let _: () = cluster.servers[0].ask(&["SET", "lock:job", "stale", "PX", "60000"]);
+    cluster.servers[1].hang();
+    let end = cluster.redlock(["run", "-r", "job", "echo", "never"]).end();
+    end.assert_code(69)
+        .assert_says(&["another program (string, expires in ", "no answer", "free"]);
+    assert!(
+        end.took > Duration::from_secs(4) && end.took < Duration::from_secs(9),
+        "{end:?}"
+    );
+    assert_eq!(cluster.servers[0].get("lock:job"), Some(b"stale".to_vec()));
+    assert_eq!(cluster.servers[2].locks(), [""; 0]);
+}
+
+#[test]
+fn a_real_holder_seen_through_a_hole_is_no_skip() {
+    let mut cluster = Cluster::start(3);
+    let mut holder = cluster
+        .redlock(["run", "-r", "job", "sh", "-c", "echo ready; read _"])
+        .start();
+    holder.wait_for("ready");
+    // One node lost the key, another is down: only one still knows the holder.
+    cluster.servers[0].kill();
+    let held_by = format!("pid {}", holder.pid());
+    holder.signal(nix::sys::signal::Signal::SIGSTOP);
+    let _: () = cluster.servers[1].ask(&["DEL", "lock:job"]);
+    let end = cluster.redlock(["run", "-r", "job", "echo", "never"]).end();
+    end.assert_code(69)
+        .assert_says(&[&held_by, "connection refused", "free"]);
+    assert_eq!(end.stdout, "");
+}
