@@ -1,0 +1,306 @@
+//! Single files and directories: locked, read, replaced, created whole, and who may use them.
+//!
+//! Knows nothing of records. No function waits: a lock that is taken is [`StoreError::Busy`], and
+//! the caller comes again. Called by `store`.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+
+use crate::node::NodeError;
+
+/// The name of the file that is locked, in every directory that needs one. Never replaced.
+pub(super) const LOCK: &str = "lock";
+
+/// What the names of directories begin with that are not complete yet, or not needed any more.
+pub(super) const UNFINISHED: &str = ".new-";
+
+/// A file that is being written, until it is renamed. The directory's lock admits one writer at a
+/// time, so one name is enough, and what a crash leaves is overwritten by the next writer.
+const NEW: &str = "new";
+
+/// Why the store could not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StoreError {
+    /// Another process is at it; to be tried again in a moment. Nothing was written.
+    #[error("another process is using it")]
+    Busy,
+    /// The system said no.
+    #[error("cannot {action} {}: {}{}", .path.display(), reason(.error), advice(.error))]
+    System {
+        action: &'static str,
+        path: PathBuf,
+        error: io::Error,
+    },
+    /// The file is there, but not as we wrote it.
+    #[error("{} is damaged; remove it once nobody holds its lock", .0.display())]
+    Damaged(PathBuf),
+}
+
+impl StoreError {
+    fn system(action: &'static str, path: &Path) -> impl Fn(io::Error) -> Self {
+        move |error| Self::System {
+            action,
+            path: path.to_owned(),
+            error,
+        }
+    }
+
+    /// Whether it failed because a file or a directory is not there.
+    pub(super) fn is_not_found(&self) -> bool {
+        matches!(self, Self::System { error, .. } if error.kind() == ErrorKind::NotFound)
+    }
+
+    /// The answer of a node to this.
+    pub(super) fn to_node_error(&self) -> NodeError {
+        match self {
+            // It will be the same next time, until a person has changed something.
+            Self::System { error, .. } if is_refusal(error) => NodeError::Refused(self.to_string()),
+            _ => NodeError::Failed(self.to_string()),
+        }
+    }
+}
+
+fn is_refusal(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::PermissionDenied
+            | ErrorKind::ReadOnlyFilesystem
+            | ErrorKind::NotADirectory
+            | ErrorKind::AlreadyExists
+    )
+}
+
+/// The system's words without its number, in lower case.
+fn reason(error: &io::Error) -> String {
+    let text = match error.raw_os_error() {
+        Some(number) => Errno::from_raw(number).desc().to_owned(),
+        None => error.to_string(),
+    };
+    text.to_lowercase()
+}
+
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            "; name a directory that you may write to with --local=DIR"
+        }
+        ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
+            "; --local=DIR must name a directory, or nothing that exists"
+        }
+        ErrorKind::NotFound => "; if files were removed by hand, remove the whole directory",
+        ErrorKind::Unsupported => "; this file system has no locks: name another with --local=DIR",
+        _ => "",
+    }
+}
+
+/// Who may use what is created: whoever may use the directory that the user named.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sharing {
+    mode: u32,
+    group: u32,
+}
+
+impl Sharing {
+    /// As it is for `directory`.
+    pub(super) fn of(directory: &Path) -> Result<Self, StoreError> {
+        let metadata = fs::metadata(directory).map_err(StoreError::system("look at", directory))?;
+        Ok(Self {
+            mode: metadata.mode(),
+            group: metadata.gid(),
+        })
+    }
+
+    fn file_mode(self) -> u32 {
+        self.mode & 0o666 | 0o600
+    }
+
+    /// The sticky bit is left out, since one user must be able to replace the file of another; the
+    /// group is inherited where others take part, since their own groups differ.
+    fn directory_mode(self) -> u32 {
+        let for_others = self.mode & 0o077;
+        let inherit = if for_others == 0 { 0 } else { 0o2000 };
+        self.mode & 0o777 | 0o700 | inherit
+    }
+}
+
+/// Whether what is written has to survive a power cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Durability {
+    UntilReboot,
+    PowerCut,
+}
+
+/// The lock file at `path`, locked until the value is dropped.
+pub(super) fn try_lock(path: &Path) -> Result<File, StoreError> {
+    let mut options = OpenOptions::new();
+    let file = options.read(true).write(true).open(path);
+    let file = file.map_err(StoreError::system("open", path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Busy),
+        Err(TryLockError::Error(error)) => Err(StoreError::system("lock", path)(error)),
+    }
+}
+
+/// What stands in the file at `path`, or `None` if there is none.
+pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
+    let failed = StoreError::system("read", path);
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    // Not `fs::read`: it asks for the size first, and a record nearly always fits.
+    let mut bytes = vec![0; 4096];
+    let mut length = 0;
+    loop {
+        match file.read(&mut bytes[length..]) {
+            Ok(0) => break,
+            Ok(count) => length += count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(failed(error)),
+        }
+        if length == bytes.len() {
+            bytes.resize(2 * length, 0);
+        }
+    }
+    bytes.truncate(length);
+    Ok(Some(bytes))
+}
+
+/// Puts `bytes` into the file `name` in `directory`, in one step: a crash leaves the old file or
+/// the new one. The caller holds the directory's lock.
+pub(super) fn replace(
+    directory: &Path,
+    name: &str,
+    bytes: &[u8],
+    sharing: Sharing,
+    durability: Durability,
+) -> Result<(), StoreError> {
+    let new = directory.join(NEW);
+    let path = directory.join(name);
+    let written = match write_new(&new, bytes, sharing, durability) {
+        // Left by a crash, and maybe another user's: it is not ours to open.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            let _ = fs::remove_file(&new);
+            write_new(&new, bytes, sharing, durability)
+        }
+        result => result,
+    };
+    written.map_err(StoreError::system("write", &new))?;
+    if durability == Durability::UntilReboot && exchange(&new, &path) {
+        let _ = fs::remove_file(&new);
+        return Ok(());
+    }
+    fs::rename(&new, &path).map_err(StoreError::system("replace", &path))?;
+    if durability == Durability::PowerCut {
+        sync_directory(directory)?;
+    }
+    Ok(())
+}
+
+/// Swaps two files in one step, if both are there and the system can. A plain rename over a file
+/// makes ext4 send the new one to the disk at once, against power cuts: half the cost of a grant.
+#[cfg(target_env = "gnu")]
+fn exchange(new: &Path, path: &Path) -> bool {
+    use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+    renameat2(AT_FDCWD, new, AT_FDCWD, path, RenameFlags::RENAME_EXCHANGE).is_ok()
+}
+
+/// The libraries have it only for glibc; without it a plain rename does.
+#[cfg(not(target_env = "gnu"))]
+fn exchange(_: &Path, _: &Path) -> bool {
+    false
+}
+
+fn write_new(
+    path: &Path,
+    bytes: &[u8],
+    sharing: Sharing,
+    durability: Durability,
+) -> io::Result<()> {
+    let mode = sharing.file_mode();
+    let mut options = OpenOptions::new();
+    let mut file = options.write(true).create_new(true).mode(mode).open(path)?;
+    // Again, since the umask took away what others need.
+    file.set_permissions(Permissions::from_mode(mode))?;
+    file.write_all(bytes)?;
+    if durability == Durability::PowerCut {
+        file.sync_all()?;
+    }
+    Ok(())
+}
+
+/// Makes the names in `directory` survive a power cut.
+pub(super) fn sync_directory(directory: &Path) -> Result<(), StoreError> {
+    let result = File::open(directory).and_then(|opened| opened.sync_all());
+    result.map_err(StoreError::system("sync", directory))
+}
+
+/// Cuts the file at `path` short, in one step that needs no room on the disk.
+pub(super) fn cut(path: &Path, length: usize) -> Result<(), StoreError> {
+    let length = i64::try_from(length).unwrap_or(i64::MAX);
+    nix::unistd::truncate(path, length)
+        .map_err(|errno| StoreError::system("cut", path)(errno.into()))
+}
+
+/// Creates `directory`, and what is missing above it, for this user alone.
+pub(super) fn create_private(directory: &Path) -> Result<(), StoreError> {
+    let mut builder = DirBuilder::new();
+    let created = builder.recursive(true).mode(0o700).create(directory);
+    created.map_err(StoreError::system("create", directory))
+}
+
+/// Creates the directory `name` with `files` in it, in one step: nobody sees it without them. If it
+/// is there already, it is left as it is.
+pub(super) fn create_whole(
+    parent: &Path,
+    name: &str,
+    files: &[(&str, &[u8])],
+    sharing: Sharing,
+) -> Result<(), StoreError> {
+    let path = parent.join(name);
+    if path.is_dir() {
+        return Ok(());
+    }
+    let failed = StoreError::system("create", &path);
+    let unfinished = unfinished(parent);
+    let created = fill(&unfinished, files, sharing).and_then(|()| fs::rename(&unfinished, &path));
+    match created {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            let _ = fs::remove_dir_all(&unfinished);
+            // Somebody else was quicker: a directory that is not empty is not replaced.
+            let is_there = matches!(
+                error.kind(),
+                ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists
+            );
+            if is_there { Ok(()) } else { Err(failed(error)) }
+        }
+    }
+}
+
+fn fill(directory: &Path, files: &[(&str, &[u8])], sharing: Sharing) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).create(directory)?;
+    // Not permitted to a user outside that group; then it is the others' bits that let him in.
+    let _ = chown(directory, None, Some(sharing.group));
+    fs::set_permissions(directory, Permissions::from_mode(sharing.directory_mode()))?;
+    for (name, bytes) in files {
+        write_new(
+            &directory.join(name),
+            bytes,
+            sharing,
+            Durability::UntilReboot,
+        )?;
+    }
+    Ok(())
+}
+
+/// A name in `parent` that nobody uses, for what is not complete yet or not needed any more.
+pub(super) fn unfinished(parent: &Path) -> PathBuf {
+    parent.join(format!("{UNFINISHED}{:016x}", fastrand::u64(..)))
+}

@@ -1,0 +1,180 @@
+//! The embedded node: the scripts beside this folder, done on files of one directory of this host.
+//!
+//! It excludes whoever uses the same directory on this host, and nobody else: a lock of another
+//! boot is free, and a directory on a network file system does not connect hosts. `rules` says
+//! what an operation does to records in memory, `store` brings them from the disk and back under
+//! a lock among processes, `sweep` removes what is spent.
+//!
+//! No lock of the file system is ever waited for, or held while something else is waited for: a
+//! process that was stopped in the middle must not stop us, and every call ends within its limit.
+//! The files themselves are read and written where we stand, without a thread: that takes less time
+//! than starting one. So a disk that hangs hangs us; the job's deadline is kept by the guard
+//! process. Called by `lock` through [`Node`].
+
+mod files;
+mod record;
+mod rules;
+mod store;
+mod sweep;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use self::files::StoreError;
+use self::record::Record;
+use self::rules::{Changes, Outcome};
+use self::store::Store;
+use super::{Answer, Entry, Extension, Node, NodeError, NodeName, Raised, Release, Vote};
+use crate::clock;
+
+/// How much a client's wall clock may be ahead of ours and still count. As in `acquire.lua`.
+const CLOCK_AHEAD_MS: u64 = 60_000;
+
+/// How often a lock that is taken is tried again at once, letting others run in between: it is
+/// nearly always held for less time than the shortest sleep takes.
+const QUICK_TRIES: u32 = 4;
+
+/// The shortest sleep before it is tried again after that; up to as much is added by chance.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// A directory of this host. It is created for this user alone if it is missing. What is created in
+/// it can be used by all who can use the directory: they exclude one another.
+pub struct LocalNode {
+    name: NodeName,
+    store: Store,
+    may_hold_a_key: AtomicBool,
+}
+
+impl LocalNode {
+    /// The node in `directory`. Touches nothing yet.
+    #[must_use]
+    pub fn new(directory: PathBuf) -> Self {
+        Self::over(
+            NodeName(directory.display().to_string()),
+            Store::new(directory),
+        )
+    }
+
+    fn over(name: NodeName, store: Store) -> Self {
+        Self {
+            name,
+            store,
+            may_hold_a_key: AtomicBool::new(false),
+        }
+    }
+
+    /// Does `operation` on the records of `entry`, as soon as nobody else is at them.
+    async fn call<T>(
+        &self,
+        entry: &Entry,
+        limit: Duration,
+        operation: impl Fn(&mut [Record], Duration) -> Outcome<T>,
+    ) -> Answer<T> {
+        for _ in 0..QUICK_TRIES {
+            if let Some(answer) = self.attempt(entry, &operation) {
+                return answer;
+            }
+            std::thread::yield_now();
+        }
+        let tries = async {
+            loop {
+                let pause = PAUSE.mul_f64(1.0 + fastrand::f64());
+                tokio::time::sleep(pause).await;
+                if let Some(answer) = self.attempt(entry, &operation) {
+                    return answer;
+                }
+            }
+        };
+        tokio::time::timeout(limit, tries)
+            .await
+            .unwrap_or(Err(NodeError::TimedOut(limit)))
+    }
+
+    /// Does `operation`, or answers `None` if somebody else is at it. Never waits.
+    fn attempt<T>(
+        &self,
+        entry: &Entry,
+        operation: impl Fn(&mut [Record], Duration) -> Outcome<T>,
+    ) -> Option<Answer<T>> {
+        match self.apply(entry, operation) {
+            Ok(answer) => Some(Ok(answer)),
+            Err(StoreError::Busy) => None,
+            Err(error) => Some(Err(error.to_node_error())),
+        }
+    }
+
+    fn apply<T>(
+        &self,
+        entry: &Entry,
+        operation: impl Fn(&mut [Record], Duration) -> Outcome<T>,
+    ) -> Result<T, StoreError> {
+        let mut session = self.store.open(&entry.keys)?;
+        let mut records = session.load(&entry.keys)?;
+        // Read under the lock: what was before us is in the past.
+        let outcome = operation(&mut records, clock::now().since_boot());
+        match outcome.changes {
+            Changes::Nothing => {}
+            Changes::All => {
+                self.may_hold_a_key.store(true, Ordering::Relaxed);
+                session.save(&mut records)?;
+            }
+            Changes::Freed(freed) => session.free(&records, &freed)?,
+        }
+        Ok(outcome.answer)
+    }
+}
+
+impl Node for LocalNode {
+    fn name(&self) -> &NodeName {
+        &self.name
+    }
+
+    async fn acquire(&self, entry: Arc<Entry>, unix_ms: u64, limit: Duration) -> Answer<Vote> {
+        self.may_hold_a_key.store(false, Ordering::Relaxed);
+        let floor = unix_ms.min(clock::unix_ms().saturating_add(CLOCK_AHEAD_MS));
+        self.call(&entry, limit, |records, now| {
+            rules::acquire(records, &entry, floor, now)
+        })
+        .await
+    }
+
+    async fn raise(&self, entry: Arc<Entry>, fence: u64, limit: Duration) -> Answer<Raised> {
+        self.call(&entry, limit, |records, now| {
+            rules::raise(records, &entry, fence, now)
+        })
+        .await
+    }
+
+    async fn extend(&self, entry: Arc<Entry>, fence: u64, limit: Duration) -> Answer<Extension> {
+        self.call(&entry, limit, |records, now| {
+            rules::extend(records, &entry, fence, now)
+        })
+        .await
+    }
+
+    async fn heal(&self, entry: Arc<Entry>, fence: u64, limit: Duration) -> Answer<Extension> {
+        self.call(&entry, limit, |records, now| {
+            rules::heal(records, &entry, fence, now)
+        })
+        .await
+    }
+
+    async fn release(&self, entry: Arc<Entry>, limit: Duration) -> Answer<Release> {
+        self.call(&entry, limit, |records, now| {
+            rules::release(records, &entry, now)
+        })
+        .await
+    }
+
+    fn may_hold_a_key(&self) -> bool {
+        self.may_hold_a_key.load(Ordering::Relaxed)
+    }
+
+    /// Nothing to do: every call opens its files anew.
+    fn reconnect(&self) {}
+}
+
+#[cfg(test)]
+mod tests;

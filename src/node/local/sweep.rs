@@ -1,0 +1,101 @@
+//! Removes what nobody needs any more, a little at a time, in passing.
+//!
+//! Who adds a record looks at some of its neighbours, under the lock that he holds anyway; who
+//! adds a folder looks at the same folder of earlier boots. Nothing here can fail: what stays is
+//! found the next time. Called by `store`.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use super::files::{LOCK, UNFINISHED, unfinished};
+use super::store::{BOOT_PREFIX, names, peek};
+use crate::clock;
+
+/// How many records one new record makes us look at. More than one, so that the spent ones get
+/// fewer.
+const NEIGHBOURS: usize = 16;
+
+/// The length of a record's name, a SHA-1 in hexadecimal.
+const NAME_LEN: usize = 40;
+
+/// For how long nobody may have touched what is not ours to lock, before it is removed. A directory
+/// may be shared with another host, whose boot looks to us like a former one: a lock lives for a
+/// day at most (the longest TTL) without being written to.
+const UNTOUCHED_MS: u64 = 2 * 24 * 60 * 60 * 1000;
+
+/// Removes spent records from `folder`, whose lock the caller holds. Looks at a few, beginning
+/// anywhere, so that in the end every one has its turn.
+pub(super) fn folder(folder: &Path) {
+    let mut names = names(folder);
+    names.retain(|name| name.len() == NAME_LEN);
+    if names.is_empty() {
+        return;
+    }
+    let first = fastrand::usize(..names.len());
+    let now = clock::now().since_boot();
+    let unix_ms = clock::unix_ms();
+    for name in names
+        .iter()
+        .cycle()
+        .skip(first)
+        .take(names.len().min(NEIGHBOURS))
+    {
+        let path = folder.join(name);
+        // What is damaged stays: somebody has to look at it.
+        if peek(&path).is_some_and(|record| record.is_spent(now, unix_ms)) {
+            let _ = fs::remove_file(&path);
+        }
+    }
+}
+
+/// Removes the folder `name` of other boots than `boot`, the boots that are empty then, and what
+/// crashes have left unfinished in `directory`.
+pub(super) fn other_boots(directory: &Path, boot: &Path, name: &str) {
+    for unfinished in [directory, boot] {
+        for leftover in names(unfinished) {
+            let path = unfinished.join(&leftover);
+            if leftover.starts_with(UNFINISHED) && is_untouched(&path) {
+                let _ = fs::remove_dir_all(&path);
+            }
+        }
+    }
+    for other in names(directory) {
+        let path = directory.join(&other);
+        if !other.starts_with(BOOT_PREFIX) || path == boot {
+            continue;
+        }
+        let folder = path.join(name);
+        if folder.join(LOCK).exists() && is_all_untouched(&folder) {
+            remove(&folder, directory);
+        }
+        let is_empty = names(&path).iter().all(|name| path.join(name).is_file());
+        if is_empty && is_all_untouched(&path) {
+            remove(&path, directory);
+        }
+    }
+}
+
+/// Out of the way in one step, and then piece by piece.
+fn remove(path: &Path, directory: &Path) {
+    let aside = unfinished(directory);
+    if fs::rename(path, &aside).is_ok() {
+        let _ = fs::remove_dir_all(&aside);
+    }
+}
+
+fn is_all_untouched(directory: &Path) -> bool {
+    names(directory)
+        .iter()
+        .all(|name| is_untouched(&directory.join(name)))
+}
+
+fn is_untouched(path: &Path) -> bool {
+    let Ok(metadata) = fs::symlink_metadata(path) else {
+        return false;
+    };
+    let touched_ms = u64::try_from(metadata.mtime())
+        .unwrap_or(0)
+        .saturating_mul(1000);
+    touched_ms.saturating_add(UNTOUCHED_MS) < clock::unix_ms()
+}

@@ -1,0 +1,548 @@
+//! The embedded node on real files: exclusion, expiry, boots, crashes, damage, and who may use it.
+
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Barrier;
+use std::sync::atomic::AtomicU32;
+
+use tempfile::TempDir;
+
+use super::*;
+
+const LIMIT: Duration = Duration::from_secs(5);
+const TTL: Duration = Duration::from_secs(30);
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// A directory, and boots that can be changed.
+struct Host {
+    root: TempDir,
+}
+
+impl Host {
+    fn new() -> Self {
+        let host = Self {
+            root: tempfile::tempdir().expect("there is room for tests"),
+        };
+        host.boot("1111-aaaa");
+        host
+    }
+
+    /// Boots again: nodes that are made from now on see `id`.
+    fn boot(&self, id: &str) {
+        fs::write(self.root.path().join("boot_id"), format!("{id}\n")).expect("written");
+    }
+
+    fn directory(&self) -> PathBuf {
+        self.root.path().join("state/redlock")
+    }
+
+    fn node(&self) -> LocalNode {
+        self.node_in(self.directory())
+    }
+
+    fn node_in(&self, directory: PathBuf) -> LocalNode {
+        LocalNode::over(
+            NodeName("test".to_owned()),
+            Store::with_boot_id(directory, self.root.path().join("boot_id")),
+        )
+    }
+
+    /// The one file below the directory whose name is as long as a record's.
+    fn records(&self) -> Vec<PathBuf> {
+        let mut files = all_files(&self.directory());
+        files.retain(|file| file.file_name().is_some_and(|name| name.len() == 40));
+        files
+    }
+}
+
+fn all_files(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(all_files(&path));
+        } else {
+            found.push(path);
+        }
+    }
+    found
+}
+
+fn entry_of(keys: &[&str], token: u32, ttl: Duration) -> Arc<Entry> {
+    let mut keys: Vec<String> = keys.iter().map(|&key| key.to_owned()).collect();
+    keys.sort();
+    Arc::new(Entry {
+        keys,
+        value: format!("{token:032x} {{}}").into_bytes(),
+        ttl,
+    })
+}
+
+fn entry(token: u32) -> Arc<Entry> {
+    entry_of(&["lock:daily"], token, TTL)
+}
+
+fn in_runtime<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .expect("a runtime")
+        .block_on(future)
+}
+
+/// Acquires with `unix_ms`, and answers the fencing token, or `None` if it is taken.
+fn acquire_at(node: &LocalNode, entry: &Arc<Entry>, unix_ms: u64) -> Option<u64> {
+    match in_runtime(node.acquire(entry.clone(), unix_ms, LIMIT)).expect("an answer") {
+        Vote::Granted { fence, run_id } => {
+            assert_eq!(run_id, None);
+            Some(fence)
+        }
+        Vote::Taken { .. } => None,
+    }
+}
+
+fn acquire(node: &LocalNode, entry: &Arc<Entry>) -> Option<u64> {
+    acquire_at(node, entry, clock::unix_ms())
+}
+
+fn release(node: &LocalNode, entry: &Arc<Entry>) -> Release {
+    in_runtime(node.release(entry.clone(), LIMIT)).expect("an answer")
+}
+
+fn extend(node: &LocalNode, entry: &Arc<Entry>) -> Extension {
+    in_runtime(node.extend(entry.clone(), 0, LIMIT)).expect("an answer")
+}
+
+fn failure(node: &LocalNode, entry: &Arc<Entry>) -> NodeError {
+    in_runtime(node.acquire(entry.clone(), 1, LIMIT)).expect_err("it cannot answer")
+}
+
+/// Makes `path` and all in it look as if nobody had touched it for a year.
+fn age(path: &Path) {
+    let long_ago = std::time::UNIX_EPOCH + Duration::from_hours(400_000);
+    for file in all_files(path).iter().map(PathBuf::as_path).chain([path]) {
+        let opened = File::open(file).expect("it is there");
+        opened.set_modified(long_ago).expect("it is ours");
+    }
+}
+
+#[test]
+fn one_excludes_the_other_until_it_lets_go() {
+    let host = Host::new();
+    let (first, second) = (host.node(), host.node());
+    assert!(!first.may_hold_a_key());
+    let token = acquire(&first, &entry(1)).expect("it is free");
+    assert!(first.may_hold_a_key());
+    let vote = in_runtime(second.acquire(entry(2), 1, LIMIT));
+    let Ok(Vote::Taken { by, run_id: None }) = vote else {
+        panic!("{vote:?}");
+    };
+    assert_eq!(by.key, "lock:daily");
+    assert_eq!(by.value, entry(1).value);
+    assert!(by.ttl.is_some_and(|left| left <= TTL && left > TTL / 2));
+    assert!(!second.may_hold_a_key());
+    assert_eq!(release(&second, &entry(2)), Release::NotOurs);
+    assert_eq!(extend(&first, &entry(1)), Extension::Extended);
+    assert_eq!(release(&first, &entry(1)), Release::Released);
+    assert_eq!(release(&first, &entry(1)), Release::NotOurs);
+    assert!(acquire(&second, &entry(2)).expect("it is free again") > token);
+}
+
+#[test]
+fn what_one_operation_wrote_the_next_one_reads() {
+    let host = Host::new();
+    let node = host.node();
+    let keys = &["lock:a", "lock:b"];
+    let both = entry_of(keys, 1, TTL);
+    let token = acquire(&node, &both).expect("they are free");
+    let raised = in_runtime(node.raise(both.clone(), token + 5, LIMIT));
+    assert_eq!(raised, Ok(Raised::To(token + 5)));
+    release(&node, &entry_of(&["lock:b"], 1, TTL));
+    assert_eq!(extend(&node, &both), Extension::Missing);
+    let healed = in_runtime(node.heal(both.clone(), token + 9, LIMIT));
+    assert_eq!(healed, Ok(Extension::Extended));
+    assert_eq!(extend(&host.node(), &both), Extension::Extended);
+    let foreign = extend(&node, &entry_of(keys, 2, TTL));
+    assert!(matches!(foreign, Extension::Foreign(by) if by.key == "lock:a"));
+    assert_eq!(release(&node, &both), Release::Released);
+    assert!(acquire(&node, &both).expect("they are free") > token + 9);
+}
+
+#[test]
+fn several_keys_are_taken_all_or_none() {
+    let host = Host::new();
+    let node = host.node();
+    let keys: Vec<String> = (0..600).map(|number| format!("lock:{number}")).collect();
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    acquire(&node, &entry_of(&keys[300..301], 1, TTL)).expect("it is free");
+    // More keys than folders, so some share one.
+    assert_eq!(acquire(&node, &entry_of(&keys, 2, TTL)), None);
+    assert!(acquire(&node, &entry_of(&keys[..300], 3, TTL)).is_some());
+    assert!(acquire(&node, &entry_of(&keys[301..], 4, TTL)).is_some());
+}
+
+#[test]
+fn of_twenty_contenders_exactly_one_wins_each_round() {
+    const CONTENDERS: u32 = 20;
+    const ROUNDS: u32 = 50;
+    let host = Host::new();
+    let barrier = Barrier::new(CONTENDERS as usize);
+    let grants: Vec<AtomicU32> = (0..ROUNDS).map(|_| AtomicU32::new(0)).collect();
+    std::thread::scope(|scope| {
+        for contender in 0..CONTENDERS {
+            let (host, barrier, grants) = (&host, &barrier, &grants);
+            scope.spawn(move || {
+                let node = host.node();
+                for (round, granted) in (0..ROUNDS).zip(grants) {
+                    let names = [format!("lock:x{round}"), format!("lock:y{round}")];
+                    let names = names.each_ref().map(String::as_str);
+                    let entry = entry_of(&names, contender, TTL);
+                    barrier.wait();
+                    if acquire(&node, &entry).is_some() {
+                        granted.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    for granted in &grants {
+        assert_eq!(granted.load(Ordering::Relaxed), 1);
+    }
+}
+
+#[test]
+fn under_contention_tokens_grow_in_the_order_of_holding() {
+    let host = Host::new();
+    let last = AtomicU32::new(0);
+    let tokens = std::sync::Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for contender in 1..=8 {
+            let (host, last, tokens) = (&host, &last, &tokens);
+            scope.spawn(move || {
+                let node = host.node();
+                for _ in 0..25 {
+                    let token = loop {
+                        if let Some(token) = acquire(&node, &entry(contender)) {
+                            break token;
+                        }
+                    };
+                    last.store(contender, Ordering::SeqCst);
+                    tokens.lock().expect("no panic").push(token);
+                    std::thread::yield_now();
+                    assert_eq!(last.load(Ordering::SeqCst), contender, "two at once");
+                    assert_eq!(release(&node, &entry(contender)), Release::Released);
+                }
+            });
+        }
+    });
+    let tokens = tokens.into_inner().expect("no panic");
+    assert_eq!(tokens.len(), 200);
+    assert!(tokens.is_sorted_by(|a, b| a < b));
+}
+
+#[test]
+fn a_lock_expires_by_itself_and_not_before() {
+    let host = Host::new();
+    let node = host.node();
+    let short = entry_of(&["lock:daily"], 1, Duration::from_millis(80));
+    let before = clock::now();
+    let token = acquire(&node, &short).expect("it is free");
+    let next = loop {
+        if let Some(next) = acquire(&node, &entry(2)) {
+            break next;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    };
+    assert!(clock::now().since(before) >= short.ttl);
+    assert!(next > token);
+    assert!(matches!(extend(&node, &short), Extension::Foreign(_)));
+}
+
+#[test]
+fn a_lock_of_another_boot_is_free() {
+    let host = Host::new();
+    acquire(&host.node(), &entry(1)).expect("it is free");
+    host.boot("2222-bbbb");
+    let node = host.node();
+    assert_eq!(extend(&node, &entry(1)), Extension::Missing);
+    assert!(acquire(&node, &entry(2)).is_some());
+}
+
+#[test]
+fn tokens_grow_over_boots_even_when_the_clock_starts_in_the_past() {
+    let host = Host::new();
+    let mut last = acquire(&host.node(), &entry(1)).expect("it is free");
+    for boot in 2..12 {
+        host.boot(&format!("{boot}"));
+        let node = host.node();
+        for round in 0..3 {
+            let token = acquire_at(&node, &entry(boot), 5).expect("free");
+            assert!(token > last, "boot {boot}, round {round}");
+            last = token;
+            release(&node, &entry(boot));
+        }
+    }
+}
+
+#[test]
+fn tokens_grow_when_a_power_cut_takes_all_that_was_not_synced() {
+    let host = Host::new();
+    let node = host.node();
+    let mut last = 0;
+    for round in 0..50 {
+        last = acquire(&node, &entry(round)).expect("it is free");
+        release(&node, &entry(round));
+    }
+    let first_boot = host.directory().join("boot-1111-aaaa");
+    fs::remove_dir_all(first_boot).expect("it is there");
+    host.boot("2222-bbbb");
+    let token = acquire_at(&host.node(), &entry(1), 0).expect("it is free");
+    assert!(token > last);
+}
+
+#[test]
+fn the_reservation_is_raised_before_a_token_reaches_it() {
+    let host = Host::new();
+    let node = host.node();
+    let reserved = || {
+        let text = fs::read_to_string(host.directory().join("fence/reserved"));
+        let number = text.expect("it is there").trim().parse::<u64>();
+        number.expect("a number")
+    };
+    let token = acquire(&node, &entry(1)).expect("it is free");
+    assert_eq!(reserved(), token + DAY_MS);
+    in_runtime(node.raise(entry(1), token + DAY_MS - 1, LIMIT)).expect("it is ours");
+    assert_eq!(reserved(), token + DAY_MS);
+    in_runtime(node.raise(entry(1), token + DAY_MS, LIMIT)).expect("it is ours");
+    assert_eq!(reserved(), token + 2 * DAY_MS);
+    // Another resource finds it raised, and a clock far ahead counts for a minute only.
+    let other = entry_of(&["lock:other"], 1, TTL);
+    let other = acquire_at(&node, &other, u64::MAX).expect("it is free");
+    assert!(other <= clock::unix_ms() + 60_000);
+    assert_eq!(reserved(), token + 2 * DAY_MS);
+}
+
+#[test]
+fn a_damaged_file_is_an_answer_that_names_it() {
+    let host = Host::new();
+    let node = host.node();
+    acquire(&node, &entry(1)).expect("it is free");
+    let [file] = &host.records()[..] else {
+        panic!("one record");
+    };
+    let whole = fs::read(file).expect("it is there");
+    for damage in [&b""[..], b"\0\0\0", &whole[..whole.len() - 1]] {
+        fs::write(file, damage).expect("it is ours");
+        let error = failure(&node, &entry(2));
+        let NodeError::Failed(text) = &error else {
+            panic!("{error:?}");
+        };
+        assert!(text.contains(&file.display().to_string()), "{text}");
+    }
+    let boot = host.directory().join("boot-1111-aaaa");
+    fs::write(boot.join("fences"), "x").expect("it is ours");
+    let text = failure(&node, &entry_of(&["lock:new"], 1, TTL)).to_string();
+    assert!(text.contains("fences is damaged"), "{text}");
+}
+
+#[test]
+fn a_process_that_hangs_while_it_holds_the_file_lock_costs_no_more_than_the_limit() {
+    const SHORT: Duration = Duration::from_millis(80);
+    let host = Host::new();
+    let node = host.node();
+    acquire(&node, &entry(1)).expect("it is free");
+    let folder = host.records()[0].parent().expect("a folder").to_owned();
+    for lock in [folder.join("lock"), host.directory().join("fence/lock")] {
+        let hung = File::open(lock).expect("it is there");
+        hung.lock().expect("nobody is at it");
+        let before = clock::now();
+        let far = clock::unix_ms() + 2 * DAY_MS;
+        let answer = in_runtime(node.raise(entry(1), far, SHORT));
+        assert_eq!(answer, Err(NodeError::TimedOut(SHORT)));
+        assert!(clock::now().since(before) >= SHORT);
+        assert!(clock::now().since(before) < 5 * SHORT);
+        drop(hung);
+        assert_eq!(extend(&node, &entry(1)), Extension::Extended);
+    }
+}
+
+#[test]
+fn a_resource_may_have_any_name() {
+    let host = Host::new();
+    let node = host.node();
+    let long = "x".repeat(600);
+    for key in [&long, "../../etc/passwd", "a/b", "..", "ä\n", ""] {
+        assert!(acquire(&node, &entry_of(&[key], 1, TTL)).is_some());
+        assert_eq!(acquire(&node, &entry_of(&[key], 2, TTL)), None);
+    }
+    assert_eq!(host.records().len(), 6);
+}
+
+#[test]
+fn what_is_created_is_for_those_who_may_use_the_directory() {
+    let host = Host::new();
+    let shared = |mode: u32| {
+        let directory = host.root.path().join(format!("{mode:o}"));
+        fs::create_dir(&directory).expect("it is new");
+        fs::set_permissions(&directory, Permissions::from_mode(mode)).expect("it is ours");
+        directory
+    };
+    let (private, group, all) = (host.directory(), shared(0o770), shared(0o1777));
+    for (directory, folder, file) in [
+        (private, 0o700, 0o600),
+        (group, 0o2770, 0o660),
+        (all, 0o2777, 0o666),
+    ] {
+        acquire(&host.node_in(directory.clone()), &entry(1)).expect("it is free");
+        let mode = |path: &Path| fs::metadata(path).expect("it is there").mode() & 0o7777;
+        let files = all_files(&directory);
+        assert_eq!(files.len(), 5, "two locks, a record, two reservations");
+        for path in files {
+            assert_eq!(mode(&path), file, "{}", path.display());
+            let parent = path.parent().expect("a folder");
+            assert_eq!(mode(parent), folder, "{}", parent.display());
+        }
+    }
+    let made = |path| fs::metadata(path).expect("it is there").mode() & 0o7777;
+    assert_eq!(made(host.directory()), 0o700);
+    assert_eq!(made(host.root.path().join("state")), 0o700);
+}
+
+#[test]
+fn a_place_that_cannot_be_used_is_named_and_says_what_to_do() {
+    let host = Host::new();
+    let file = host.root.path().join("file");
+    fs::write(&file, "").expect("written");
+    for place in [file.clone(), file.join("below")] {
+        let error = failure(&host.node_in(place.clone()), &entry(1));
+        let NodeError::Refused(text) = &error else {
+            panic!("{error:?}");
+        };
+        assert!(text.contains(&place.display().to_string()), "{text}");
+        assert!(text.contains("--local=DIR must name a directory"), "{text}");
+    }
+    let text = failure(&host.node_in(PathBuf::from("/proc/nowhere")), &entry(1)).to_string();
+    assert!(
+        text.starts_with("cannot create /proc/nowhere: no such file"),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_a_crash_leaves_behind_does_no_harm() {
+    let host = Host::new();
+    let node = host.node();
+    acquire(&node, &entry(1)).expect("it is free");
+    let folder = host.records()[0].parent().expect("a folder").to_owned();
+    let half = folder.join("new");
+    fs::write(&half, "redlock 1 half").expect("written");
+    fs::set_permissions(&half, Permissions::from_mode(0o000)).expect("it is ours");
+    assert_eq!(extend(&node, &entry(1)), Extension::Extended);
+    assert!(!half.exists());
+    // A folder that was not finished is swept by who adds one, once it is old.
+    let unfinished = host.directory().join(".new-0123456789abcdef");
+    let recent = host.directory().join(".new-fedcba9876543210");
+    for directory in [&unfinished, &recent] {
+        fs::create_dir(directory).expect("it is new");
+        fs::write(directory.join("lock"), "").expect("written");
+    }
+    age(&unfinished);
+    acquire(&node, &entry_of(&["lock:other"], 1, TTL)).expect("it is free");
+    assert!(!unfinished.exists());
+    assert!(recent.exists());
+}
+
+#[test]
+fn spent_records_are_swept_by_those_who_add_new_ones() {
+    let host = Host::new();
+    let node = host.node();
+    acquire(&node, &entry(1)).expect("it is free");
+    let folder = host.records()[0].parent().expect("a folder").to_owned();
+    let mut spent = Record::new("lock:2001-01-01", 5, 100);
+    for number in 0..200 {
+        fs::write(folder.join(format!("{number:040}")), spent.encode()).expect("written");
+    }
+    // These must stay: a living counter, a counter ahead of the clock, a living lock, a damaged
+    // one.
+    let now_ms = u64::try_from(clock::now().since_boot().as_millis()).expect("not that long");
+    let mut stay = Vec::new();
+    spent.keep_until_ms = now_ms + 100_000;
+    stay.push(spent.encode());
+    spent.keep_until_ms = 0;
+    spent.fence = clock::unix_ms() + 100_000;
+    stay.push(spent.encode());
+    spent.fence = 5;
+    spent.lock = Some(record::Lock {
+        value: entry(1).value.clone(),
+        until_ms: now_ms + 100_000,
+    });
+    stay.push(spent.encode());
+    stay.push(b"damaged".to_vec());
+    for (number, bytes) in (1000..).zip(&stay) {
+        fs::write(folder.join(format!("{number:040}")), bytes).expect("written");
+    }
+    let one_more = |file: &str| {
+        for _ in 0..500 {
+            let _ = fs::remove_file(folder.join(file));
+            sweep::folder(&folder);
+        }
+    };
+    one_more("none");
+    assert_eq!(host.records().len(), 1 + stay.len());
+    assert_eq!(
+        acquire(&node, &entry(2)),
+        None,
+        "the living lock is still there"
+    );
+}
+
+#[test]
+fn who_adds_a_record_sweeps_and_who_does_not_pays_nothing() {
+    let host = Host::new();
+    let node = host.node();
+    acquire(&node, &entry(1)).expect("it is free");
+    let folder = host.records()[0].parent().expect("a folder").to_owned();
+    let spent = folder.join("0".repeat(40));
+    fs::write(&spent, Record::new("lock:old", 5, 100).encode()).expect("written");
+    extend(&node, &entry(1));
+    assert!(spent.exists());
+    // Another key whose file stands in the same folder.
+    let name = folder.file_name().expect("a name").to_string_lossy();
+    let hash = |key: &String| sha1_smol::Sha1::from(key).digest().to_string();
+    let mut keys = (0..).map(|number| format!("lock:{number}"));
+    let key = keys.find(|key| hash(key).starts_with(&*name));
+    acquire(&node, &entry_of(&[&key.expect("one of 256")], 1, TTL)).expect("it is free");
+    assert!(!spent.exists());
+}
+
+#[test]
+fn folders_of_former_boots_are_swept_when_nobody_touched_them_for_long() {
+    let host = Host::new();
+    acquire(&host.node(), &entry(1)).expect("it is free");
+    let former = host.directory().join("boot-1111-aaaa");
+    host.boot("2222-bbbb");
+    acquire(&host.node(), &entry(2)).expect("it is free");
+    assert!(former.exists(), "it may be the boot of another host");
+    age(&former);
+    host.boot("3333-cccc");
+    acquire(&host.node(), &entry(3)).expect("it is free");
+    assert!(!former.exists());
+    assert!(host.directory().join("boot-2222-bbbb").exists());
+    assert_eq!(acquire(&host.node(), &entry(4)), None);
+}
+
+#[test]
+fn a_release_needs_no_room_and_keeps_the_counter() {
+    let host = Host::new();
+    let node = host.node();
+    let token = acquire(&node, &entry(1)).expect("it is free");
+    let file = host.records().remove(0);
+    let before = fs::metadata(&file).expect("it is there");
+    release(&node, &entry(1));
+    let after = fs::metadata(&file).expect("it is there");
+    assert_eq!(before.ino(), after.ino());
+    assert!(after.len() < before.len());
+    let record = store::peek(&file).expect("it is whole");
+    assert_eq!((record.fence, record.lock), (token, None));
+}
