@@ -1,4 +1,5 @@
-//! The entry point: hands the arguments to [`redlock::commands::main`] and leaves the process with its answer. No logic.
+//! The entry point: hands the arguments to [`redlock::commands::main`] and leaves the process with
+//! its answer. No logic.
 
 use std::process::ExitCode;
 

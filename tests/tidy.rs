@@ -5,7 +5,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What each part of the crate may use of the others. `commands` is where all meet, and `main` calls it.
+/// What each part of the crate may use of the others. `commands` is where all meet, and `main`
+/// calls it.
 const MAY_USE: [(&str, &[&str]); 9] = [
     ("cli", &[]),
     ("clock", &[]),

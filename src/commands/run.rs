@@ -1,8 +1,8 @@
 //! `redlock run`: a job runs under the lock.
 //!
-//! The story: open the nodes, listen for signals, acquire, keep the lock, start the child; then wait
-//! for whichever comes first of three things: the child ends, a signal comes, the lease changes.
-//! Then stop the job if need be, release, and leave with the child's answer.
+//! The story: open the nodes, listen for signals, acquire, keep the lock, start the child; then
+//! wait for whichever comes first of three things: the child ends, a signal comes, the lease
+//! changes. Then stop the job if need be, release, and leave with the child's answer.
 
 use std::ffi::OsString;
 use std::ops::ControlFlow;
@@ -377,8 +377,8 @@ impl Run<'_> {
     }
 }
 
-/// The command's end. Stopped by us, the job is over when its whole group is gone; ended by itself, at
-/// once: what it left in the background is neither waited for nor killed.
+/// The command's end. Stopped by us, the job is over when its whole group is gone; ended by itself,
+/// at once: what it left in the background is neither waited for nor killed.
 async fn over(child: &mut Child, phase: Phase) -> Ended {
     if phase != Phase::Running {
         child.gone().await;

@@ -1,9 +1,9 @@
 //! The command: started, signalled as a group, seen to end, reaped last.
 //!
-//! Never waits for more than it is asked to, and never signals a group that may be somebody
-//! else's: the leader stays a zombie until [`Child::reap`], so its id, which is the group's, is ours
-//! until then. Called by `commands`, on the main thread: the kernel kills the child when the thread
-//! that started it ends.
+//! Never waits for more than it is asked to, and never signals a group that may be somebody else's:
+//! the leader stays a zombie until [`Child::reap`], so its id, which is the group's, is ours until
+//! then. Called by `commands`, on the main thread: the kernel kills the child when the thread that
+//! started it ends.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -73,8 +73,8 @@ impl Child {
     ///
     /// # Errors
     ///
-    /// If the command is not there, cannot be executed, or the system starts no process. No child is
-    /// left then.
+    /// If the command is not there, cannot be executed, or the system starts no process. No child
+    /// is left then.
     pub fn start(order: &Order) -> Result<Self, StartError> {
         // Before the child can end, or its end would not be told.
         let endings = unix::signal(SignalKind::child()).map_err(|error| system(&error))?;
@@ -112,7 +112,8 @@ impl Child {
         self.signal_group(Signal::SIGCONT);
     }
 
-    /// Waits until the command has ended. It is not reaped, and what it left in its group may live on.
+    /// Waits until the command has ended. It is not reaped, and what it left in its group may live
+    /// on.
     pub async fn ended(&mut self) -> Ended {
         loop {
             if let Some(ended) = self.look() {
@@ -152,7 +153,8 @@ impl Child {
                 }
                 Ok(WaitStatus::Signaled(_, signal, _)) => Some(Ended::Signal(signal)),
                 Ok(_) | Err(Errno::EINTR) => None,
-                // A real-time signal has no name in nix. Nobody of ours sends one: killed is killed.
+                // A real-time signal has no name in nix. Nobody of ours sends one: killed is
+                // killed.
                 Err(_) => Some(Ended::Signal(Signal::SIGKILL)),
             };
         }
@@ -181,8 +183,8 @@ struct Inherited {
 fn prepare(command: &mut Command, inherited: Inherited) {
     let parent = getpid();
     let prepare = move || {
-        // Should we die, the kernel kills the child. Should we have died already, it does so itself:
-        // its parent is compared with us, and not with 1, which may be anybody's subreaper.
+        // Should we die, the kernel kills the child. Should we have died already, it does so
+        // itself: its parent is compared with us, and not with 1, which may be anybody's subreaper.
         nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
         if nix::unistd::getppid() != parent {
             return Err(io::Error::from(Errno::ESRCH));
@@ -223,8 +225,8 @@ fn has_directory(program: &OsStr) -> bool {
     program.as_bytes().contains(&b'/')
 }
 
-/// Reaps what became our child because its parent died: as PID 1 nobody else does. Not `leader`, whose
-/// id must not become somebody else's.
+/// Reaps what became our child because its parent died: as PID 1 nobody else does. Not `leader`,
+/// whose id must not become somebody else's.
 fn reap_adopted(leader: Pid) {
     if getpid().as_raw() != 1 {
         return;

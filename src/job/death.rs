@@ -9,8 +9,8 @@ use nix::unistd::getpid;
 #[must_use]
 pub fn is_ignored(signal: Signal) -> bool {
     let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: sigaction with a null pointer changes nothing; it writes the present action, for which
-    // there is room. All-zero bytes are a valid action, should it fail.
+    // SAFETY: sigaction with a null pointer changes nothing; it writes the present action, for
+    // which there is room. All-zero bytes are a valid action, should it fail.
     let action = unsafe {
         libc::sigaction(signal as i32, std::ptr::null(), action.as_mut_ptr());
         action.assume_init()

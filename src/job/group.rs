@@ -1,7 +1,8 @@
 //! Whether anything of a process group still runs.
 //!
-//! `kill(-group, 0)` cannot tell: it also finds zombies, and our own leader stays one until the end,
-//! so that its id cannot become somebody else's. Reads `/proc`; sends nothing. Called by `child`.
+//! `kill(-group, 0)` cannot tell: it also finds zombies, and our own leader stays one until the
+//! end, so that its id cannot become somebody else's. Reads `/proc`; sends nothing. Called by
+//! `child`.
 
 use std::{fs, io};
 
@@ -9,7 +10,8 @@ use nix::unistd::Pid;
 
 /// Whether a process of `group` other than its leader is alive. A zombie is not: it runs no code.
 ///
-/// If `/proc` cannot be read, the answer is yes: better to go on killing than to give the lock away.
+/// If `/proc` cannot be read, the answer is yes: better to go on killing than to give the lock
+/// away.
 #[must_use]
 pub fn has_living_members(group: Pid) -> bool {
     let Ok(processes) = processes() else {
@@ -56,8 +58,8 @@ fn processes() -> io::Result<impl Iterator<Item = Process>> {
     Ok(ids.filter_map(|id| process(&fs::read(format!("/proc/{id}/stat")).ok()?)))
 }
 
-/// Reads `PID (NAME) STATE PARENT GROUP …`. The name may hold anything, also a parenthesis: the last
-/// one counts.
+/// Reads `PID (NAME) STATE PARENT GROUP …`. The name may hold anything, also a parenthesis: the
+/// last one counts.
 fn process(stat: &[u8]) -> Option<Process> {
     let name_end = stat.iter().rposition(|&byte| byte == b')')?;
     let id = stat.split(|&byte| byte == b' ').next()?;

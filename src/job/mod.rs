@@ -1,8 +1,8 @@
 //! The child's side: processes, their group, and signals. Knows nothing of locks or Redis.
 //!
-//! [`child`] starts the command in a process group of its own, signals it and sees its end; [`group`]
-//! tells whether anything of that group still runs; [`signals`] is what others send to us, as one
-//! stream; [`death`] lets us die as the command did. The only place with `unsafe`.
+//! [`child`] starts the command in a process group of its own, signals it and sees its end;
+//! [`group`] tells whether anything of that group still runs; [`signals`] is what others send to
+//! us, as one stream; [`death`] lets us die as the command did. The only place with `unsafe`.
 
 pub mod child;
 pub mod death;

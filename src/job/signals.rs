@@ -1,8 +1,8 @@
 //! What others send to us, as one stream.
 //!
-//! ctrlc owns SIGINT, tokio the others: registered the other way round, one would silence the other. A
-//! signal that we inherited as ignored stays ignored, for us and for the command: that is what `nohup`
-//! and a shell's background jobs rely on. Called by `commands`.
+//! ctrlc owns SIGINT, tokio the others: registered the other way round, one would silence the
+//! other. A signal that we inherited as ignored stays ignored, for us and for the command: that is
+//! what `nohup` and a shell's background jobs rely on. Called by `commands`.
 
 use std::future::poll_fn;
 use std::io;

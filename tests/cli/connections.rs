@@ -1,5 +1,5 @@
-//! Every way to a server: TCP, TLS, Unix socket; users, passwords and databases. And no password ever
-//! shows.
+//! Every way to a server: TCP, TLS, Unix socket; users, passwords and databases. And no password
+//! ever shows.
 
 use std::path::Path;
 use std::process::Command;
@@ -100,7 +100,8 @@ fn a_wrong_or_missing_password_is_a_refusal_and_never_shown() {
                 .env("REDLOCK_LOG_FORMAT", format)
                 .end();
             assert_ne!(end.code(), Some(0), "{end:?}");
-            // What is no URL at all may be anything, also a password that was put in the wrong place.
+            // What is no URL at all may be anything, also a password that was put in the wrong
+            // place.
             assert!(!end.stderr.contains(wrong), "{end:?}");
         }
     }

@@ -12,7 +12,8 @@ const CONTENDERS: usize = 20;
 /// Starts `redlock run` behind a gate that opens when its stdin is closed.
 const GATE: [&str; 4] = ["sh", "-c", "read _; exec \"$@\"", "sh"];
 
-/// How many rounds of a race: a few, or as many as `REDLOCK_TEST_ROUNDS` says (100 in the long form).
+/// How many rounds of a race: a few, or as many as `REDLOCK_TEST_ROUNDS` says (100 in the long
+/// form).
 fn rounds() -> usize {
     let rounds = std::env::var("REDLOCK_TEST_ROUNDS").unwrap_or_else(|_| "6".to_owned());
     rounds.parse().expect("REDLOCK_TEST_ROUNDS is a number")

@@ -231,7 +231,8 @@ fn a_lock_is_extended_for_as_long_as_its_job_runs() {
         let contender = cluster.redlock(["run", "-r", "job", "echo", "never"]).end();
         contender.assert_code(75);
     }
-    // It is extended every third of the TTL: two thirds are left then, less what a busy machine takes.
+    // It is extended every third of the TTL: two thirds are left then, less what a busy machine
+    // takes.
     assert!(lowest >= 667, "the rest fell to {lowest} ms");
     run.end().assert_code(0).assert_silent();
     assert_eq!(cluster.locks(), [""; 0]);

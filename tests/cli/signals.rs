@@ -22,7 +22,8 @@ fn each_signal_reaches_the_whole_group_as_itself() {
     let cluster = Cluster::start(3);
     for signal in PASSED_ON {
         let name = signal.as_str().trim_start_matches("SIG");
-        // Two processes of one group, each of which tells what it got. `wait` is interrupted by a trap.
+        // Two processes of one group, each of which tells what it got. `wait` is interrupted by a
+        // trap.
         let member = format!(
             "trap 'echo $0 {name}; exit 0' {name}; echo $0 ready; while :; do sleep 0.05; done"
         );
@@ -81,7 +82,8 @@ fn a_signal_while_waiting_ends_redlock_by_that_signal_and_leaves_no_key() {
             "run", "-v", "-w", "-r", "job", "-r", "free", "echo", "never",
         ]);
         let waiter = waiter.start();
-        // It has asked at least once when its counter would have moved: the holder's servers saw it.
+        // It has asked at least once when its counter would have moved: the holder's servers saw
+        // it.
         eventually("a waiter that has asked", || {
             waiter_has_asked(&cluster, waiter.pid())
         });

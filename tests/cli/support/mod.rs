@@ -1,9 +1,9 @@
 //! What the tests stand on: real redis-servers, the real binary, and what comes between them.
 //!
-//! Everything a test starts is its own: servers on ports and in directories of their own, stopped by
-//! pid when the test's value is dropped, and by the kernel should the test be killed. Waiting is for
-//! events, each with a bound of [`PATIENCE`]: a test that would hang fails instead and says what it
-//! waited for.
+//! Everything a test starts is its own: servers on ports and in directories of their own, stopped
+//! by pid when the test's value is dropped, and by the kernel should the test be killed. Waiting is
+//! for events, each with a bound of [`PATIENCE`]: a test that would hang fails instead and says
+//! what it waited for.
 
 pub mod cluster;
 pub mod faults;

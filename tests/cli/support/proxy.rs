@@ -22,8 +22,8 @@ pub enum Fate {
     Close,
 }
 
-/// Decides the fates of requests and replies. A piece is what one read gives: one command or reply of
-/// ours, which are small.
+/// Decides the fates of requests and replies. A piece is what one read gives: one command or reply
+/// of ours, which are small.
 struct Rules {
     requests: Fate,
     replies: Fate,

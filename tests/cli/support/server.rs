@@ -120,7 +120,8 @@ impl Server {
         kill(self.pid(), Signal::SIGCONT).expect("the server is ours");
     }
 
-    /// Starts it again on the same port, after [`Server::kill`]. Empty, unless its arguments keep data.
+    /// Starts it again on the same port, after [`Server::kill`]. Empty, unless its arguments keep
+    /// data.
     pub fn restart(&mut self) {
         self.restart_with(&[]);
     }
