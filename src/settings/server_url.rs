@@ -1,0 +1,269 @@
+//! The URL of a server: `redis://`, `rediss://`, `redis+unix://` and the `valkey` spellings. An
+//! error shows scheme and host at most, since the rest may be a password. Called by the table of
+//! options.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::PathBuf;
+
+use percent_encoding::percent_decode_str;
+use url::{Host, ParseError, Url};
+
+use crate::node::endpoint::{Address, Credentials, Endpoint, Secret, TlsFiles};
+
+const DEFAULT_PORT: u16 = 6379;
+
+const SCHEMES: &str = "redis://, rediss://, redis+unix://, valkey://, valkeys:// or valkey+unix://";
+
+/// How to get to a server, as the scheme says it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Tcp,
+    Tls,
+    Unix,
+}
+
+/// Reads a URL. TLS files, and credentials that are not in it, are for the caller to add.
+///
+/// # Errors
+///
+/// If it is none, or not one of a server. The message never shows a password.
+pub fn parse(text: &str) -> Result<Endpoint, String> {
+    read(text).map_err(|problem| format!("{}: {problem}", harmless_part(text)))
+}
+
+/// Whether a URL holds a password, as far as can be told also of one that makes no sense.
+#[must_use]
+pub fn holds_password(text: &str) -> bool {
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let in_front = rest.rsplit_once('@').map(|(front, _)| front);
+    let in_query = ["pass=", "password="]
+        .iter()
+        .any(|name| rest.contains(name));
+    in_front.is_some_and(|front| front.contains(':')) || in_query
+}
+
+/// Scheme and host: what is left when all is cut off that could be a password, also one that has
+/// lost its `@host`.
+fn harmless_part(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return "this server".to_owned();
+    };
+    let host = rest.rsplit('@').next().unwrap_or_default();
+    let end = if host.starts_with('[') {
+        host.find(']').map_or(host.len(), |end| end + 1)
+    } else {
+        host.find([':', '/', '?', '#']).unwrap_or(host.len())
+    };
+    format!("{scheme}://{}", &host[..end])
+}
+
+fn read(text: &str) -> Result<Endpoint, String> {
+    let Some((scheme, _)) = text.split_once("://") else {
+        return Err("a URL is wanted, as in redis://HOST:PORT".to_owned());
+    };
+    let way = match scheme {
+        "redis" | "valkey" => Way::Tcp,
+        "rediss" | "valkeys" => Way::Tls,
+        "redis+unix" | "valkey+unix" => Way::Unix,
+        _ => return Err(format!("'{scheme}' is an unknown scheme; use {SCHEMES}")),
+    };
+    let url = Url::parse(text).map_err(|error| explain(error, way))?;
+    if url.fragment().is_some() {
+        return Err("a # must be written as %23".to_owned());
+    }
+    if way == Way::Unix {
+        unix(&url)
+    } else {
+        tcp(&url, way)
+    }
+}
+
+fn explain(error: ParseError, way: Way) -> String {
+    match error {
+        ParseError::InvalidPort => {
+            "the port must be a number from 1 to 65535; in a password, write : as %3A, / as %2F \
+             and @ as %40"
+                .to_owned()
+        }
+        ParseError::EmptyHost if way != Way::Unix => no_host(),
+        error => error.to_string(),
+    }
+}
+
+fn no_host() -> String {
+    "the host is missing, as in redis://HOST:PORT".to_owned()
+}
+
+fn tcp(url: &Url, way: Way) -> Result<Endpoint, String> {
+    let host = match url.host() {
+        Some(Host::Domain(name)) if !name.is_empty() => name.to_owned(),
+        Some(Host::Ipv4(address)) => address.to_string(),
+        Some(Host::Ipv6(address)) => address.to_string(),
+        _ => return Err(no_host()),
+    };
+    let port = match url.port() {
+        Some(0) => return Err(explain(ParseError::InvalidPort, way)),
+        port => port.unwrap_or(DEFAULT_PORT),
+    };
+    if url.query().is_some() {
+        return Err("nothing may follow a ?; in a password, write it as %3F".to_owned());
+    }
+    let address = match way {
+        Way::Tls => {
+            let files = TlsFiles::default();
+            Address::Tls { host, port, files }
+        }
+        _ => Address::Tcp { host, port },
+    };
+    Ok(Endpoint {
+        address,
+        database: database(url.path().trim_start_matches('/'))?,
+        credentials: credentials(url.username(), url.password().unwrap_or_default())?,
+    })
+}
+
+/// The path is that of the socket, so database and credentials stand in the query.
+fn unix(url: &Url) -> Result<Endpoint, String> {
+    if url.host_str().is_some_and(|host| !host.is_empty()) || url.path().len() < 2 {
+        return Err("a path is wanted, as in redis+unix:///run/redis.sock".to_owned());
+    }
+    let (mut number, mut user, mut password) = ("", "", "");
+    for pair in url
+        .query()
+        .unwrap_or_default()
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+    {
+        match pair.split_once('=') {
+            Some(("db", value)) => number = value,
+            Some(("user", value)) => user = value,
+            Some(("pass" | "password", value)) => password = value,
+            _ => return Err("only db=, user= and password= may follow the ?".to_owned()),
+        }
+    }
+    let path: Vec<u8> = percent_decode_str(url.path()).collect();
+    Ok(Endpoint {
+        address: Address::Unix(PathBuf::from(OsString::from_vec(path))),
+        database: database(number)?,
+        credentials: credentials(user, password)?,
+    })
+}
+
+fn database(text: &str) -> Result<u32, String> {
+    match text {
+        "" => Ok(0),
+        text => text
+            .parse()
+            .map_err(|_| "the database must be a number, as in redis://HOST/0".to_owned()),
+    }
+}
+
+fn credentials(user: &str, password: &str) -> Result<Credentials, String> {
+    let decoded = |text: &str, what: &str| match percent_decode_str(text).decode_utf8() {
+        Ok(text) if text.is_empty() => Ok(None),
+        Ok(text) => Ok(Some(text.into_owned())),
+        Err(_) => Err(format!("the {what} is not UTF-8")),
+    };
+    Ok(Credentials {
+        user: decoded(user, "user")?,
+        password: decoded(password, "password")?.map(Secret::new),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn good(text: &str) -> Endpoint {
+        parse(text).unwrap_or_else(|error| panic!("{text}: {error}"))
+    }
+
+    #[test]
+    fn every_spelling_leads_to_its_server() {
+        for (text, shown) in [
+            ("redis://h", "h:6379"),
+            ("valkey://h:1/", "h:1"),
+            ("rediss://h:7000/3", "h:7000"),
+            ("valkeys://h", "h:6379"),
+            ("redis://10.0.0.1:6380", "10.0.0.1:6380"),
+            ("redis://[::1]:6380/2", "[::1]:6380"),
+            (
+                "redis+unix:///run/my%20redis.sock?db=2",
+                "/run/my redis.sock",
+            ),
+            ("valkey+unix:///run/valkey.sock", "/run/valkey.sock"),
+        ] {
+            assert_eq!(good(text).to_string(), shown, "{text}");
+        }
+        assert!(matches!(good("valkeys://h").address, Address::Tls { .. }));
+        assert_eq!(good("redis://h/7").database, 7);
+        assert_eq!(good("redis+unix:///s?db=7").database, 7);
+    }
+
+    #[test]
+    fn credentials_are_decoded() {
+        let credentials = good("redis://m%40e:p%3A%2Fw@h").credentials;
+        assert_eq!(credentials.user.as_deref(), Some("m@e"));
+        assert_eq!(credentials.password, Some(Secret::new("p:/w".to_owned())));
+        let credentials = good("redis+unix:///s?user=me&password=p%26w").credentials;
+        assert_eq!(credentials.user.as_deref(), Some("me"));
+        assert_eq!(credentials.password, Some(Secret::new("p&w".to_owned())));
+        assert_eq!(good("redis://:pw@h").credentials.user, None);
+        assert_eq!(good("redis://me:@h").credentials.password, None);
+    }
+
+    #[test]
+    fn a_mistake_is_named_and_what_to_do() {
+        for (text, expected) in [
+            (
+                "h:6379",
+                "this server: a URL is wanted, as in redis://HOST:PORT",
+            ),
+            (
+                "http://h",
+                "http://h: 'http' is an unknown scheme; use redis://",
+            ),
+            (
+                "redis://h:66000",
+                "redis://h: the port must be a number from 1 to 65535",
+            ),
+            ("redis://h:x", "redis://h: the port must be"),
+            ("redis://h:0", "redis://h: the port must be"),
+            ("redis://", "redis://: the host is missing"),
+            ("redis://:6379", "redis://: the host is missing"),
+            ("redis://me:pw@", "redis://: the host is missing"),
+            ("redis://h/x", "redis://h: the database must be a number"),
+            ("redis://h?db=1", "redis://h: nothing may follow a ?"),
+            ("redis://[::1", "redis://[::1: invalid IPv6 address"),
+            ("redis+unix://run/s", "redis+unix://run: a path is wanted"),
+            ("redis+unix:///s?x=1", "redis+unix://: only db="),
+        ] {
+            let message = parse(text).expect_err(text);
+            assert!(message.starts_with(expected), "{text}: {message}");
+        }
+    }
+
+    #[test]
+    fn no_message_shows_a_password_however_broken_the_url() {
+        for text in [
+            "redis://me:hunter2@h:x",
+            "redis://me:hunter2",
+            "redis://:hunter2",
+            "redis://:hun/hunter2@h",
+            "redis://:hun@hunter2@h:x",
+            "redis://:hun?hunter2@h",
+            "redis://:hun#hunter2@h",
+            "foo://me:hunter2@h",
+            "me:hunter2@h:6379",
+            "redis+unix://me:hunter2@/s",
+            "redis+unix:///s?pass=hunter2&x=1",
+            "redis+unix:///s?db=x&pass=hunter2",
+        ] {
+            let message = parse(text).expect_err(text);
+            assert!(!message.contains("hunter2"), "{text}: {message}");
+            assert!(holds_password(text) || !text.contains('@'), "{text}");
+        }
+        assert!(!format!("{:?}", good("redis://me:hunter2@h")).contains("hunter2"));
+    }
+}

@@ -1,0 +1,195 @@
+//! Which servers make the quorum, and who we are to them: between `--server` and `--local` the
+//! nearer one counts, a quorum that is none is refused, and credentials and TLS files are added to
+//! each server. Called by `settings`.
+
+use std::cmp::Ordering;
+use std::collections::HashSet;
+use std::path::Path;
+
+use super::file;
+use super::options::{
+    ANY_QUORUM, Choice, LOCAL, Local, PASSWORD_FILE, SERVER, TLS_CA, TLS_CERT, TLS_KEY, USER,
+};
+use super::sources::{Origin, Sources};
+use super::{Error, Servers};
+use crate::exit::Exit;
+use crate::node::endpoint::{Address, Credentials, Endpoint, Secret, TlsFiles};
+
+const NO_SERVERS: &str = "no servers: name each with --server redis://HOST:PORT, or all of them as \
+    servers = [...] in /etc/redlock/config.toml (or --config FILE), or use --local to lock on this \
+    host only";
+
+/// The servers that the settings name.
+///
+/// # Errors
+///
+/// If none are named, or they make no quorum, or what is needed to talk to them is missing.
+pub fn of(sources: &Sources) -> Result<Servers, Error> {
+    let servers = sources.located(&SERVER)?;
+    let local = sources
+        .located(&LOCAL)?
+        .filter(|(local, _)| *local != Local::Off);
+    match (servers, local) {
+        (None, None) => Err(Error::new(Exit::Configuration, NO_SERVERS)),
+        (Some((servers, origin)), None) => redis(sources, servers, &origin),
+        (None, Some((local, origin))) => embedded(sources, local, &origin),
+        (Some((servers, of_servers)), Some((local, of_local))) => {
+            match of_servers.rank().cmp(&of_local.rank()) {
+                Ordering::Less => redis(sources, servers, &of_servers),
+                Ordering::Greater => embedded(sources, local, &of_local),
+                Ordering::Equal => {
+                    let other = of_servers.label(&SERVER.row);
+                    let message =
+                        format!("excludes {other}; locks are either on servers or on this host");
+                    Err(of_local.error(&LOCAL.row, &message))
+                }
+            }
+        }
+    }
+}
+
+fn embedded(sources: &Sources, local: Local, origin: &Origin) -> Result<Servers, Error> {
+    let directory = match local {
+        Local::At(directory) => Some(directory),
+        _ => sources.world().state_directory(),
+    };
+    directory.map(Servers::Local).ok_or_else(|| {
+        let message = "neither XDG_STATE_HOME nor HOME is set; name a directory, as in --local=DIR";
+        Error::new(
+            Exit::Configuration,
+            format!("{}: {message}", origin.label(&LOCAL.row)),
+        )
+    })
+}
+
+fn redis(sources: &Sources, mut servers: Vec<Endpoint>, origin: &Origin) -> Result<Servers, Error> {
+    refuse_twins(&servers, origin)?;
+    if sources.value(&ANY_QUORUM)? == Choice::No {
+        refuse_poor_quorum(servers.len(), origin)?;
+    }
+    let files = tls_files(sources, &servers, origin)?;
+    let user = sources.optional(&USER)?;
+    let password = password(sources)?;
+    for server in &mut servers {
+        if let Address::Tls { files: own, .. } = &mut server.address {
+            own.clone_from(&files);
+        }
+        complete(&mut server.credentials, user.as_ref(), password.as_ref());
+    }
+    Ok(Servers::Redis(servers))
+}
+
+/// A password in the URL comes with the user of the URL, or with none. A password from elsewhere
+/// belongs to the user of the URL, if there is one.
+fn complete(own: &mut Credentials, user: Option<&String>, password: Option<&Secret>) {
+    if own.password.is_none() {
+        own.user = own.user.take().or_else(|| user.cloned());
+        own.password = password.cloned();
+    }
+}
+
+/// The same server twice would have two votes. Whether two names are one is seen later, when they
+/// are resolved.
+fn refuse_twins(servers: &[Endpoint], origin: &Origin) -> Result<(), Error> {
+    let mut seen = HashSet::new();
+    // The database makes no difference: if the server goes, all of them go.
+    let twin = servers
+        .iter()
+        .map(place)
+        .find(|name| !seen.insert(name.clone()));
+    match twin {
+        Some(name) => Err(origin.error(
+            &SERVER.row,
+            &format!("{name} is there twice, and would have two votes; give each server once"),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// The name of a server, the same for every way of writing it that is known to mean the same.
+fn place(server: &Endpoint) -> String {
+    match server.address {
+        Address::Unix(_) => server.to_string(),
+        Address::Tcp { .. } | Address::Tls { .. } => server.to_string().to_lowercase(),
+    }
+}
+
+fn refuse_poor_quorum(count: usize, origin: &Origin) -> Result<(), Error> {
+    let why = match count {
+        1 => "1 server: when it is down, no job runs; use 3 or 5, or --any-quorum".to_owned(),
+        2 => "2 servers: a majority of 2 is 2, so one failure stops everything; use 3 or 5, or \
+              --any-quorum"
+            .to_owned(),
+        count if count.is_multiple_of(2) => format!(
+            "{count} servers: a majority of {count} is {}, so they survive no more failures than \
+             {} do; use {} or {}, or --any-quorum",
+            count / 2 + 1,
+            count - 1,
+            count - 1,
+            count + 1,
+        ),
+        _ => return Ok(()),
+    };
+    Err(origin.error(&SERVER.row, &why))
+}
+
+/// The TLS files, which must make sense by themselves and with the servers.
+fn tls_files(sources: &Sources, servers: &[Endpoint], origin: &Origin) -> Result<TlsFiles, Error> {
+    let encrypted = |server: &Endpoint| matches!(server.address, Address::Tls { .. });
+    if !servers.iter().any(encrypted) {
+        // Files for other servers, from further away, are none of our business. But whoever names
+        // them beside the servers thinks that they are used.
+        let idle = [&TLS_CA, &TLS_CERT, &TLS_KEY]
+            .into_iter()
+            .find_map(|setting| {
+                let found = sources.find(&setting.row)?;
+                (found.origin.rank() <= origin.rank()).then_some((setting, found.origin))
+            });
+        return match idle {
+            Some((setting, origin)) => Err(origin.error(
+                &setting.row,
+                "no server is rediss://, so nothing would be encrypted",
+            )),
+            None => Ok(TlsFiles::default()),
+        };
+    }
+    let client = match (sources.located(&TLS_CERT)?, sources.located(&TLS_KEY)?) {
+        (None, None) => None,
+        (Some((cert, _)), Some((key, _))) => Some((cert, key)),
+        (Some((_, origin)), None) => {
+            return Err(origin.error(&TLS_CERT.row, "needs its private key, --tls-key"));
+        }
+        (None, Some((_, origin))) => {
+            return Err(origin.error(&TLS_KEY.row, "needs its certificate, --tls-cert"));
+        }
+    };
+    let ca = sources.optional(&TLS_CA)?;
+    Ok(TlsFiles { ca, client })
+}
+
+fn password(sources: &Sources) -> Result<Option<Secret>, Error> {
+    let Some((path, origin)) = sources.located(&PASSWORD_FILE)? else {
+        return Ok(None);
+    };
+    read_password(&path)
+        .map(Some)
+        .map_err(|message| origin.error(&PASSWORD_FILE.row, &message))
+}
+
+fn read_password(path: &Path) -> Result<Secret, String> {
+    let shown = path.display();
+    let content = file::read(path)
+        .map_err(|error| format!("cannot read {shown}: {}", file::reason(&error)))?;
+    if file::is_open(content.mode) {
+        return Err(format!(
+            "{shown} {}",
+            file::how_to_close(path, content.mode)
+        ));
+    }
+    // Editors end a file with a newline that is not part of the password.
+    let password = content.text.strip_suffix('\n').unwrap_or(&content.text);
+    if password.is_empty() {
+        return Err(format!("{shown} is empty; write the password into it"));
+    }
+    Ok(Secret::new(password.to_owned()))
+}

@@ -1,0 +1,165 @@
+//! What settings depend on beside the command line: environment variables, who we are, and where
+//! the system keeps its configuration. A snapshot, so that tests make one of their own and never
+//! touch the process' environment.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::Uid;
+
+/// The file that is read if no other is named or found.
+const SYSTEM_FILE: &str = "/etc/redlock/config.toml";
+
+/// Whether we are the administrator, who has other default places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum User {
+    /// The effective user is 0.
+    Root,
+    /// Anybody else.
+    Other,
+}
+
+/// The world around this process when it began.
+#[derive(Clone)]
+pub struct World {
+    variables: BTreeMap<OsString, OsString>,
+    user: User,
+    system_file: PathBuf,
+}
+
+impl World {
+    /// The world as this process finds it.
+    #[must_use]
+    pub fn of_this_process() -> Self {
+        let user = if Uid::effective().is_root() {
+            User::Root
+        } else {
+            User::Other
+        };
+        Self::new(std::env::vars_os(), user)
+    }
+
+    /// A world with these variables and no others.
+    #[must_use]
+    pub fn new<N, V>(variables: impl IntoIterator<Item = (N, V)>, user: User) -> Self
+    where
+        N: Into<OsString>,
+        V: Into<OsString>,
+    {
+        let variables = variables
+            .into_iter()
+            .map(|(name, value)| (name.into(), value.into()));
+        Self {
+            variables: variables.collect(),
+            user,
+            system_file: SYSTEM_FILE.into(),
+        }
+    }
+
+    /// The same world with the system's configuration elsewhere.
+    #[must_use]
+    pub fn with_system_file(self, system_file: impl Into<PathBuf>) -> Self {
+        Self {
+            system_file: system_file.into(),
+            ..self
+        }
+    }
+
+    /// The value of an environment variable. An empty one counts as not set, as in
+    /// `${NAME:-default}`.
+    #[must_use]
+    pub fn variable(&self, name: &str) -> Option<OsString> {
+        let value = self.variables.get(OsStr::new(name))?;
+        (!value.is_empty()).then(|| value.clone())
+    }
+
+    /// Where a file of configuration is looked for, the first one that exists being read. Never in
+    /// the working directory, which may be somebody else's.
+    #[must_use]
+    pub fn configuration_files(&self) -> Vec<PathBuf> {
+        let of_user = match self.user {
+            User::Root => None,
+            User::Other => self.xdg("XDG_CONFIG_HOME", ".config"),
+        };
+        let of_user = of_user.map(|directory| directory.join("redlock/config.toml"));
+        of_user
+            .into_iter()
+            .chain([self.system_file.clone()])
+            .collect()
+    }
+
+    /// The directory of the embedded node, if the user names none; `None` if there is no home.
+    #[must_use]
+    pub fn state_directory(&self) -> Option<PathBuf> {
+        if self.user == User::Root && self.variable("XDG_STATE_HOME").is_none() {
+            return Some("/var/lib/redlock".into());
+        }
+        let state = self.xdg("XDG_STATE_HOME", ".local/state")?;
+        Some(state.join("redlock"))
+    }
+
+    /// A base directory as the XDG specification defines them: relative paths are ignored.
+    fn xdg(&self, name: &str, below_home: &str) -> Option<PathBuf> {
+        let absolute = |name: &str| {
+            let path = PathBuf::from(self.variable(name)?);
+            path.is_absolute().then_some(path)
+        };
+        absolute(name).or_else(|| Some(absolute("HOME")?.join(Path::new(below_home))))
+    }
+}
+
+impl fmt::Debug for World {
+    /// Names only: variables may hold passwords.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("World")
+            .field("variables", &self.variables.keys())
+            .field("user", &self.user)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(variables: &[(&str, &str)], user: User) -> Option<PathBuf> {
+        World::new(variables.iter().copied(), user).state_directory()
+    }
+
+    #[test]
+    fn the_embedded_node_is_kept_where_state_belongs() {
+        let home = ("HOME", "/home/me");
+        assert_eq!(
+            state(&[home], User::Other),
+            Some("/home/me/.local/state/redlock".into())
+        );
+        assert_eq!(
+            state(&[home, ("XDG_STATE_HOME", "/s")], User::Other),
+            Some("/s/redlock".into())
+        );
+        assert_eq!(state(&[home], User::Root), Some("/var/lib/redlock".into()));
+        assert_eq!(
+            state(&[home, ("XDG_STATE_HOME", "/s")], User::Root),
+            Some("/s/redlock".into())
+        );
+        assert_eq!(state(&[], User::Other), None);
+    }
+
+    #[test]
+    fn root_reads_no_configuration_of_a_user() {
+        let variables = [("HOME", "/home/me"), ("XDG_CONFIG_HOME", "/c")];
+        let files = |user| World::new(variables, user).configuration_files();
+        let system = PathBuf::from("/etc/redlock/config.toml");
+        let own = PathBuf::from("/c/redlock/config.toml");
+        assert_eq!(files(User::Root), std::slice::from_ref(&system));
+        assert_eq!(files(User::Other), [own, system]);
+    }
+
+    #[test]
+    fn the_world_shows_no_values() {
+        let world = World::new([("REDLOCK_SERVERS", "redis://:hunter2@h")], User::Other);
+        assert!(!format!("{world:?}").contains("hunter2"));
+    }
+}
