@@ -68,7 +68,7 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let told = match cli.command {
         cli::Command::Run(arguments) => settings::run(&arguments, &world)
             .map_err(|error| Stop::new(error.exit, "settings", error.message))
-            .and_then(|settings| run::run(&settings, &world, &reporter)),
+            .and_then(|settings| run::run(&settings, &world, reporter)),
     };
     told.unwrap_or_else(|stop| {
         if let Some(line) = &stop.line {

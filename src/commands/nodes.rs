@@ -34,7 +34,7 @@ pub async fn open(common: &Common) -> Result<Redlock<AnyNode>, Stop> {
                 format!("{endpoint}: {error}"),
             )
         })?;
-        nodes.push(AnyNode::Redis(node));
+        nodes.push(AnyNode::Redis(Box::new(node)));
     }
     let redlock = Redlock::new(nodes);
     refuse_twins(&redlock, common.node_timeout).await?;

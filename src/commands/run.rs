@@ -29,7 +29,7 @@ use crate::settings::{OnLost, RunSettings, StoreCommand, Wait, World};
 /// # Errors
 ///
 /// If the command was not started, for whatever reason, or redlock could not do its work.
-pub fn run(settings: &RunSettings, world: &World, reporter: &Reporter) -> Result<Exit, Stop> {
+pub fn run(settings: &RunSettings, world: &World, reporter: Reporter) -> Result<Exit, Stop> {
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -53,7 +53,7 @@ pub fn run(settings: &RunSettings, world: &World, reporter: &Reporter) -> Result
 struct Run<'a> {
     settings: &'a RunSettings,
     world: &'a World,
-    reporter: &'a Reporter,
+    reporter: Reporter,
     /// The resources, as messages call them.
     names: String,
 }

@@ -76,11 +76,16 @@ impl Child {
     /// If the command is not there, cannot be executed, or the system starts no process. No child
     /// is left then.
     pub fn start(order: &Order) -> Result<Self, StartError> {
-        // Before the child can end, or its end would not be told.
-        let endings = unix::signal(SignalKind::child()).map_err(|error| system(&error))?;
         let [program, arguments @ ..] = &order.command[..] else {
-            return Err(StartError::NotFound);
+            return Err(StartError::NotFound("no command was given".to_owned()));
         };
+        let inherited = Inherited {
+            // Looked at before we listen, which overwrites it.
+            chld_is_ignored: death::is_ignored(Signal::SIGCHLD),
+        };
+        // Before the child can end, or its end would not be told.
+        let endings = unix::signal(SignalKind::child())
+            .map_err(|error| StartError::System(error.to_string()))?;
         let mut command = Command::new(program);
         command.args(arguments).process_group(0);
         command.envs(order.set.iter().map(|(name, value)| (name, value)));

@@ -39,7 +39,9 @@ impl Signals {
         let (heard, interrupts) = mpsc::unbounded_channel();
         if !death::is_ignored(Signal::SIGINT) {
             // The handler runs on a thread of ctrlc's; a stream that is gone needs no more signals.
-            let tell = move || drop(heard.send(()));
+            let tell = move || {
+                let _ = heard.send(());
+            };
             ctrlc::try_set_handler(tell).map_err(io::Error::other)?;
         }
         let mut others = Vec::with_capacity(BY_TOKIO.len());

@@ -169,10 +169,9 @@ impl Holder {
                 return json;
             }
             // One character at a time: this is rare, and short.
-            fitting
-                .texts()
-                .max_by_key(|text| text.len())
-                .map(|text| text.pop());
+            if let Some(longest) = fitting.texts().max_by_key(|text| text.len()) {
+                longest.pop();
+            }
         }
     }
 

@@ -101,7 +101,7 @@ impl<N: Node> Grip<N> {
     pub async fn abandon(&self, votes: &Answers<Vote>, limit: Duration) {
         let owed: Vec<usize> = self
             .owing()
-            .filter(|&index| may_have_written(&votes[index]))
+            .filter(|&index| may_have_written(votes[index].as_ref()))
             .collect();
         let answered = |index: &usize| matches!(votes[*index], Some(Ok(_)));
         let waited_for = owed.iter().copied().filter(answered).count();
@@ -188,7 +188,7 @@ async fn next_before<T: 'static>(pending: &mut JoinSet<T>, give_up: Option<Insta
 }
 
 /// Whether a node that voted like this may have written a key: a refusal wrote nothing.
-fn may_have_written(vote: &Option<Answer<Vote>>) -> bool {
+fn may_have_written(vote: Option<&Answer<Vote>>) -> bool {
     !matches!(
         vote,
         Some(Ok(Vote::Taken { .. }) | Err(NodeError::Refused(_)))

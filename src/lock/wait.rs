@@ -24,9 +24,9 @@ pub enum Patience {
 
 /// How often an outage is tried again by somebody who does not wait.
 const OUTAGE_RETRIES: u32 = 3;
-/// Between two of these, more or less [`OUTAGE_JITTER`].
-const OUTAGE_PAUSE: Duration = Duration::from_millis(200);
-const OUTAGE_JITTER: Duration = Duration::from_millis(100);
+/// The shortest pause between two of these, and what chance adds to it: 200 ms ± 100 ms in all.
+const OUTAGE_PAUSE: Duration = Duration::from_millis(100);
+const OUTAGE_SPREAD: Duration = Duration::from_millis(200);
 /// How long an outage in a row may last for somebody who waits for ever.
 pub const OUTAGE_LIMIT: Duration = Duration::from_mins(1);
 
@@ -108,9 +108,10 @@ impl Retries {
                 self.outage_over();
                 self.after_split(started, now)
             }
-            Verdict::Unreachable => self.after_outage(started, now),
             // A lock that could not be made valid in time is as good as an outage.
-            Verdict::Acquired | Verdict::Undecided => self.after_outage(started, now),
+            Verdict::Unreachable | Verdict::Acquired | Verdict::Undecided => {
+                self.after_outage(started, now)
+            }
             Verdict::Refused | Verdict::SameServer(..) => None,
         };
         match pause {
@@ -153,8 +154,8 @@ impl Retries {
             Patience::Forever => now.since(since) >= OUTAGE_LIMIT,
         };
         self.outages += 1;
-        let jitter = self.up_to(OUTAGE_JITTER * 2);
-        (!over).then(|| OUTAGE_PAUSE - OUTAGE_JITTER + jitter)
+        let jitter = self.up_to(OUTAGE_SPREAD);
+        (!over).then(|| OUTAGE_PAUSE + jitter)
     }
 
     /// Bounds `pause` by the end of the wait; one last attempt is made right at that end.

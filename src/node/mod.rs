@@ -203,7 +203,7 @@ pub trait Node: Send + Sync + 'static {
 /// A node of either kind.
 pub enum AnyNode {
     /// A Redis or Valkey server.
-    Redis(RedisNode),
+    Redis(Box<RedisNode>),
     /// A directory of this host.
     Local(LocalNode),
 }

@@ -151,7 +151,10 @@ fn of_fifty_contenders_who_do_not_wait_exactly_one_runs() {
     let run = ["run", "-r", "job", "sh", "-c", &script];
     let mut runs: Vec<Process> = (0..50).map(|_| redlock(&state, run).start()).collect();
     eventually("all but one have ended", || {
-        runs.iter_mut().filter(|run| !run.has_ended()).count() == 1
+        runs.iter_mut()
+            .map(|run| usize::from(!run.has_ended()))
+            .sum::<usize>()
+            == 1
     });
     fs::write(&over, "").expect("the directory is ours");
     let ends: Vec<_> = runs.into_iter().map(Process::end).collect();
