@@ -1,6 +1,7 @@
 //! Opens the configured nodes for a command, and makes sure that each is a server of its own.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -8,37 +9,39 @@ use tokio::task::JoinSet;
 use super::Stop;
 use crate::exit::Exit;
 use crate::lock::Redlock;
-use crate::node::{AnyNode, LocalNode, Node, RedisNode};
+use crate::node::{AnyNode, Endpoint, LocalNode, Node, RedisNode};
 use crate::settings::{Common, Servers};
 
 /// The quorum that the settings describe. No byte has been sent when this returns.
 ///
 /// # Errors
 ///
-/// If a TLS file is unusable, or two servers have the same address and port: exit 78.
+/// If a directory or a TLS file is unusable, or two servers have the same address and port: exit 78.
 pub async fn open(common: &Common) -> Result<Redlock<AnyNode>, Stop> {
-    let endpoints = match &common.servers {
-        Servers::Local(directory) => {
-            return Ok(Redlock::new(vec![AnyNode::Local(LocalNode::new(
-                directory.clone(),
-            ))]));
-        }
-        Servers::Redis(endpoints) => endpoints,
+    let nodes = match &common.servers {
+        Servers::Local(directory) => vec![local(directory)?],
+        Servers::Redis(endpoints) => endpoints.iter().map(redis).collect::<Result<_, _>>()?,
     };
-    let mut nodes = Vec::with_capacity(endpoints.len());
-    for endpoint in endpoints {
-        let node = RedisNode::new(endpoint).map_err(|error| {
-            Stop::new(
-                Exit::Configuration,
-                "settings",
-                format!("{endpoint}: {error}"),
-            )
-        })?;
-        nodes.push(AnyNode::Redis(Box::new(node)));
-    }
     let redlock = Redlock::new(nodes);
     refuse_twins(&redlock, common.node_timeout).await?;
     Ok(redlock)
+}
+
+fn local(directory: &Path) -> Result<AnyNode, Stop> {
+    let node = LocalNode::new(directory.to_owned());
+    node.check()
+        .map_err(|error| misconfigured(error.to_string()))?;
+    Ok(AnyNode::Local(node))
+}
+
+fn redis(endpoint: &Endpoint) -> Result<AnyNode, Stop> {
+    let node =
+        RedisNode::new(endpoint).map_err(|error| misconfigured(format!("{endpoint}: {error}")))?;
+    Ok(AnyNode::Redis(Box::new(node)))
+}
+
+fn misconfigured(message: String) -> Stop {
+    Stop::new(Exit::Configuration, "settings", message)
 }
 
 /// Two names of one server would give it two votes. Names that are not resolved in time are left to
@@ -57,7 +60,7 @@ async fn refuse_twins(redlock: &Redlock<AnyNode>, limit: Duration) -> Result<(),
                     name((*twin).min(index)),
                     name((*twin).max(index)),
                 );
-                return Err(Stop::new(Exit::Configuration, "settings", message));
+                return Err(misconfigured(message));
             }
             seen.push((address, index));
         }

@@ -78,14 +78,16 @@ fn a_wrong_or_missing_password_is_a_refusal_and_never_shown() {
     let wrong = "wr0ng-and-never-seen";
     for userinfo in [format!(":{wrong}@"), format!("somebody:{wrong}@")] {
         let end = run_on(&urls(&servers, &userinfo, "")).end();
-        end.assert_code(77)
-            .assert_says(&["WRONGPASS", "check user, password and ACL"]);
+        end.assert_code(77).assert_says(&[
+            "WRONGPASS wrong user or password",
+            "check user, password and ACL",
+        ]);
         assert!(!end.stderr.contains(wrong), "{end:?}");
     }
     run_on(&urls(&servers, "", ""))
         .end()
         .assert_code(77)
-        .assert_says(&["NOAUTH"]);
+        .assert_says(&["NOAUTH", "check user, password"]);
     for format in ["text", "json"] {
         // Nobody is there, a bad scheme, a bad port: the URL is never repeated.
         for url in [
@@ -160,8 +162,11 @@ fn databases_are_places_of_their_own_and_no_servers_of_their_own() {
         cluster.servers[1].url()
     );
     let end = run_on(&twice).end();
-    end.assert_code(78)
-        .assert_says(&[&format!("127.0.0.1:{port}"), "same server"]);
+    end.assert_code(78).assert_says(&[
+        &format!("127.0.0.1:{port}"),
+        "twice",
+        "give each server once",
+    ]);
 }
 
 #[test]

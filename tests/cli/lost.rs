@@ -114,7 +114,7 @@ fn whoever_took_the_keys_over_still_has_them_afterwards() {
 #[test]
 fn a_job_that_heeds_the_signal_ends_at_once_when_the_lock_is_lost() {
     let cluster = Cluster::start(3);
-    let script = "trap 'echo stopping; exit 0' USR1; echo ready; while :; do sleep 0.05; done";
+    let script = "exec 2>/dev/null; trap 'echo stopping; exit 0' USR1; echo ready; while :; do sleep 0.05; done";
     let arguments = [
         "run", "-t", "2s", "-s", "USR1", "-r", "job", "sh", "-c", script,
     ];

@@ -248,6 +248,13 @@ pub(super) fn cut(path: &Path, length: usize) -> Result<(), StoreError> {
         .map_err(|errno| StoreError::system("cut", path)(errno.into()))
 }
 
+/// Whether files can be created in `directory`.
+pub(super) fn check_access(directory: &Path) -> Result<(), StoreError> {
+    use nix::unistd::{AccessFlags, access};
+    let wanted = AccessFlags::R_OK | AccessFlags::W_OK | AccessFlags::X_OK;
+    access(directory, wanted).map_err(|errno| StoreError::system("use", directory)(errno.into()))
+}
+
 /// Creates `directory`, and what is missing above it, for this user alone.
 pub(super) fn create_private(directory: &Path) -> Result<(), StoreError> {
     let mut builder = DirBuilder::new();

@@ -57,6 +57,15 @@ impl LocalNode {
         )
     }
 
+    /// Whether the directory can be used; it is created if it is missing.
+    ///
+    /// # Errors
+    ///
+    /// If it is no directory, or not ours to write to. The text names it and says what to do.
+    pub fn check(&self) -> Answer<()> {
+        self.store.check().map_err(|error| error.to_node_error())
+    }
+
     fn over(name: NodeName, store: Store) -> Self {
         Self {
             name,

@@ -100,6 +100,12 @@ impl Store {
         }
     }
 
+    /// Creates the directory if it is missing, and looks whether it can be used.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        files::create_private(&self.directory)?;
+        files::check_access(&self.directory)
+    }
+
     /// Locks the records of `keys`, or answers [`StoreError::Busy`]. Creates what is missing.
     pub(super) fn open(&self, keys: &[String]) -> Result<Session<'_>, StoreError> {
         let boot = self.boot()?;

@@ -171,7 +171,10 @@ fn tls_client(info: ConnectionInfo, files: &TlsFiles) -> Result<Client, SetupErr
         }),
         None => None,
     };
-    let root_cert = files.ca.as_deref().map(read).transpose()?;
+    let root_cert = match &files.ca {
+        Some(path) => Some(authorities(path, read(path)?)?),
+        None => None,
+    };
     Client::build_with_tls(
         info,
         TlsCertificates {
@@ -192,6 +195,21 @@ fn tls_client(info: ConnectionInfo, files: &TlsFiles) -> Result<Client, SetupErr
             file: file.collect::<Vec<_>>().join(", "),
             reason: format!("no certificate or key in PEM: {}", failure::text(&error)),
         }
+    })
+}
+
+/// What the file at `path` holds, if it is a certificate at least: the library takes an empty list for
+/// one, and then trusts nobody.
+#[cfg(feature = "tls")]
+fn authorities(path: &std::path::Path, pem: Vec<u8>) -> Result<Vec<u8>, SetupError> {
+    use rustls::pki_types::{CertificateDer, pem::PemObject};
+
+    if matches!(CertificateDer::pem_slice_iter(&pem).next(), Some(Ok(_))) {
+        return Ok(pem);
+    }
+    Err(SetupError::TlsFile {
+        file: path.display().to_string(),
+        reason: "no certificate in PEM".to_owned(),
     })
 }
 

@@ -51,6 +51,10 @@ fn is_refusal(error: &RedisError, text: &str) -> bool {
 
 /// What a server or the system said, in one short line.
 pub fn text(error: &RedisError) -> String {
+    if error.kind() == ErrorKind::AuthenticationFailed && error.code().is_none() {
+        // The library says no more than that it failed.
+        return "WRONGPASS wrong user or password".to_owned();
+    }
     let said = match (error.code(), error.detail()) {
         (Some("ERR") | None, Some(detail)) => detail.to_owned(),
         (Some(code), Some(detail)) => format!("{code} {detail}"),

@@ -71,7 +71,15 @@ impl BadNode {
 
     /// Memory is full.
     pub fn full() -> Self {
-        let server = Server::with(&["--maxmemory", "1mb", "--maxmemory-policy", "noeviction"]);
+        let server = Server::with(&["--maxmemory", "1", "--maxmemory-policy", "noeviction"]);
+        let error = redis::cmd("SET")
+            .arg("x")
+            .arg("y")
+            .exec(&mut server.client());
+        assert!(
+            error.is_err_and(|error| error.code() == Some("OOM")),
+            "memory is full"
+        );
         Self::of("is out of memory", server, "OOM")
     }
 
