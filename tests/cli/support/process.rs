@@ -61,11 +61,6 @@ impl Redlock {
         self
     }
 
-    pub fn without_env(mut self, name: &str) -> Self {
-        self.command.env_remove(name);
-        self
-    }
-
     /// More arguments: bytes, which need not be UTF-8.
     pub fn args(mut self, arguments: impl IntoIterator<Item = OsString>) -> Self {
         self.command.args(arguments);
@@ -107,6 +102,24 @@ impl Redlock {
             stderr: Some(stderr),
             began,
         }
+    }
+
+    /// Starts it with a terminal as its stderr, and waits for its end: how it ended, and what that
+    /// terminal has shown.
+    pub fn end_on_terminal(mut self) -> (ExitStatus, String) {
+        let pty = nix::pty::openpty(None, None).expect("the system has terminals");
+        self.command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(pty.slave);
+        let mut child = self.command.spawn().expect("the binary can be started");
+        // Our own copies of the terminal are closed now, so that reading ends with the process.
+        drop(self.command);
+        let mut screen = Vec::new();
+        // The end of a terminal is an error (EIO), and what came before it is there.
+        let _ = std::fs::File::from(pty.master).read_to_end(&mut screen);
+        let status = child.wait().expect("the process is ours");
+        (status, String::from_utf8_lossy(&screen).into_owned())
     }
 
     /// Starts it and waits for its end, with nothing to read.

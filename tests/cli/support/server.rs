@@ -68,10 +68,6 @@ impl Server {
         format!("127.0.0.1:{}", self.port)
     }
 
-    pub fn directory(&self) -> &Path {
-        self.directory.path()
-    }
-
     /// The Unix socket that every server listens on as well.
     pub fn socket(&self) -> PathBuf {
         self.directory.path().join("redis.sock")
