@@ -265,6 +265,9 @@ pub fn nested(names: &str) -> Line {
 pub fn trying_again(names: &str, failure: &Failure) -> Line {
     let message = match &failure.verdict {
         Verdict::Held(by) => format!("{names} is held by {}; waiting", holder(by)),
+        Verdict::ColdStart => {
+            format!("{names}: all servers restarted, a cold start: {}", votes(failure))
+        }
         _ => format!("{}; trying again", outcome(names, failure)),
     };
     Line::new(Level::Detail, "waiting", message).with("resource", names)
@@ -281,6 +284,7 @@ pub fn not_acquired(names: &str, failure: &Failure) -> Line {
     let event = match &failure.verdict {
         Verdict::Refused => "refused",
         Verdict::Split => "split",
+        Verdict::Young | Verdict::ColdStart => "restarted",
         _ => "unavailable",
     };
     let message = format!("{}{advice}", outcome(names, failure));
@@ -295,7 +299,7 @@ pub fn not_acquired(names: &str, failure: &Failure) -> Line {
 fn outcome(names: &str, failure: &Failure) -> String {
     let nodes = failure.votes.len();
     let quorum = majority(nodes);
-    let answers = list(&failure.votes, vote_text);
+    let answers = votes(failure);
     match (&failure.verdict, failure.invalid) {
         (_, Some(invalid)) => format!("{names} was {invalid}: {answers}"),
         (Verdict::Refused, _) => {
@@ -312,6 +316,10 @@ fn outcome(names: &str, failure: &Failure) -> String {
         }
         _ => format!("no quorum for {names} ({quorum} of {nodes} servers needed): {answers}"),
     }
+}
+
+fn votes(failure: &Failure) -> String {
+    list(&failure.votes, vote_text)
 }
 
 /// The lock was lost while the command ran.
@@ -373,6 +381,11 @@ fn vote_text(vote: Option<&Answer<Vote>>) -> String {
     match vote {
         Some(Ok(Vote::Granted { .. })) => "free".to_owned(),
         Some(Ok(Vote::Taken { by, .. })) => format!("held by {}", holder(by)),
+        Some(Ok(Vote::Young { uptime, rest, .. })) => format!(
+            "restarted {} ago without its locks, perhaps; votes again in {}",
+            short(*uptime),
+            short(*rest)
+        ),
         Some(Err(error)) => error_text(error),
         None => "no answer yet".to_owned(),
     }
@@ -421,6 +434,19 @@ mod tests {
         assert_eq!(
             escape("a\u{1b}[31mb\nc\u{202e}d é"),
             "a\\u{1b}[31mb\\nc\\u{202e}d é"
+        );
+    }
+
+    #[test]
+    fn a_server_that_restarted_is_named_with_the_time_when_it_votes_again() {
+        let vote = Vote::Young {
+            uptime: Duration::from_secs(12),
+            rest: Duration::from_secs(49),
+            run_id: None,
+        };
+        assert_eq!(
+            vote_text(Some(&Ok(vote))),
+            "restarted 12s ago without its locks, perhaps; votes again in 49s"
         );
     }
 

@@ -18,11 +18,11 @@ use crate::job::{Child, Ended, Order, Signals, StartError};
 use crate::lock::quorum::{self, Verdict};
 use crate::lock::{
     Acquisition, Claim, Failure, Held, Lease, Loss, LossReason, Patience, Policy, Redlock,
-    Resource, State,
+    Resource, RestartGuard, Restarts, State,
 };
 use crate::node::{Answer, AnyNode, Extension, Node, NodeName, TOKEN_LEN};
 use crate::report::{self, Reporter};
-use crate::settings::{OnLost, RunSettings, StoreCommand, Wait, World};
+use crate::settings::{self, OnLost, RunSettings, StoreCommand, Wait, World};
 
 /// Runs the command under the lock.
 ///
@@ -128,6 +128,10 @@ impl Run<'_> {
         let policy = Policy {
             node_timeout: settings.common.node_timeout,
             patience: patience(settings.wait),
+            restarts: Restarts {
+                guard: restart_guard(settings.restart_guard),
+                window: settings.restart_window,
+            },
             rng: fastrand::Rng::new(),
         };
         let began = clock::now();
@@ -181,7 +185,13 @@ impl Run<'_> {
                 report::not_acquired(&self.names, failure),
             ),
             Verdict::Refused => (Exit::Refused, report::not_acquired(&self.names, failure)),
-            Verdict::Unreachable | Verdict::Split | Verdict::Acquired | Verdict::Undecided => (
+            // Servers that restarted are an outage until they vote again: the message says when.
+            Verdict::Unreachable
+            | Verdict::Young
+            | Verdict::ColdStart
+            | Verdict::Split
+            | Verdict::Acquired
+            | Verdict::Undecided => (
                 Exit::Unavailable,
                 report::not_acquired(&self.names, failure),
             ),
@@ -391,6 +401,14 @@ fn valid_until(state: &State) -> Instant {
         State::Held { until, .. } | State::Unknown { until, .. } => *until,
         // Nothing is ours any more.
         State::Lost(_) => Instant::ORIGIN,
+    }
+}
+
+fn restart_guard(meant: settings::RestartGuard) -> RestartGuard {
+    match meant {
+        settings::RestartGuard::Auto => RestartGuard::Auto,
+        settings::RestartGuard::Strict => RestartGuard::Strict,
+        settings::RestartGuard::Off => RestartGuard::Off,
     }
 }
 

@@ -191,6 +191,6 @@ async fn next_before<T: 'static>(pending: &mut JoinSet<T>, give_up: Option<Insta
 fn may_have_written(vote: Option<&Answer<Vote>>) -> bool {
     !matches!(
         vote,
-        Some(Ok(Vote::Taken { .. }) | Err(NodeError::Refused(_)))
+        Some(Ok(Vote::Taken { .. } | Vote::Young { .. }) | Err(NodeError::Refused(_)))
     )
 }

@@ -1,9 +1,14 @@
--- Takes every lock, or none. ARGV: value, ttl_ms, client_unix_ms, mark.
+-- Takes every lock, or none. ARGV: value, ttl_ms, client_unix_ms, mark, guard_s.
 -- INFO only through pcall: an ACL without it must not stop a lock.
 local info = redis.pcall('INFO', 'server')
-local run = type(info) == 'string' and string.match(info, 'run_id:(%x+)') or ''
+info = type(info) == 'string' and info or ''
+local run = string.match(info, 'run_id:(%x+)') or ''
 local other = check(ARGV[4])
 if other then other[7] = run; return other end
+-- A server that came back without its data would vote for a second holder. Its refusals count: what
+-- it still knows is true. Where INFO is forbidden, nobody can tell its age.
+local up = tonumber(string.match(info, 'uptime_in_seconds:(%-?%d+)'))
+if up and up < tonumber(ARGV[5]) then return {'young', string.format('%.0f', math.max(up, 0)), run} end
 local now = redis.call('TIME')
 local limit = now[1] * 1000 + math.floor(now[2] / 1000) + 60000
 -- The locks first: when memory is full the first SET fails, and nothing has been done.

@@ -67,6 +67,26 @@ pub enum Vote {
         /// As in [`Vote::Granted`].
         run_id: Option<String>,
     },
+    /// Every key is free, but the server restarted less than [`Ballot::min_uptime`] ago and may have
+    /// forgotten a lock; nothing was written.
+    Young {
+        /// For how long it has been up, by its own account: whole seconds.
+        uptime: Duration,
+        /// After what time it may grant.
+        rest: Duration,
+        /// As in [`Vote::Granted`].
+        run_id: Option<String>,
+    },
+}
+
+/// What a vote is asked with, the same on every node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ballot {
+    /// The client's wall clock, in milliseconds since 1970: the floor of the fencing counters.
+    pub unix_ms: u64,
+    /// For how long a server must have been up before it grants; zero asks for no age at all. A node
+    /// whose age is not to be known grants, and so does one that cannot forget within its life.
+    pub min_uptime: Duration,
 }
 
 /// A value that is not ours, as one node sees it.
@@ -150,13 +170,13 @@ pub trait Node: Send + Sync + 'static {
     /// How the node is called in messages.
     fn name(&self) -> &NodeName;
 
-    /// Takes every key of `entry` if all are free (or ours already), and raises the fencing
-    /// counters to one number: the largest of each counter + 1 and `unix_ms`, the client's wall
-    /// clock in milliseconds, which counts for at most a minute more than the node's own.
+    /// Takes every key of `entry` if all are free (or ours already) and the server is old enough for
+    /// the `ballot`, and raises the fencing counters to one number: the largest of each counter + 1
+    /// and the client's wall clock, which counts for at most a minute more than the node's own.
     fn acquire(
         &self,
         entry: Arc<Entry>,
-        unix_ms: u64,
+        ballot: Ballot,
         limit: Duration,
     ) -> impl Future<Output = Answer<Vote>> + Send;
 
@@ -223,8 +243,8 @@ impl Node for AnyNode {
         either!(self, node => node.name())
     }
 
-    async fn acquire(&self, entry: Arc<Entry>, unix_ms: u64, limit: Duration) -> Answer<Vote> {
-        either!(self, node => node.acquire(entry, unix_ms, limit).await)
+    async fn acquire(&self, entry: Arc<Entry>, ballot: Ballot, limit: Duration) -> Answer<Vote> {
+        either!(self, node => node.acquire(entry, ballot, limit).await)
     }
 
     async fn raise(&self, entry: Arc<Entry>, fence: u64, limit: Duration) -> Answer<Raised> {

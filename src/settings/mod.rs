@@ -127,9 +127,9 @@ pub struct RunSettings {
     pub note: Option<String>,
     /// What is stored of the command.
     pub store_command: StoreCommand,
-    /// Whether servers that restarted may grant. Without effect so far.
+    /// Whether servers that restarted may grant.
     pub restart_guard: RestartGuard,
-    /// For how long a server counts as restarted. Without effect so far.
+    /// For how long a server counts as restarted.
     pub restart_window: Duration,
     /// The command and its arguments; at least one word.
     pub command: Vec<OsString>,

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use redlock::node::endpoint::Address;
-use redlock::node::{Credentials, Endpoint, Entry, Node, RedisNode, Vote};
+use redlock::node::{Ballot, Credentials, Endpoint, Entry, Node, RedisNode, Vote};
 
 use crate::{fuzz, mutate};
 
@@ -16,8 +16,16 @@ const LIMIT: Duration = Duration::from_millis(200);
 
 const GRANTED: &[u8] = b"*3\r\n$7\r\ngranted\r\n$13\r\n1795594422651\r\n$4\r\n7f3a\r\n";
 
-const REPLIES: [&[u8]; 7] = [
+const YOUNG: &[u8] = b"*3\r\n$5\r\nyoung\r\n$2\r\n12\r\n$4\r\n7f3a\r\n";
+
+const BALLOT: Ballot = Ballot {
+    unix_ms: 1,
+    min_uptime: Duration::from_secs(61),
+};
+
+const REPLIES: [&[u8]; 8] = [
     GRANTED,
+    YOUNG,
     b"*7\r\n$7\r\nforeign\r\n$8\r\nlock:job\r\n$6\r\nstring\r\n$3\r\nabc\r\n$2\r\n9f\r\n$4\r\n5000\r\n$2\r\n7f\r\n",
     b"*1\r\n$8\r\nextended\r\n",
     b"*1\r\n$7\r\nmissing\r\n",
@@ -82,7 +90,7 @@ fn a_reply_of_any_bytes_is_answered_in_time_and_grants_only_if_it_says_so() {
             let bound = tokio::time::timeout(LIMIT * 20, async {
                 match called {
                     0 => {
-                        let vote = node.acquire(Arc::clone(&entry), 1, LIMIT).await;
+                        let vote = node.acquire(Arc::clone(&entry), BALLOT, LIMIT).await;
                         let granted = matches!(vote, Ok(Vote::Granted { .. }));
                         assert!(!granted || grants(&bytes), "{vote:?} of {bytes:?}");
                     }

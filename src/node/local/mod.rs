@@ -26,10 +26,10 @@ use self::files::StoreError;
 use self::record::Record;
 use self::rules::{Changes, Outcome};
 use self::store::Store;
-use super::{Answer, Entry, Extension, Node, NodeError, NodeName, Raised, Release, Vote};
+use super::{Answer, Ballot, Entry, Extension, Node, NodeError, NodeName, Raised, Release, Vote};
 use crate::clock;
 
-/// How much a client's wall clock may be ahead of ours and still count. As in `acquire.lua`.
+/// How much a client's wall clock may be ahead of ours and still count; both are this host's.
 const CLOCK_AHEAD_MS: u64 = 60_000;
 
 /// How often a lock that is taken is tried again at once, letting others run in between: it is
@@ -140,9 +140,10 @@ impl Node for LocalNode {
         &self.name
     }
 
-    async fn acquire(&self, entry: Arc<Entry>, unix_ms: u64, limit: Duration) -> Answer<Vote> {
+    async fn acquire(&self, entry: Arc<Entry>, ballot: Ballot, limit: Duration) -> Answer<Vote> {
         self.may_hold_a_key.store(false, Ordering::Relaxed);
-        let floor = unix_ms.min(clock::unix_ms().saturating_add(CLOCK_AHEAD_MS));
+        // Its age is never asked: what must outlive a restart of the host is on its disk.
+        let floor = ballot.unix_ms.min(clock::unix_ms().saturating_add(CLOCK_AHEAD_MS));
         self.call(&entry, limit, |records, now| {
             rules::acquire(records, &entry, floor, now)
         })

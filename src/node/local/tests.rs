@@ -91,14 +91,21 @@ fn in_runtime<T>(future: impl Future<Output = T>) -> T {
         .block_on(future)
 }
 
+fn ballot(unix_ms: u64) -> Ballot {
+    Ballot {
+        unix_ms,
+        min_uptime: Duration::ZERO,
+    }
+}
+
 /// Acquires with `unix_ms`, and answers the fencing token, or `None` if it is taken.
 fn acquire_at(node: &LocalNode, entry: &Arc<Entry>, unix_ms: u64) -> Option<u64> {
-    match in_runtime(node.acquire(entry.clone(), unix_ms, LIMIT)).expect("an answer") {
+    match in_runtime(node.acquire(entry.clone(), ballot(unix_ms), LIMIT)).expect("an answer") {
         Vote::Granted { fence, run_id } => {
             assert_eq!(run_id, None);
             Some(fence)
         }
-        Vote::Taken { .. } => None,
+        Vote::Taken { .. } | Vote::Young { .. } => None,
     }
 }
 
@@ -115,7 +122,7 @@ fn extend(node: &LocalNode, entry: &Arc<Entry>) -> Extension {
 }
 
 fn failure(node: &LocalNode, entry: &Arc<Entry>) -> NodeError {
-    in_runtime(node.acquire(entry.clone(), 1, LIMIT)).expect_err("it cannot answer")
+    in_runtime(node.acquire(entry.clone(), ballot(1), LIMIT)).expect_err("it cannot answer")
 }
 
 /// Makes `path` and all in it look as if nobody had touched it for a year.
@@ -134,7 +141,7 @@ fn one_excludes_the_other_until_it_lets_go() {
     assert!(!first.may_hold_a_key());
     let token = acquire(&first, &entry(1)).expect("it is free");
     assert!(first.may_hold_a_key());
-    let vote = in_runtime(second.acquire(entry(2), 1, LIMIT));
+    let vote = in_runtime(second.acquire(entry(2), ballot(1), LIMIT));
     let Ok(Vote::Taken { by, run_id: None }) = vote else {
         panic!("{vote:?}");
     };

@@ -15,8 +15,8 @@ use redis::aio::MultiplexedConnection;
 
 use self::connection::Connector;
 use super::{
-    Answer, Endpoint, Entry, Extension, Foreign, Node, NodeError, NodeName, Raised, Release,
-    TOKEN_LEN, Vote,
+    Answer, Ballot, Endpoint, Entry, Extension, Foreign, Node, NodeError, NodeName, Raised,
+    Release, TOKEN_LEN, Vote,
 };
 
 pub use self::connection::SetupError;
@@ -158,22 +158,32 @@ impl Node for RedisNode {
         &self.name
     }
 
-    async fn acquire(&self, entry: Arc<Entry>, unix_ms: u64, limit: Duration) -> Answer<Vote> {
+    async fn acquire(&self, entry: Arc<Entry>, ballot: Ballot, limit: Duration) -> Answer<Vote> {
         self.may_hold_a_key.store(false, Ordering::Relaxed);
         let mut command = eval(ACQUIRE, &entry);
         command
             .arg(&entry.value)
             .arg(ttl_ms(&entry))
-            .arg(unix_ms)
-            .arg(mark(&entry));
+            .arg(ballot.unix_ms)
+            .arg(mark(&entry))
+            .arg(ballot.min_uptime.as_secs());
         let reply = self.call(command, Creates::Keys, limit).await?;
-        if let [word, fence, run_id] = &reply[..]
-            && word == b"granted"
-        {
-            return Ok(Vote::Granted {
-                fence: number(fence)?,
-                run_id: run_id_of(run_id),
-            });
+        match &reply[..] {
+            [word, fence, run_id] if word == b"granted" => {
+                return Ok(Vote::Granted {
+                    fence: number(fence)?,
+                    run_id: run_id_of(run_id),
+                });
+            }
+            [word, uptime_s, run_id] if word == b"young" => {
+                let uptime = Duration::from_secs(number(uptime_s)?);
+                return Ok(Vote::Young {
+                    uptime,
+                    rest: ballot.min_uptime.saturating_sub(uptime),
+                    run_id: run_id_of(run_id),
+                });
+            }
+            _ => {}
         }
         let run_id = reply.get(6).and_then(|run_id| run_id_of(run_id));
         Ok(Vote::Taken {
