@@ -266,7 +266,10 @@ pub fn trying_again(names: &str, failure: &Failure) -> Line {
     let message = match &failure.verdict {
         Verdict::Held(by) => format!("{names} is held by {}; waiting", holder(by)),
         Verdict::ColdStart => {
-            format!("{names}: all servers restarted, a cold start: {}", votes(failure))
+            format!(
+                "{names}: all servers restarted, a cold start: {}",
+                votes(failure)
+            )
         }
         _ => format!("{}; trying again", outcome(names, failure)),
     };
