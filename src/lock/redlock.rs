@@ -185,7 +185,10 @@ impl<N: Node> Redlock<N> {
                 _ => Rule::Majority,
             };
             if rule == Rule::ColdStart {
-                on_failure(&self.failure(verdict, attempt.votes, None));
+                let failure = self.failure(verdict, attempt.votes, None);
+                if on_failure(&failure).is_break() {
+                    return Acquisition::Failed(failure);
+                }
                 continue;
             }
             let now = clock::now();

@@ -23,6 +23,13 @@ pub const TOKEN_LEN: usize = 32;
 /// The most bytes of a foreign value that a node hands back.
 pub const FOREIGN_VALUE_LIMIT: usize = 512;
 
+/// By how much a client's wall clock may differ from a node's in the floor of the fencing counters.
+///
+/// All nodes are given the same clock, so that they answer the same number and no second round is
+/// needed. A clock that is further off costs that round, and breaks nothing: a node that lost its
+/// counters does not vote for longer than twice this, so whoever comes after gets a larger number.
+pub const CLOCK_ERROR_MS: u64 = 500;
+
 /// What one attempt writes, the same bytes on every node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -172,7 +179,7 @@ pub trait Node: Send + Sync + 'static {
 
     /// Takes every key of `entry` if all are free (or ours already) and the server is old enough for
     /// the `ballot`, and raises the fencing counters to one number: the largest of each counter + 1
-    /// and the client's wall clock, which counts for at most a minute more than the node's own.
+    /// and the client's wall clock, as far as it is within [`CLOCK_ERROR_MS`] of the node's own.
     fn acquire(
         &self,
         entry: Arc<Entry>,
