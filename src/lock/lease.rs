@@ -138,11 +138,18 @@ impl<N: Node> Lease<N> {
     }
 
     /// Stops keeping the lock, and gives it back.
-    pub async fn release(self, node_timeout: Duration) -> Letting {
+    pub async fn release(mut self, node_timeout: Duration) -> Letting {
         // What is under way when the task ends is ordered before the release on its connection.
         self.keeper.abort();
-        let _ = self.keeper.await;
+        let _ = (&mut self.keeper).await;
         self.grip.release(node_timeout).await
+    }
+}
+
+impl<N> Drop for Lease<N> {
+    /// Nobody keeps a lock that nobody has any more: it expires.
+    fn drop(&mut self) {
+        self.keeper.abort();
     }
 }
 
