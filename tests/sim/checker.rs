@@ -52,6 +52,8 @@ pub struct Checker {
     pub violations: Vec<String>,
     /// How many times a lock was acquired.
     pub acquired: u64,
+    /// When the first was.
+    pub first_acquired_us: Option<u64>,
     /// How many attempts found the lock held, or done.
     pub skipped: u64,
 }
@@ -71,6 +73,7 @@ impl Checker {
             idle_since: None,
             violations: Vec::new(),
             acquired: 0,
+            first_acquired_us: None,
             skipped: 0,
         }
     }
@@ -85,6 +88,7 @@ impl Checker {
         now_us: u64,
     ) {
         self.acquired += 1;
+        self.first_acquired_us.get_or_insert(now_us);
         self.idle_since = None;
         self.waiting.remove(&client);
         if until_us <= now_us {

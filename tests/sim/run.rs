@@ -25,29 +25,34 @@ const PATIENCE_US: u64 = 120_000_000;
 
 /// What came of a world.
 pub struct Outcome {
-    /// What it was about.
-    pub kind: Kind,
     /// What should never have been.
     pub violations: Vec<String>,
     /// How many times a lock was acquired.
     pub acquired: u64,
+    /// When the first was, in true time.
+    pub first_acquired_us: Option<u64>,
     /// The sum over everything that happened.
     pub fingerprint: u64,
 }
 
 /// Runs the world of `seed`, with something wrong in the algorithm perhaps.
 pub fn run(seed: u64, flaw: Flaw, tells: Tells) -> Outcome {
+    let mut rng = Rng::with_seed(seed);
+    let plan = Plan::draw(&mut rng, flaw);
+    if tells == Tells::Everything {
+        eprintln!("seed {seed}: {plan:#?}");
+    }
+    run_plan(rng, plan, tells)
+}
+
+/// Runs the world of `plan`.
+pub fn run_plan(rng: Rng, plan: Plan, tells: Tells) -> Outcome {
     let runtime = runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .expect("a runtime needs nothing");
     runtime.block_on(async {
-        let mut rng = Rng::with_seed(seed);
-        let plan = Plan::draw(&mut rng, flaw);
-        if tells == Tells::Everything {
-            eprintln!("seed {seed}: {plan:#?}");
-        }
         World::create(rng, plan, tells);
         story().await;
     });
@@ -55,9 +60,9 @@ pub fn run(seed: u64, flaw: Flaw, tells: Tells) -> Outcome {
     drop(runtime);
     let world = World::end();
     Outcome {
-        kind: world.plan.kind,
         violations: world.checker.violations,
         acquired: world.checker.acquired,
+        first_acquired_us: world.checker.first_acquired_us,
         fingerprint: world.fingerprint,
     }
 }
