@@ -16,6 +16,7 @@
 
 mod checker;
 mod client;
+mod differential;
 mod flaws;
 mod model;
 mod network;

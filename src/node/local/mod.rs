@@ -143,7 +143,9 @@ impl Node for LocalNode {
     async fn acquire(&self, entry: Arc<Entry>, ballot: Ballot, limit: Duration) -> Answer<Vote> {
         self.may_hold_a_key.store(false, Ordering::Relaxed);
         // Its age is never asked: what must outlive a restart of the host is on its disk.
-        let floor = ballot.unix_ms.min(clock::unix_ms().saturating_add(CLOCK_AHEAD_MS));
+        let floor = ballot
+            .unix_ms
+            .min(clock::unix_ms().saturating_add(CLOCK_AHEAD_MS));
         self.call(&entry, limit, |records, now| {
             rules::acquire(records, &entry, floor, now)
         })
