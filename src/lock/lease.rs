@@ -206,7 +206,8 @@ impl<N: Node> Keeper<N> {
                     started = round_started;
                     failures = 0;
                     self.extended(quorum::valid_until(started, ttl));
-                    self.finish(round, limit).await;
+                    self.finish(round, limit, started + ttl / ROUNDS_PER_TTL)
+                        .await;
                 }
                 Keeping::Lost => return self.lost(LossReason::NotOurs, round.answers),
                 Keeping::Unknown | Keeping::Undecided => {
@@ -265,20 +266,33 @@ impl<N: Node> Keeper<N> {
     }
 
     /// Hears the rest of a round that extended, puts the key back where it was missing, and gives up
-    /// the connections that failed. Nothing of it counts in this round.
-    async fn finish(&self, mut round: Round, limit: Duration) {
-        while round.next().await {}
-        let answers = round.answers;
-        let mut healing = JoinSet::new();
-        for (index, node) in self.grip.nodes().iter().enumerate() {
-            if answers[index] == Some(Ok(Extension::Missing)) {
-                let (node, entry) = (Arc::clone(node), Arc::clone(self.grip.entry()));
-                let fence = self.fence;
-                healing.spawn(async move { node.heal(entry, fence, limit).await });
+    /// the connections that failed. Nothing of it counts in this round, and it must not hold up the
+    /// `next` one: after failed rounds a node has so much time that the lock could expire meanwhile.
+    async fn finish(&self, mut round: Round, limit: Duration, next: Instant) {
+        let rest = async {
+            let mut healing = JoinSet::new();
+            let mut healed = vec![false; round.answers.len()];
+            loop {
+                for (index, node) in self.grip.nodes().iter().enumerate() {
+                    let is_missing = round.answers[index] == Some(Ok(Extension::Missing));
+                    if is_missing && !std::mem::replace(&mut healed[index], true) {
+                        let (node, entry) = (Arc::clone(node), Arc::clone(self.grip.entry()));
+                        let fence = self.fence;
+                        healing.spawn(async move { node.heal(entry, fence, limit).await });
+                    }
+                }
+                if !round.next().await {
+                    break;
+                }
             }
+            healing.join_all().await;
+        };
+        tokio::select! {
+            biased;
+            () = rest => {}
+            () = clock::sleep_until(next) => {}
         }
-        healing.join_all().await;
-        self.reopen_failed(&answers);
+        self.reopen_failed(&round.answers);
     }
 
     fn reopen_failed(&self, answers: &Answers<Extension>) {

@@ -268,6 +268,10 @@ pub fn keeping(answers: &[Option<Answer<Extension>>]) -> Keeping {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "a list of votes reads best when each is made as it stands there"
+)]
 mod tests {
     use super::*;
 

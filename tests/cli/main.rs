@@ -10,4 +10,5 @@ mod fencing;
 mod local_node;
 mod lost;
 mod outage;
+mod restart;
 mod signals;

@@ -92,7 +92,7 @@ impl Checker {
         self.idle_since = None;
         self.waiting.remove(&client);
         if until_us <= now_us {
-            self.violate(now_us, format!("I3: {client} acquired without validity"));
+            self.violate(now_us, &format!("I3: {client} acquired without validity"));
         }
         let belief = Belief {
             keys: keys.to_vec(),
@@ -103,7 +103,7 @@ impl Checker {
             let last = self.tokens.get(key).copied().unwrap_or(0);
             if fence <= last && self.stepped.is_empty() && !self.is_excused(now_us) {
                 let what = format!("I2: {client} got token {fence} of {key} after {last}");
-                self.violate(now_us, what);
+                self.violate(now_us, &what);
             }
             self.tokens.insert(key.clone(), fence.max(last));
         }
@@ -127,7 +127,7 @@ impl Checker {
     ) {
         let held = self.held.iter().any(|held| held == token);
         if leftovers == Leftovers::None || !held {
-            self.violate(now_us, format!("I4: {key} stayed on server {server}"));
+            self.violate(now_us, &format!("I4: {key} stayed on server {server}"));
         }
     }
 
@@ -137,7 +137,7 @@ impl Checker {
             return;
         };
         if belief.until_us <= now_us {
-            self.violate(now_us, format!("I1: {client} revived what had ended"));
+            self.violate(now_us, &format!("I1: {client} revived what had ended"));
         }
         belief.until_us = until_us;
         self.exclude(client, &belief, now_us);
@@ -182,7 +182,7 @@ impl Checker {
             let who: Vec<_> = self.waiting.keys().collect();
             self.violate(
                 now_us,
-                format!("I8: {who:?} wait and nobody holds the lock"),
+                &format!("I8: {who:?} wait and nobody holds the lock"),
             );
         }
     }
@@ -202,7 +202,7 @@ impl Checker {
             let left_us = belief.until_us - now_us;
             let what =
                 format!("I1: {client} and {other} hold the same, the latter for {left_us} µs");
-            self.violate(now_us, what);
+            self.violate(now_us, &what);
         }
     }
 
@@ -226,7 +226,7 @@ impl Checker {
     }
 
     /// Notes what should never have been.
-    pub fn violate(&mut self, now_us: u64, what: String) {
+    pub fn violate(&mut self, now_us: u64, what: &str) {
         self.violations
             .push(format!("at {}ms, {what}", now_us / 1000));
     }

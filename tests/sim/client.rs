@@ -134,7 +134,7 @@ impl<'a> Process<'a> {
                 // No world has an outage of a minute.
                 let what = format!("I8: {} gave up: {:?}", self.client, failure.verdict);
                 let now = world.now_us();
-                world.checker.violate(now, what);
+                world.checker.violate(now, &what);
             }
         });
     }

@@ -10,16 +10,11 @@
 //!
 //! The servers of a counter-example are numbered afresh after each event, since states that differ in
 //! the order of the servers only are visited once.
-//!
-//! The checker is a breadth-first search of ours: sixty lines that give the shortest counter-example.
-//! The library for it, stateright, would bring twenty crates and a web server into the build.
-
-use std::collections::HashMap;
-use std::fmt::Debug;
-use std::hash::Hash;
 
 use redlock::lock::quorum::{self, Fencing, Verdict};
 use redlock::node::{Answer, Raised, Vote};
+
+use crate::search::{Search, search};
 
 /// How many servers.
 const SERVERS: usize = 3;
@@ -417,62 +412,16 @@ fn phase(fencing: Fencing, granting: [bool; SERVERS], round: u8) -> Option<Phase
     }
 }
 
-/// What a search came to: how many states there are, and the way to the first bad one.
-struct Search {
-    states: usize,
-    counter_example: Option<(&'static str, Vec<Event>)>,
-}
-
-/// Visits every state that can be reached, the nearest first.
-fn search(clients: usize, accidents: Accidents, rule: Rule) -> Search {
-    let start = State::begin(clients, accidents, [0, 0, 1]);
-    let mut found: HashMap<State, usize> = HashMap::new();
-    // How each state was reached first: from which other, by what.
-    let mut origins: Vec<Option<(usize, Event)>> = Vec::new();
-    let mut frontier: Vec<(usize, State)> = Vec::new();
+/// Visits every state that can be reached.
+fn check(clients: usize, accidents: Accidents, rule: Rule) -> Search<Event> {
     // Counters that differ from the start: the first round does not settle everything.
-    found.insert(start.clone(), 0);
-    frontier.push((0, start));
-    origins.push(None);
-    while !frontier.is_empty() {
-        let mut reached = Vec::new();
-        for (index, state) in frontier {
-            if let Some(what) = state.violation() {
-                let states = origins.len();
-                let counter_example = Some((what, way(&origins, index)));
-                return Search {
-                    states,
-                    counter_example,
-                };
-            }
-            for event in state.events() {
-                let Some(next) = state.after(event, rule) else {
-                    continue;
-                };
-                if !found.contains_key(&next) {
-                    found.insert(next.clone(), origins.len());
-                    reached.push((origins.len(), next));
-                    origins.push(Some((index, event)));
-                }
-            }
-        }
-        frontier = reached;
-    }
-    Search {
-        states: origins.len(),
-        counter_example: None,
-    }
-}
-
-/// The events that lead to the state at `index`.
-fn way(origins: &[Option<(usize, Event)>], mut index: usize) -> Vec<Event> {
-    let mut events = Vec::new();
-    while let Some((before, event)) = origins[index] {
-        events.push(event);
-        index = before;
-    }
-    events.reverse();
-    events
+    let start = State::begin(clients, accidents, [0, 0, 1]);
+    search(
+        start,
+        State::events,
+        |state, event| state.after(event, rule),
+        State::violation,
+    )
 }
 
 /// A request that arrives twice: what it takes to find out all three weak rules.
@@ -483,7 +432,7 @@ const DOUBLED: Accidents = Accidents {
 };
 
 fn must_hold(clients: usize, accidents: Accidents) {
-    let search = search(clients, accidents, Rule::Ours);
+    let search = check(clients, accidents, Rule::Ours);
     eprintln!("{clients} clients, {accidents:?}: {} states", search.states);
     if let Some((what, events)) = search.counter_example {
         panic!("{what}: {events:#?}");
@@ -491,7 +440,7 @@ fn must_hold(clients: usize, accidents: Accidents) {
 }
 
 fn must_fail(rule: Rule) {
-    let search = search(2, DOUBLED, rule);
+    let search = check(2, DOUBLED, rule);
     let (what, events) = search.counter_example.expect("the rule is too weak");
     let (count, states) = (events.len(), search.states);
     eprintln!("{rule:?}: {what} after {count} events, {states} states: {events:?}");

@@ -202,8 +202,9 @@ impl World {
 /// A reply without the values in it.
 fn short(reply: &Reply) -> String {
     match reply {
-        Reply::Vote(Vote::Taken { by, .. }) => format!("taken for {:?}", by.ttl),
-        Reply::Extension(Extension::Foreign(by)) => format!("taken for {:?}", by.ttl),
+        Reply::Vote(Vote::Taken { by, .. }) | Reply::Extension(Extension::Foreign(by)) => {
+            format!("taken for {:?}", by.ttl)
+        }
         other => format!("{other:?}"),
     }
 }

@@ -87,6 +87,8 @@ pub struct Plan {
     pub flaw: Flaw,
     /// How many servers.
     pub servers: usize,
+    /// How long they have been up when the world begins.
+    pub servers_up: Duration,
     /// Who does what.
     pub habits: Vec<Habits>,
     /// What may happen to messages while faults happen.
@@ -126,6 +128,7 @@ impl Plan {
             kind,
             flaw,
             servers,
+            servers_up: Duration::from_hours(1),
             habits,
             weather: weather(rng, kind),
             faults: Vec::new(),
@@ -133,6 +136,10 @@ impl Plan {
             node_timeout: Duration::from_millis(80),
             restarts: Restarts { guard, window },
         };
+        if kind == Kind::Crowd && guard == RestartGuard::Auto && rng.bool() {
+            // All of them have just started: a cold start.
+            plan.servers_up = Duration::ZERO;
+        }
         if matches!(kind, Kind::Fair | Kind::Harsh) {
             plan.draw_faults(rng);
         }

@@ -90,16 +90,14 @@ async fn story() {
     with(|world| {
         let now_us = world.now_us();
         if done.is_err() {
-            world
-                .checker
-                .violate(now_us, "I8: somebody waits for ever".to_owned());
+            world.checker.violate(now_us, "I8: somebody waits for ever");
         }
         if world.plan.kind == Kind::Crowd
             && (world.checker.acquired, world.checker.skipped) != (1, count as u64 - 1)
         {
             let (ran, skipped) = (world.checker.acquired, world.checker.skipped);
             let what = format!("I8: of {count} that fired at once {ran} ran and {skipped} skipped");
-            world.checker.violate(now_us, what);
+            world.checker.violate(now_us, &what);
         }
     });
     look_for_leftovers().await;

@@ -36,6 +36,7 @@ fn world(clients: usize, guard: RestartGuard, faults: &[(u64, Fault)]) -> Outcom
         kind: Kind::Fair,
         flaw: Flaw::None,
         servers: 3,
+        servers_up: Duration::from_hours(1),
         habits: vec![by_hand(1_500_000); clients],
         weather: Weather {
             latency_us: 1_000,

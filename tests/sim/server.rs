@@ -88,8 +88,8 @@ impl Server {
     }
 
     /// `run_id` in `INFO`.
-    fn run_id(&self, index: usize) -> Option<String> {
-        Some(format!("{index}-{}", self.run))
+    fn run_id(&self, index: usize) -> String {
+        format!("{index}-{}", self.run)
     }
 
     /// The locks that are there, with the tokens of their owners.
@@ -102,14 +102,14 @@ impl Server {
     /// `acquire.lua`
     pub fn acquire(&mut self, index: usize, entry: &Arc<Entry>, ballot: Ballot, now: u64) -> Vote {
         self.expire(now);
-        let run_id = self.run_id(index);
+        let run_id = Some(self.run_id(index));
         if let Some(by) = self.check(entry, now).1 {
             return Vote::Taken { by, run_id };
         }
         // Both are read in whole seconds, so that the age may be a second too much.
         let uptime = Duration::from_secs((now / 1000).saturating_sub(self.started_ms / 1000));
-        if uptime < ballot.min_uptime {
-            let rest = ballot.min_uptime - uptime;
+        let rest = ballot.min_uptime.saturating_sub(uptime);
+        if !rest.is_zero() {
             return Vote::Young {
                 uptime,
                 rest,

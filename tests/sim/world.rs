@@ -128,11 +128,11 @@ impl World {
             rate: 1.0 + (rng.f64() - 0.5) * 0.0096,
             offset_us,
         };
+        let up_ms = u64::try_from(plan.servers_up.as_millis()).expect("an hour at most");
         let servers = (0..plan.servers).map(|_| {
             let clock = clock(0);
             ServerHost {
-                // Old enough to vote from the start.
-                server: Server::new(EPOCH_MS - 3_600_000),
+                server: Server::new(EPOCH_MS - up_ms),
                 clock,
                 stepped_ms: 0,
                 stopped_until_us: 0,
