@@ -233,7 +233,7 @@ fn run() -> Definition {
         )
 }
 
-fn lock_options() -> [Arg; 8] {
+fn lock_options() -> [Arg; 10] {
     [
         option("resource", "NAME").short('r').action(ArgAction::Append).help(
             "What to lock: any name of at most 512 bytes, the same on all hosts. Repeat it to hold \
@@ -249,6 +249,15 @@ fn lock_options() -> [Arg; 8] {
         ),
         option("conflict-exit-code", "N").short('E').help(
             "The exit code for: somebody else holds the lock, 0 to 255 [default: 75]",
+        ),
+        option("min-hold", "DUR").help(
+            "Keep the lock at least so long after it was acquired, even if the command is quicker, \
+             so that hosts whose clocks differ do not both run it [default: 0]. Never sleeps: the \
+             lock is left to expire",
+        ),
+        option("once-per", "DUR").help(
+            "If the command exits 0, nobody runs it again until DUR after the lock was acquired, \
+             less a tenth of DUR (at most 30s). If it fails, the next one may try again",
         ),
         option("note", "TEXT")
             .help("Shown to whoever looks at the lock, as in --note 'deploying v42'"),
@@ -267,8 +276,12 @@ fn lock_options() -> [Arg; 8] {
     ]
 }
 
-fn job_options() -> [Arg; 3] {
+fn job_options() -> [Arg; 7] {
     [
+        option("max-runtime", "DUR").help(
+            "Stop the command when it has run for DUR, and exit 124; the lock is kept until it is \
+             dead [default: no limit]",
+        ),
         option("kill-after", "DUR").short('k').help(
             "The time between the stop signal and SIGKILL, where redlock stops the command \
              [default: 5s, at most a quarter of the TTL]",
@@ -279,6 +292,13 @@ fn job_options() -> [Arg; 3] {
         option("on-lost", "ACTION").help(
             "What happens to the command when the lock cannot be kept: stop it before another can \
              get the lock, or warn and let it run; both exit 76 [default: stop]",
+        ),
+        switch("no-history").help("Do not record the run with the lock; see redlock history"),
+        option("status-file", "FILE")
+            .help("Write one JSON object on how it ended to FILE, whatever the outcome, by rename"),
+        option("metrics-file", "FILE").help(
+            "Write gauges of the run to FILE, by rename, for the textfile collector of \
+             Prometheus' node_exporter",
         ),
     ]
 }
@@ -300,9 +320,10 @@ fn switch(name: &'static str) -> Arg {
 const AFTER_RUN: &str = "\
 Exit codes:
   the command's  it ran to its end under the lock; if a signal killed it, redlock dies of the same
-  75 (-E)        somebody else holds the lock
+  75 (-E)        somebody else holds the lock, or it was already done in this period (--once-per)
   69             no quorum of servers could be reached: an outage, not a skip
   76             the lock was lost while the command ran
+  124            the command ran longer than --max-runtime
   126, 127       the command could not be executed, was not found
   64             the command line makes no sense
   77             a server refused: authentication or ACL
@@ -312,6 +333,12 @@ Exit codes:
 Examples:
   One line in the crontab of several hosts; one of them runs the report:
     0 3 * * * redlock run -r daily-report -t 10m -- report.sh
+
+  The same for hosts whose clocks differ by some seconds, without a hung report holding it for ever:
+    0 3 * * * redlock run -r daily-report --min-hold 1m --max-runtime 2h -- report.sh
+
+  At most one success an hour over all hosts; who fails is followed by the next:
+    */5 * * * * redlock run -r sync --once-per 1h -- sync.sh
 
   Wait for up to five minutes for another deployment:
     redlock run -r deploy -w 5m --note 'deploying v42' -- ./deploy.sh v42

@@ -8,13 +8,14 @@ use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
 use std::time::{Duration, SystemTime};
 
+use nix::sys::signal::Signal;
 use serde_json::{Map, Value};
 
 use crate::clock;
-use crate::lock::claim::holder_of;
+use crate::lock::claim::{holder_of, marker_of};
 use crate::lock::quorum::{Verdict, majority};
 use crate::lock::{Failure, Held, Letting, Loss};
-use crate::node::{Answer, Extension, Foreign, NodeError, NodeName, Release, Vote};
+use crate::node::{Answer, Extension, Foreign, MarkerKind, NodeError, NodeName, Release, Vote};
 use crate::settings::{LogFormat, Output, Verbosity};
 
 /// Who wants to read a line.
@@ -188,6 +189,35 @@ pub fn holder(by: &Foreign) -> String {
     text
 }
 
+/// Why a key is not to be had, as messages say it: `held by web-2 (pid 4123, backup.sh) for 3m12s`,
+/// `kept by web-2 after its run, free in 41s`, `done by web-2 2m ago, next run possible in 57m`.
+#[must_use]
+pub fn standing(by: &Foreign) -> String {
+    let Some((kind, holder)) = marker_of(&by.value).zip(holder_of(&by.value)) else {
+        return format!("held by {}", self::holder(by));
+    };
+    let rest = by
+        .ttl
+        .map_or_else(|| "never".to_owned(), |ttl| format!("in {}", short(ttl)));
+    match kind {
+        MarkerKind::Kept => format!("kept by {} after its run, free {rest}", holder.host),
+        MarkerKind::Done => {
+            let ago =
+                age(&holder.since).map_or_else(String::new, |age| format!(" {} ago", short(age)));
+            format!("done by {}{ago}, next run possible {rest}", holder.host)
+        }
+    }
+}
+
+/// The same after the name of the resource: `is held by …`, `was done by …`.
+fn is_standing(by: &Foreign) -> String {
+    let verb = match marker_of(&by.value) {
+        Some(MarkerKind::Done) => "was",
+        Some(MarkerKind::Kept) | None => "is",
+    };
+    format!("{verb} {}", standing(by))
+}
+
 /// A value that no redlock wrote: a holder without a name.
 fn nameless(by: &Foreign) -> String {
     let rest = match by.ttl {
@@ -238,16 +268,12 @@ pub fn not_extended(names: &str, answers: &[(NodeName, Option<Answer<Extension>>
 pub fn skipped(names: &str, failure: &Failure, waited: Option<Duration>) -> Line {
     let by = failure
         .holder()
-        .map_or_else(|| "somebody".to_owned(), holder);
+        .map_or_else(|| "is held by somebody".to_owned(), is_standing);
     let end = match waited {
         Some(waited) => format!("gave up after {}", short(waited)),
         None => "skipped".to_owned(),
     };
-    let line = Line::new(
-        Level::Notice,
-        "skipped",
-        format!("{names} is held by {by}; {end}"),
-    );
+    let line = Line::new(Level::Notice, "skipped", format!("{names} {by}; {end}"));
     with_holder(line.with("resource", names), failure.holder())
 }
 
@@ -264,7 +290,7 @@ pub fn nested(names: &str) -> Line {
 #[must_use]
 pub fn trying_again(names: &str, failure: &Failure) -> Line {
     let message = match &failure.verdict {
-        Verdict::Held(by) => format!("{names} is held by {}; waiting", holder(by)),
+        Verdict::Held(by) => format!("{names} {}; waiting", is_standing(by)),
         _ => format!("{}; trying again", outcome(names, failure)),
     };
     Line::new(Level::Detail, "waiting", message).with("resource", names)
@@ -341,6 +367,31 @@ pub fn not_released(names: &str, nodes: &[NodeName], letting: &Letting, rest: Du
     Line::new(Level::Error, "not_released", message).with("resource", names)
 }
 
+/// The command ran for as long as it may, and is stopped.
+#[must_use]
+pub fn timed_out(names: &str, limit: Duration, signal: Signal) -> Line {
+    let message = format!(
+        "{names} ran for {} (--max-runtime); stopping the command with {signal}",
+        short(limit)
+    );
+    Line::new(Level::Error, "timed_out", message).with("resource", names)
+}
+
+/// The command succeeded, but too few nodes know that it shall not run again in this period.
+#[must_use]
+pub fn not_marked_done(names: &str, nodes: &[NodeName], letting: &Letting) -> Line {
+    let answers: Vec<_> = nodes
+        .iter()
+        .cloned()
+        .zip(letting.answers.iter().cloned())
+        .collect();
+    let answers = list(&answers, release_text);
+    let message = format!(
+        "{names} is done, but that was noted on no quorum of servers ({answers}); it may run again in this period"
+    );
+    Line::new(Level::Error, "not_marked_done", message).with("resource", names)
+}
+
 /// The lock was gone before it was given back, without having been reported lost.
 #[must_use]
 pub fn gone_before_release(names: &str) -> Line {
@@ -372,7 +423,7 @@ fn list<T>(
 fn vote_text(vote: Option<&Answer<Vote>>) -> String {
     match vote {
         Some(Ok(Vote::Granted { .. })) => "free".to_owned(),
-        Some(Ok(Vote::Taken { by, .. })) => format!("held by {}", holder(by)),
+        Some(Ok(Vote::Taken { by, .. })) => standing(by),
         Some(Err(error)) => error_text(error),
         None => "no answer yet".to_owned(),
     }
@@ -382,7 +433,7 @@ fn extension_text(extension: Option<&Answer<Extension>>) -> String {
     match extension {
         Some(Ok(Extension::Extended)) => "extended".to_owned(),
         Some(Ok(Extension::Missing)) => "gone".to_owned(),
-        Some(Ok(Extension::Foreign(by))) => format!("held by {}", holder(by)),
+        Some(Ok(Extension::Foreign(by))) => standing(by),
         Some(Err(error)) => error_text(error),
         None => "no answer yet".to_owned(),
     }

@@ -24,9 +24,10 @@ local function check(mark)
   end
   return nil, gone
 end
--- Raises every counter to one number, at least `floor`. They long outlive the locks.
-local function raise(floor, step, ttl)
-  local fence, life = floor, math.max(604800000, 2 * ttl)
+-- Raises every counter to one number, at least `floor`. They long outlive the locks, and what is
+-- left in their place: twice `stay`.
+local function raise(floor, step, stay)
+  local fence, life = floor, math.max(604800000, 2 * stay)
   for i = n + 1, 2 * n do
     fence = math.max(fence, (tonumber(redis.call('GET', KEYS[i]) or 0) or 0) + step)
   end

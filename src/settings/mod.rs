@@ -115,6 +115,12 @@ pub struct RunSettings {
     pub wait: Wait,
     /// The exit code for a lock that is held.
     pub conflict_exit: u8,
+    /// For how long the lock stays at least, from its acquisition on.
+    pub min_hold: Duration,
+    /// In which period from its acquisition on the command is to succeed once only.
+    pub once_per: Option<Duration>,
+    /// When the command is stopped, counted from its start.
+    pub max_runtime: Option<Duration>,
     /// The time between the stop signal and SIGKILL.
     pub kill_after: Duration,
     /// The time between SIGKILL and the end of the lock. `ttl > 2 * (kill_after + margin)`.
@@ -131,6 +137,12 @@ pub struct RunSettings {
     pub restart_guard: RestartGuard,
     /// For how long a server counts as restarted. Without effect so far.
     pub restart_window: Duration,
+    /// Whether the run is recorded with the lock.
+    pub history: History,
+    /// Where to tell in JSON how it ended.
+    pub status_file: Option<PathBuf>,
+    /// Where to leave gauges for Prometheus.
+    pub metrics_file: Option<PathBuf>,
     /// The command and its arguments; at least one word.
     pub command: Vec<OsString>,
     /// Variables that set options of this run, and are not meant for another run inside the
@@ -165,6 +177,15 @@ pub enum StoreCommand {
     FileName,
     /// Nothing.
     Nothing,
+}
+
+/// Whether a run is recorded with the lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum History {
+    /// Where, when, how long, and how it ended.
+    Kept,
+    /// Not at all.
+    Off,
 }
 
 /// Whether servers that restarted within the restart window may grant.
@@ -233,6 +254,9 @@ pub fn run(arguments: &cli::RunArguments, world: &World) -> Result<RunSettings, 
         ttl,
         wait: sources.optional(&options::WAIT)?.unwrap_or(Wait::No),
         conflict_exit: sources.value(&options::CONFLICT_EXIT_CODE)?,
+        min_hold: sources.value(&options::MIN_HOLD)?,
+        once_per: unless_zero(sources.optional(&options::ONCE_PER)?),
+        max_runtime: unless_zero(sources.optional(&options::MAX_RUNTIME)?),
         kill_after: kill_after(&sources, ttl, margin)?,
         margin,
         stop_signal: sources.value(&options::SIGNAL)?,
@@ -246,6 +270,12 @@ pub fn run(arguments: &cli::RunArguments, world: &World) -> Result<RunSettings, 
         },
         restart_guard: sources.value(&options::RESTART_GUARD)?,
         restart_window: sources.value(&options::RESTART_WINDOW)?,
+        history: match sources.value(&options::NO_HISTORY)? {
+            Choice::Yes => History::Off,
+            Choice::No => History::Kept,
+        },
+        status_file: sources.optional(&options::STATUS_FILE)?,
+        metrics_file: sources.optional(&options::METRICS_FILE)?,
         command: arguments.command.clone(),
         hidden_environment: set_by_environment(&options::RUN, world),
         common: common_of(&sources)?,
@@ -289,6 +319,11 @@ fn resources(typed: &[OsString]) -> Result<Vec<Resource>, Error> {
     };
     let all: Result<_, String> = typed.iter().map(one).collect();
     all.map_err(|message| Error::new(Exit::Usage, format!("--resource: {message}")))
+}
+
+/// A zero takes back what a file says.
+fn unless_zero(duration: Option<Duration>) -> Option<Duration> {
+    duration.filter(|duration| !duration.is_zero())
 }
 
 /// The resource whose section of the file counts; with several there is none.

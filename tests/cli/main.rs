@@ -8,5 +8,8 @@ mod contention;
 mod fencing;
 mod local_node;
 mod lost;
+mod max_runtime;
+mod min_hold;
+mod once_per;
 mod outage;
 mod signals;
