@@ -26,6 +26,28 @@ pub struct Cli {
 pub enum Command {
     /// `redlock run`
     Run(RunArguments),
+    /// `redlock history`
+    History(HistoryArguments),
+}
+
+/// What was typed after `redlock history`.
+#[derive(Debug)]
+pub struct HistoryArguments {
+    /// The options of every command.
+    pub options: Options,
+    /// The name.
+    pub resource: OsString,
+    /// How to show it.
+    pub show: Show,
+}
+
+/// How to show what was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Show {
+    /// To people.
+    Table,
+    /// To programs.
+    Json,
 }
 
 /// What was typed after `redlock run`.
@@ -69,6 +91,15 @@ impl Cli {
                 resources: typed(matches, "resource"),
                 command: typed(matches, "command"),
             }),
+            Some(("history", matches)) => Command::History(HistoryArguments {
+                options: Options::of(matches),
+                resource: typed(matches, "name").pop().unwrap_or_default(),
+                show: if matches.get_flag("json") {
+                    Show::Json
+                } else {
+                    Show::Table
+                },
+            }),
             _ => unreachable!("every command of the definition is handled above"),
         };
         Ok(Self { command })
@@ -81,6 +112,7 @@ impl Command {
     pub fn options(&self) -> &Options {
         match self {
             Self::Run(arguments) => &arguments.options,
+            Self::History(arguments) => &arguments.options,
         }
     }
 }
@@ -135,6 +167,7 @@ pub fn definition() -> Definition {
                 .display_order(order)
         }))
         .subcommand(run())
+        .subcommand(history())
 }
 
 const CONFIGURATION: &str = "\
@@ -231,6 +264,24 @@ fn run() -> Definition {
                 .trailing_var_arg(true)
                 .help("The command and its arguments, executed without a shell"),
         )
+}
+
+fn history() -> Definition {
+    Definition::new("history")
+        .about("Show the last runs of a resource: where, when, how long, how they ended")
+        .long_about(
+            "Show the last runs of a resource: where, when, how long, and how they ended. The last \
+             20 are kept with the lock on the servers, for 35 days after the last of them, unless \
+             run was given --no-history.",
+        )
+        .override_usage("redlock history [OPTIONS] NAME")
+        .arg(
+            Arg::new("name")
+                .value_name("NAME")
+                .value_parser(OsStringValueParser::new())
+                .help("The resource, written as for run"),
+        )
+        .arg(switch("json").help("Print an array of JSON objects"))
 }
 
 fn lock_options() -> [Arg; 10] {
@@ -406,10 +457,11 @@ mod tests {
     use super::*;
 
     fn parse(line: &str) -> Result<RunArguments, Answer> {
-        let Cli {
-            command: Command::Run(arguments),
-        } = Cli::parse(line.split_whitespace().map(Into::into))?;
-        Ok(arguments)
+        let cli = Cli::parse(line.split_whitespace().map(Into::into))?;
+        match cli.command {
+            Command::Run(arguments) => Ok(arguments),
+            other => panic!("{line}: {other:?}"),
+        }
     }
 
     fn run(line: &str) -> RunArguments {
@@ -451,7 +503,9 @@ mod tests {
         let odd = OsString::from_vec(vec![0xff, b'a']);
         let line = ["redlock", "run", "-r", "a", "--", "echo"].map(OsString::from);
         let cli = Cli::parse(line.into_iter().chain([odd.clone()])).expect("a good line");
-        let Command::Run(arguments) = cli.command;
+        let Command::Run(arguments) = cli.command else {
+            panic!("{cli:?}");
+        };
         assert_eq!(arguments.command[1], odd);
     }
 

@@ -4,8 +4,11 @@
 //! escaped, so that it cannot touch a terminal; no text in here ever contains a password, since nothing
 //! that could is handed in. Called by `commands`.
 
+pub mod runs;
+
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use nix::sys::signal::Signal;
@@ -365,6 +368,32 @@ pub fn not_released(names: &str, nodes: &[NodeName], letting: &Letting, rest: Du
         "{names} was not released on a quorum of servers ({answers}); others may stay locked out until {until}"
     );
     Line::new(Level::Error, "not_released", message).with("resource", names)
+}
+
+/// A file that was asked for could not be written.
+#[must_use]
+pub fn not_written(path: &Path, error: &std::io::Error) -> Line {
+    let message = format!("cannot write {}: {error}", path.display());
+    Line::new(Level::Error, "not_written", message)
+}
+
+/// No quorum of nodes told of the last runs.
+#[must_use]
+pub fn no_history(name: &str, answers: &[(NodeName, Answer<Vec<String>>)], needed: usize) -> Line {
+    let text = |answer: &Answer<Vec<String>>| match answer {
+        Ok(_) => "answered".to_owned(),
+        Err(error) => error_text(error),
+    };
+    let told: Vec<String> = answers
+        .iter()
+        .map(|(node, answer)| format!("{node}: {}", text(answer)))
+        .collect();
+    let message = format!(
+        "no quorum for the history of {name} ({needed} of {} servers needed): {}",
+        answers.len(),
+        told.join(", ")
+    );
+    Line::new(Level::Error, "unavailable", message).with("resource", name)
 }
 
 /// The command ran for as long as it may, and is stopped.

@@ -5,7 +5,10 @@
 //! changes. Then stop the job if need be, release, and leave with the child's answer.
 
 mod account;
+mod files;
 mod letting_go;
+mod metrics;
+mod status;
 
 use std::ffi::OsString;
 use std::ops::ControlFlow;
@@ -53,6 +56,8 @@ pub fn run(settings: &RunSettings, world: &World, reporter: Reporter) -> Result<
     let exit = runtime.block_on(run.story(&mut account));
     // A resolver's thread may hang for long; nobody waits for it.
     runtime.shutdown_background();
+    let code = exit.as_ref().map_or_else(|stop| stop.exit, |exit| *exit);
+    run.leave_files(&account, code.code());
     exit
 }
 

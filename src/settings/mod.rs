@@ -13,7 +13,7 @@ mod servers;
 mod sources;
 mod world;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -150,6 +150,15 @@ pub struct RunSettings {
     pub hidden_environment: Vec<String>,
 }
 
+/// What `redlock history` is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistorySettings {
+    /// What every command needs.
+    pub common: Common,
+    /// Whose runs to show.
+    pub resource: Resource,
+}
+
 /// Whether to wait for a lock that is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
@@ -209,6 +218,7 @@ pub fn output_of(cli: Option<&Cli>, world: &World) -> Output {
     let file = File::glance(&sources);
     let resource = cli.and_then(|cli| match &cli.command {
         cli::Command::Run(arguments) => single(&arguments.resources),
+        cli::Command::History(_) => None,
     });
     let sources = sources.with_file(file).with_resource(resource);
     Output {
@@ -227,6 +237,18 @@ pub fn common(options: &cli::Options, world: &World) -> Result<Common, Error> {
     sources.check_flags(&options::COMMON)?;
     let file = File::find_and_read(&sources)?;
     common_of(&sources.with_file(file))
+}
+
+/// What `redlock history` is to do.
+///
+/// # Errors
+///
+/// If the settings make no sense.
+pub fn history(arguments: &cli::HistoryArguments, world: &World) -> Result<HistorySettings, Error> {
+    let resource = resource(&arguments.resource)
+        .map_err(|message| Error::new(Exit::Usage, format!("NAME: {message}")))?;
+    let common = common(&arguments.options, world)?;
+    Ok(HistorySettings { common, resource })
 }
 
 /// What `redlock run` is to do.
@@ -313,12 +335,15 @@ fn resources(typed: &[OsString]) -> Result<Vec<Resource>, Error> {
         let message = "no resource given; name it with -r, as in redlock run -r NAME -- COMMAND";
         return Err(Error::new(Exit::Usage, message));
     }
-    let one = |name: &OsString| {
-        let name = name.to_str().ok_or("the name of a resource is not UTF-8")?;
-        Resource::new(name).map_err(|error| error.to_string())
-    };
-    let all: Result<_, String> = typed.iter().map(one).collect();
+    let all: Result<_, String> = typed.iter().map(|name| resource(name)).collect();
     all.map_err(|message| Error::new(Exit::Usage, format!("--resource: {message}")))
+}
+
+fn resource(typed: &OsStr) -> Result<Resource, String> {
+    let name = typed
+        .to_str()
+        .ok_or("the name of a resource is not UTF-8")?;
+    Resource::new(name).map_err(|error| error.to_string())
 }
 
 /// A zero takes back what a file says.
