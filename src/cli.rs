@@ -288,7 +288,8 @@ fn lock_options() -> [Arg; 10] {
     [
         option("resource", "NAME").short('r').action(ArgAction::Append).help(
             "What to lock: any name of at most 512 bytes, the same on all hosts. Repeat it to hold \
-             several, all or none",
+             several, all or none. {date}, {hour} and {minute} in it are replaced by the local \
+             time, {date:utc} and so on by UTC, {host} and {user} by ours; {{ is a brace",
         ),
         option("ttl", "DUR").short('t').help(
             "How long others stay locked out if this host dies, 500ms to 24h [default: 30s]. Not \

@@ -151,8 +151,8 @@ pub struct Holder {
     /// What the holder wants to be known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
-    /// When the lock was taken, by the holder's wall clock, in RFC 3339. Each attempt writes its own
-    /// time.
+    /// When the lock was taken, by the holder's wall clock, in RFC 3339. Each attempt writes its
+    /// own time.
     pub since: String,
 }
 
@@ -226,8 +226,8 @@ impl Claim {
         }
     }
 
-    /// What an attempt under `token` that begins now writes: `TOKEN {json}`, the blank being the state
-    /// "held". Whoever waited holds the lock since then, and not since he began to wait.
+    /// What an attempt under `token` that begins now writes: `TOKEN {json}`, the blank being the
+    /// state "held". Whoever waited holds the lock since then, and not since he began to wait.
     #[must_use]
     pub fn entry(&self, token: &Token) -> Entry {
         let now = UNIX_EPOCH + Duration::from_millis(clock::unix_ms());

@@ -58,7 +58,8 @@ impl Letting {
         self.answers.iter().filter(gone).count() >= quorum::majority(self.answers.len())
     }
 
-    /// Whether a quorum had the lock still as ours, so that what was to be left there is known to be.
+    /// Whether a quorum had the lock still as ours, so that what was to be left there is known to
+    /// be.
     #[must_use]
     pub fn is_left(&self) -> bool {
         let left = |answer: &&Option<_>| matches!(answer, Some(Ok(Release::Released)));
@@ -118,8 +119,8 @@ impl<N: Node> Grip<N> {
             .await;
     }
 
-    /// Gives the lock back on every node that was sent a byte, and leaves there what `parting` says.
-    /// May be repeated: what was left already stays. The nodes have `node_timeout`; without
+    /// Gives the lock back on every node that was sent a byte, and leaves there what `parting`
+    /// says. May be repeated: what was left already stays. The nodes have `node_timeout`; without
     /// a quorum of answers it is repeated once on new connections, within [`RELEASE_LIMIT`] in all.
     pub async fn release(&self, parting: &Arc<Parting>, node_timeout: Duration) -> Letting {
         let began = clock::now();
@@ -156,8 +157,8 @@ impl<N: Node> Grip<N> {
         (0..self.nodes.len()).filter(|index| self.nodes[*index].may_hold_a_key())
     }
 
-    /// Sends the release to the nodes `owed`, which have a `limit`, and waits for `wanted` answers; for
-    /// the others as long again as that took, since a hung node must not hold up the end of a job.
+    /// Sends the release to the nodes `owed`, which have a `limit`, and waits for `wanted` answers;
+    /// for the others as long again as that took, since a hung node must not hold up the end of a job.
     async fn let_go(
         &self,
         letting: &mut Letting,

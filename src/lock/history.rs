@@ -94,8 +94,9 @@ impl Run {
     }
 }
 
-/// The runs that several nodes tell of, each once, the latest first. Fencing tokens tell the order:
-/// they grow from holder to holder, and the clocks of hosts differ. A line that is none is left out.
+/// The runs that several nodes tell of, each once, the latest first. Fencing tokens tell the
+/// order: they grow from holder to holder, and the clocks of hosts differ. A line that is none is
+/// left out.
 pub fn merge(told: impl IntoIterator<Item = String>) -> Vec<Run> {
     let lines: BTreeSet<String> = told.into_iter().collect();
     let read = |line: &String| serde_json::from_str(line).ok();
@@ -105,7 +106,8 @@ pub fn merge(told: impl IntoIterator<Item = String>) -> Vec<Run> {
     runs
 }
 
-/// How long a job usually runs: the median of `runs` that came to their own end. `None` if none did.
+/// How long a job usually runs: the median of `runs` that came to their own end. `None` if none
+/// did.
 #[must_use]
 pub fn usual(runs: &[Run]) -> Option<Duration> {
     let ended = runs.iter().filter(|run| run.outcome == Outcome::Ran);

@@ -2,8 +2,8 @@
 //! text that a user wrote and has to wonder about it. No message and no `Debug` shows a password.
 //!
 //! `options` is the table of what there is, `sources` the one way in which values are merged,
-//! `file` the file, `servers` the quorum they make, `world` the environment. Called by `commands`;
-//! opens no connection.
+//! `file` the file, `servers` the quorum they make, `template` the names of resources, `world` the
+//! environment. Called by `commands`; opens no connection.
 
 mod duration;
 mod file;
@@ -11,6 +11,7 @@ mod options;
 mod server_url;
 mod servers;
 mod sources;
+mod template;
 mod world;
 
 use std::ffi::{OsStr, OsString};
@@ -22,6 +23,7 @@ use nix::sys::signal::Signal;
 use self::file::File;
 use self::options::Choice;
 use self::sources::{AnySetting, Setting, Sources};
+use self::template::Moment;
 pub use self::world::{User, World};
 use crate::cli::{self, Cli};
 use crate::exit::Exit;
@@ -107,7 +109,7 @@ pub enum Servers {
 pub struct RunSettings {
     /// What every command needs.
     pub common: Common,
-    /// What to lock, as typed; at least one.
+    /// What to lock, with templates expanded; at least one.
     pub resources: Vec<Resource>,
     /// For how long keys live when nobody extends them.
     pub ttl: Duration,
@@ -245,8 +247,7 @@ pub fn common(options: &cli::Options, world: &World) -> Result<Common, Error> {
 ///
 /// If the settings make no sense.
 pub fn history(arguments: &cli::HistoryArguments, world: &World) -> Result<HistorySettings, Error> {
-    let resource = resource(&arguments.resource)
-        .map_err(|message| Error::new(Exit::Usage, format!("NAME: {message}")))?;
+    let resource = resource(&arguments.resource, "NAME", &Moment::now(world))?;
     let common = common(&arguments.options, world)?;
     Ok(HistorySettings { common, resource })
 }
@@ -260,7 +261,7 @@ pub fn run(arguments: &cli::RunArguments, world: &World) -> Result<RunSettings, 
     let sources = Sources::new(&arguments.options, world);
     sources.check_flags(&options::RUN)?;
     sources.check_flags(&options::COMMON)?;
-    let resources = resources(&arguments.resources)?;
+    let resources = resources(&arguments.resources, world)?;
     if arguments.command.is_empty() {
         let message = "no command given; write it after --, as in redlock run -r NAME -- COMMAND";
         return Err(Error::new(Exit::Usage, message));
@@ -330,20 +331,25 @@ fn verbosity(sources: &Sources) -> Result<Verbosity, Error> {
     })
 }
 
-fn resources(typed: &[OsString]) -> Result<Vec<Resource>, Error> {
+fn resources(typed: &[OsString], world: &World) -> Result<Vec<Resource>, Error> {
     if typed.is_empty() {
         let message = "no resource given; name it with -r, as in redlock run -r NAME -- COMMAND";
         return Err(Error::new(Exit::Usage, message));
     }
-    let all: Result<_, String> = typed.iter().map(|name| resource(name)).collect();
-    all.map_err(|message| Error::new(Exit::Usage, format!("--resource: {message}")))
+    let moment = Moment::now(world);
+    typed
+        .iter()
+        .map(|name| resource(name, "--resource", &moment))
+        .collect()
 }
 
-fn resource(typed: &OsStr) -> Result<Resource, String> {
+/// The resource that was typed as `label`.
+fn resource(typed: &OsStr, label: &str, moment: &Moment) -> Result<Resource, Error> {
+    let wrong = |message: &str| Error::new(Exit::Usage, format!("{label}: {message}"));
     let name = typed
         .to_str()
-        .ok_or("the name of a resource is not UTF-8")?;
-    Resource::new(name).map_err(|error| error.to_string())
+        .ok_or_else(|| wrong("the name of a resource is not UTF-8"))?;
+    Resource::new(&moment.expand(name)?).map_err(|error| wrong(&error.to_string()))
 }
 
 /// A zero takes back what a file says.

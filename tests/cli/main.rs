@@ -16,3 +16,4 @@ mod once_per;
 mod outage;
 mod signals;
 mod status_file;
+mod templates;

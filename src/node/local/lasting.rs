@@ -1,8 +1,8 @@
 //! What outlives the boot beside the fencing reservation: done markers, and the history.
 //!
 //! ```text
-//! DIR/done/3f/3f78….       a marker that a job was done, until an instant of the wall clock (fsync'ed)
-//! DIR/history/3f/3f78….    the last runs of one resource, the latest first
+//! DIR/done/3f/3f78….     a marker that a job was done, until an instant of the wall clock; fsync'ed
+//! DIR/history/3f/3f78….  the last runs of one resource, the latest first
 //! ```
 //!
 //! Locks of another boot are free, and so is what `--min-hold` kept: whoever it kept out was here.

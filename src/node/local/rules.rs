@@ -196,8 +196,8 @@ fn lock_of(entry: &Entry, now: Duration) -> Lock {
     }
 }
 
-/// Raises every counter to one number, at least `floor`, and answers it. It outlives what the entry may
-/// leave: twice `stay`.
+/// Raises every counter to one number, at least `floor`, and answers it. It outlives what the entry
+/// may leave: twice `stay`.
 fn raise_counters(
     records: &mut [Record],
     floor: u64,
