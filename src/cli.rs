@@ -28,6 +28,8 @@ pub enum Command {
     Run(RunArguments),
     /// `redlock history`
     History(HistoryArguments),
+    /// `redlock config`, with the options of every command.
+    Config(Options),
 }
 
 /// What was typed after `redlock history`.
@@ -91,6 +93,7 @@ impl Cli {
                 resources: typed(matches, "resource"),
                 command: typed(matches, "command"),
             }),
+            Some(("config", matches)) => Command::Config(Options::of(matches)),
             Some(("history", matches)) => Command::History(HistoryArguments {
                 options: Options::of(matches),
                 resource: typed(matches, "name").pop().unwrap_or_default(),
@@ -113,6 +116,7 @@ impl Command {
         match self {
             Self::Run(arguments) => &arguments.options,
             Self::History(arguments) => &arguments.options,
+            Self::Config(options) => options,
         }
     }
 }
@@ -168,6 +172,7 @@ pub fn definition() -> Definition {
         }))
         .subcommand(run())
         .subcommand(history())
+        .subcommand(config())
 }
 
 const CONFIGURATION: &str = "\
@@ -282,6 +287,17 @@ fn history() -> Definition {
                 .help("The resource, written as for run"),
         )
         .arg(switch("json").help("Print an array of JSON objects"))
+}
+
+fn config() -> Definition {
+    Definition::new("config")
+        .about("Show the merged settings and where each comes from, or check a file of settings")
+        .long_about(
+            "Show the merged settings and where each comes from, secrets masked, in the form of a \
+             file of settings. Everything is judged as run would do it, for every resource that has \
+             a section: with --config FILE a file is checked before it is rolled out.",
+        )
+        .override_usage("redlock config [OPTIONS]")
 }
 
 fn lock_options() -> [Arg; 10] {

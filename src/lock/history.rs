@@ -78,6 +78,10 @@ pub struct Run {
 
 impl Run {
     /// The run as one line, short enough for a node to keep.
+    ///
+    /// # Panics
+    ///
+    /// Never: a run is text and numbers, and all of it can be JSON.
     #[must_use]
     pub fn line(&self) -> String {
         let mut short = self.clone();

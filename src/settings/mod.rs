@@ -3,13 +3,14 @@
 //!
 //! `options` is the table of what there is, `sources` the one way in which values are merged,
 //! `file` the file, `servers` the quorum they make, `template` the names of resources, `world` the
-//! environment. Called by `commands`; opens no connection.
+//! environment, `shown` all of it for people. Called by `commands`; opens no connection.
 
 mod duration;
 mod file;
 mod options;
 mod server_url;
 mod servers;
+mod shown;
 mod sources;
 mod template;
 mod world;
@@ -22,6 +23,7 @@ use nix::sys::signal::Signal;
 
 use self::file::File;
 use self::options::Choice;
+pub use self::shown::config;
 use self::sources::{AnySetting, Setting, Sources};
 use self::template::Moment;
 pub use self::world::{User, World};
@@ -220,7 +222,7 @@ pub fn output_of(cli: Option<&Cli>, world: &World) -> Output {
     let file = File::glance(&sources);
     let resource = cli.and_then(|cli| match &cli.command {
         cli::Command::Run(arguments) => single(&arguments.resources),
-        cli::Command::History(_) => None,
+        cli::Command::History(_) | cli::Command::Config(_) => None,
     });
     let sources = sources.with_file(file).with_resource(resource);
     Output {

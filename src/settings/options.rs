@@ -410,9 +410,11 @@ fn local(found: &Found) -> Result<Local, String> {
 fn file_to_write(found: &Found) -> Result<PathBuf, String> {
     let path = found.path()?;
     if path.file_name().is_none() || path.as_os_str().as_encoded_bytes().ends_with(b"/") {
-        let path = path.display();
+        let example = path.join("redlock.json");
         return Err(format!(
-            "'{path}' names no file; give one, as in {path}/redlock.json"
+            "'{}' names no file; give one, as in {}",
+            path.display(),
+            example.display()
         ));
     }
     Ok(path)

@@ -3,6 +3,7 @@
 mod support;
 
 mod basics;
+mod config;
 mod connections;
 mod contention;
 mod fencing;

@@ -112,7 +112,7 @@ impl Run<'_> {
 }
 
 fn less_slack(period: Duration) -> Duration {
-    period - SLACK_LIMIT.min(period / SLACK_PART)
+    period.saturating_sub(SLACK_LIMIT.min(period / SLACK_PART))
 }
 
 #[cfg(test)]
