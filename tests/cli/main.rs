@@ -6,6 +6,7 @@ mod basics;
 mod config;
 mod connections;
 mod contention;
+mod cron;
 mod fencing;
 mod history;
 mod local_node;
