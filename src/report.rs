@@ -431,6 +431,14 @@ pub fn gone_before_release(names: &str) -> Line {
 }
 
 fn with_holder(line: Line, by: Option<&Foreign>) -> Line {
+    let state = by.map(|by| match marker_of(&by.value) {
+        None => "held",
+        Some(MarkerKind::Kept) => "kept",
+        Some(MarkerKind::Done) => "done",
+    });
+    let rest = by.and_then(|by| by.ttl);
+    let rest_ms = rest.map(|rest| u64::try_from(rest.as_millis()).unwrap_or(u64::MAX));
+    let line = line.with("state", state).with("ttl_ms", rest_ms);
     let holder = by.and_then(|by| holder_of(&by.value));
     line.with(
         "holder",
@@ -519,6 +527,18 @@ mod tests {
             "{}",
             holder(&by)
         );
+        let mut standing_of = |state: u8| {
+            by.value[32] = state;
+            standing(&by)
+        };
+        assert!(standing_of(b' ').starts_with("held by web-2 (pid 4123, "));
+        assert_eq!(
+            standing_of(b'~'),
+            "kept by web-2 after its run, free in 9.8s"
+        );
+        let done = standing_of(b'!');
+        assert!(done.starts_with("done by web-2 "), "{done}");
+        assert!(done.ends_with(" ago, next run possible in 9.8s"), "{done}");
         by.value = vec![0xff; 20];
         assert_eq!(holder(&by), "another program (string, expires in 9.8s)");
     }

@@ -5,6 +5,7 @@
 //! changes. Then stop the job if need be, release, and leave with the child's answer.
 
 mod account;
+mod ending;
 mod files;
 mod letting_go;
 mod metrics;
@@ -18,12 +19,12 @@ use nix::sys::signal::Signal;
 use tokio::runtime;
 
 use self::account::Account;
+use self::ending::{End, LockWas, TimeWas};
 use super::{Stop, holder, nodes};
 use crate::clock::{self, Instant};
 use crate::exit::Exit;
 use crate::job::{Child, Ended, Order, Signals, StartError};
 use crate::lock::claim::marker_of;
-use crate::lock::history::Outcome;
 use crate::lock::quorum::Verdict;
 use crate::lock::{
     Acquisition, Claim, Failure, Held, Holder, Lease, Loss, LossReason, Patience, Policy, Redlock,
@@ -68,51 +69,6 @@ struct Run<'a> {
     reporter: Reporter,
     /// The resources, as messages call them.
     names: String,
-}
-
-/// How the command's time under the lock ended.
-#[derive(Clone, Copy)]
-struct End {
-    command: Ended,
-    lock: LockWas,
-    time: TimeWas,
-    /// How often the lock was extended.
-    extensions: u64,
-}
-
-impl End {
-    fn outcome(self) -> Outcome {
-        match (self.lock, self.time) {
-            (LockWas::Lost, _) => Outcome::Lost,
-            (LockWas::Kept, TimeWas::Over) => Outcome::TimedOut,
-            (LockWas::Kept, TimeWas::Enough) => Outcome::Ran,
-        }
-    }
-
-    fn exit(self) -> Exit {
-        match (self.outcome(), self.command) {
-            (Outcome::Lost, _) => Exit::Lost,
-            (Outcome::TimedOut, _) => Exit::TimedOut,
-            (_, Ended::Code(code)) => Exit::Command(code),
-            (_, Ended::Signal(signal)) => Exit::Signal(signal),
-        }
-    }
-}
-
-/// Whether the command ended within `--max-runtime`.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum TimeWas {
-    Enough,
-    /// It was stopped because its time was over.
-    Over,
-}
-
-/// Whether the command had the lock all the time.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum LockWas {
-    Kept,
-    /// The lease was reported lost, or the job was signalled because of the lock.
-    Lost,
 }
 
 /// What is being done to the job.

@@ -32,6 +32,10 @@ local function raise(floor, step, stay)
     fence = math.max(fence, (tonumber(redis.call('GET', KEYS[i]) or 0) or 0) + step)
   end
   local text = string.format('%.0f', fence)
-  for i = n + 1, 2 * n do redis.call('SET', KEYS[i], text, 'PX', string.format('%.0f', life)) end
+  for i = n + 1, 2 * n do
+    -- Whoever knows of a shorter stay must not shorten it for somebody else's marker.
+    local left = math.max(life, redis.call('PTTL', KEYS[i]))
+    redis.call('SET', KEYS[i], text, 'PX', string.format('%.0f', left))
+  end
   return text
 end

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::account::Account;
-use super::{LockWas, Run, valid_until};
+use super::ending::LockWas;
+use super::{Run, valid_until};
 use crate::clock;
 use crate::job::{Ended, Signals};
 use crate::lock::history::Outcome;

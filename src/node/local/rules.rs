@@ -212,7 +212,7 @@ fn raise_counters(
     let keep_until_ms = end_ms(now, COUNTER_LIFE.max(stay.saturating_mul(2)));
     for record in records {
         record.fence = fence;
-        record.keep_until_ms = keep_until_ms;
+        record.keep_until_ms = record.keep_until_ms.max(keep_until_ms);
     }
     fence
 }
