@@ -209,8 +209,8 @@ impl Run<'_> {
         holder.is_some() && holder == around
     }
 
-    /// Whether a quorum says that the job is done for this period. Who wants it once per period does
-    /// not wait for the next one.
+    /// Whether a quorum says that the job is done for this period. Who wants it once per period
+    /// does not wait for the next one.
     fn is_done(&self, failure: &Failure) -> bool {
         let Verdict::Held(by) = &failure.verdict else {
             return false;

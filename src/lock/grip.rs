@@ -158,7 +158,8 @@ impl<N: Node> Grip<N> {
     }
 
     /// Sends the release to the nodes `owed`, which have a `limit`, and waits for `wanted` answers;
-    /// for the others as long again as that took, since a hung node must not hold up the end of a job.
+    /// for the others as long again as that took, since a hung node must not hold up the end of a
+    /// job.
     async fn let_go(
         &self,
         letting: &mut Letting,

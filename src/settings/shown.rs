@@ -1,6 +1,6 @@
 //! `redlock config`: the merged settings as a file of settings would have them, with the origin of
-//! each value behind it. Secrets are masked; everything is judged as `run` would judge it, for every
-//! resource that the file knows, so that a file can be checked before it is rolled out.
+//! each value behind it. Secrets are masked; everything is judged as `run` would judge it, for
+//! every resource that the file knows, so that a file can be checked before it is rolled out.
 
 use std::fmt::Write as _;
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use tempfile::TempDir;
 
@@ -122,7 +122,7 @@ fn gauge(series: &Series, name: &str) -> f64 {
 
 fn outcome(series: &Series) -> Vec<&str> {
     let ones = series.iter().filter(|(name, value)| {
-        name.starts_with("redlock_last_run_outcome{resource=\"job\"") && **value == 1.0
+        name.starts_with("redlock_last_run_outcome{resource=\"job\"") && **value > 0.5
     });
     ones.map(|(name, _)| name.split('"').nth(3).expect("an outcome"))
         .collect()
@@ -165,8 +165,8 @@ fn a_failure_or_a_skip_does_not_forget_the_last_success() {
     assert_eq!(outcome(&skip), ["skipped"]);
     assert!((gauge(&skip, "last_run_exit_code") - 75.0).abs() < 0.5);
     let last = |series| gauge(series, "last_success_timestamp_seconds");
-    assert!((last(&skip) - last(&success)).abs() < 0.000_5);
-    assert!(last(&skip) > now() - Duration::from_secs(60).as_secs_f64());
+    assert_eq!(last(&skip).to_bits(), last(&success).to_bits());
+    assert!(last(&skip) > now() - 60.0);
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn the_lock_stays_for_that_long_after_it_was_acquired_and_redlock_does_not() {
         assert_eq!(next.assert_code(0).stdout, "my turn\n");
         let waited = began.elapsed();
         assert!(waited < Duration::from_millis(3_300), "{waited:?}");
-        assert!(waited > Duration::from_millis(1_000), "{waited:?}");
+        assert!(waited > Duration::from_secs(1), "{waited:?}");
     }
 }
 

@@ -1,5 +1,5 @@
-//! Leaves what is to be told of a run in files, each in one step: a reader finds the old file or the
-//! new one, also after a crash, and never half of one.
+//! Leaves what is to be told of a run in files, each in one step: a reader finds the old file or
+//! the new one, also after a crash, and never half of one.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};

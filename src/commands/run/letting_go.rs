@@ -57,8 +57,8 @@ impl Run<'_> {
         }
     }
 
-    /// Gives the lock back, or leaves a marker in its place. A done marker is written until it is on
-    /// a quorum, until the lock's time is over, or until a signal says that somebody will not wait.
+    /// Gives the lock back, or leaves a marker in its place. A done marker is written until it is
+    /// on a quorum, until the lock's time is over, or until a signal says that somebody will not wait.
     pub(super) async fn release(
         &self,
         lease: Lease<AnyNode>,

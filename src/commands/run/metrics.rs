@@ -1,6 +1,6 @@
 //! `--metrics-file`: gauges of the last run, in Prometheus' text format, for the textfile collector
-//! of `node_exporter`. One file per resource; a skip is a run as well, so the last success is carried
-//! over from the file that was there.
+//! of `node_exporter`. One file per resource; a skip is a run as well, so the last success is
+//! carried over from the file that was there.
 
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -92,20 +92,25 @@ fn last_success(
             LAST_SUCCESS,
             &[("resource", resource.as_str())],
         );
-        let old = before.lines().find_map(|line| line.strip_prefix(&series));
-        let old = old.and_then(|value| value.trim().parse::<f64>().ok());
         let value = if succeeded {
-            since_1970(end)
+            seconds(since_1970(end))
         } else {
-            Duration::try_from_secs_f64(old.unwrap_or_default()).unwrap_or_default()
+            carried_over(before, &series)
         };
-        line(
-            text,
-            LAST_SUCCESS,
-            &[("resource", resource.as_str())],
-            &seconds(value),
-        );
+        let labels = [("resource", resource.as_str())];
+        line(text, LAST_SUCCESS, &labels, &value);
     }
+}
+
+/// The value of a series as it was written, to the letter: read as a number and written again it
+/// would lose a bit each time.
+fn carried_over(before: &str, series: &str) -> String {
+    let value = before.lines().find_map(|line| line.strip_prefix(series));
+    let value = value.map(str::trim).filter(|value| {
+        let number = value.parse::<f64>().ok();
+        number.is_some_and(|number| number.is_finite() && number >= 0.0)
+    });
+    value.unwrap_or("0").to_owned()
 }
 
 fn head(text: &mut String, name: &str, help: &str) {

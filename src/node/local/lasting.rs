@@ -1,7 +1,7 @@
 //! What outlives the boot beside the fencing reservation: done markers, and the history.
 //!
 //! ```text
-//! DIR/done/3f/3f78….     a marker that a job was done, until an instant of the wall clock; fsync'ed
+//! DIR/done/3f/3f78….     a job was done, until an instant of the wall clock (fsync'ed)
 //! DIR/history/3f/3f78….  the last runs of one resource, the latest first
 //! ```
 //!
