@@ -12,6 +12,9 @@ use crate::node::{Answer, NodeError, NodeName};
 use crate::report::{self, runs};
 use crate::settings::HistorySettings;
 
+/// How much longer than usual a server may take at the second attempt, as when acquiring.
+const SLOW: u32 = 4;
+
 /// Prints the last runs.
 ///
 /// # Errors
@@ -38,9 +41,15 @@ async fn ask(settings: &HistorySettings) -> Result<Vec<String>, Stop> {
     let common = &settings.common;
     let redlock = nodes::open(common).await?;
     let key = common.key_format.key(&settings.resource);
-    let answers = redlock.history(&key, common.node_timeout).await;
-    let answered = answers.iter().filter(|(_, answer)| answer.is_ok()).count();
-    let needed = quorum::majority(answers.len());
+    let needed = quorum::majority(redlock.nodes().len());
+    let count =
+        |answers: &[(_, Answer<_>)]| answers.iter().filter(|(_, told)| told.is_ok()).count();
+    let mut answers = redlock.history(&key, common.node_timeout).await;
+    if count(&answers) < needed {
+        // A slow answer is better than none.
+        answers = redlock.history(&key, common.node_timeout * SLOW).await;
+    }
+    let answered = count(&answers);
     if answered < needed {
         return Err(no_quorum(settings, &answers, needed));
     }

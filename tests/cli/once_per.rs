@@ -174,6 +174,33 @@ fn a_success_that_no_quorum_noted_until_the_lock_ended_may_run_again_and_says_so
 }
 
 #[test]
+fn the_fencing_counter_outlives_the_longest_period() {
+    const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+    let place = Place::Servers(Cluster::start(3));
+    let Place::Servers(cluster) = &place else {
+        unreachable!("made above");
+    };
+    place.run("--once-per 30d", "exit 1").end().assert_code(1);
+    // Somebody who knows of no period does not shorten its life.
+    place.run("-t 600ms", "sleep 0.5").end().assert_code(0);
+    let rests = cluster.pttls("{lock:job}:fence");
+    assert!(
+        rests
+            .iter()
+            .all(|&rest| rest > 59 * DAY_MS && rest <= 60 * DAY_MS),
+        "{rests:?}"
+    );
+    place.run("--once-per 30d", "true").end().assert_code(0);
+    let rests = cluster.pttls("lock:job");
+    assert!(
+        rests
+            .iter()
+            .all(|&rest| rest > 29 * DAY_MS && rest < 30 * DAY_MS),
+        "{rests:?}"
+    );
+}
+
+#[test]
 fn a_signal_ends_the_attempts_to_note_a_success() {
     let cluster = Cluster::start(3);
     let run = done_without_a_quorum(&cluster, &["-t", "10m"]);

@@ -1,7 +1,7 @@
 //! Leaves what is to be told of a run in files, each in one step: a reader finds the old file or
 //! the new one, also after a crash, and never half of one.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -58,15 +58,21 @@ fn beside(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{name}.redlock-{}", std::process::id()))
 }
 
+/// The name is foreseeable, so it must be new: in a directory of others it could be a link of theirs.
 fn write_new(path: &Path, text: &str) -> io::Result<()> {
-    // Others may read it, unless the umask says otherwise.
-    let mut options = OpenOptions::new();
-    let mut file: File = options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o644)
-        .open(path)?;
+    let create = || {
+        let mut options = OpenOptions::new();
+        // Others may read it, unless the umask says otherwise.
+        options.write(true).create_new(true).mode(0o644).open(path)
+    };
+    let mut file = match create() {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            // Left by a process that was killed, and had our id.
+            fs::remove_file(path)?;
+            create()?
+        }
+        created => created?,
+    };
     file.write_all(text.as_bytes())?;
     // Or a power cut could leave the new name with nothing in it.
     file.sync_all()
