@@ -4,17 +4,21 @@
 //! escaped, so that it cannot touch a terminal; no text in here ever contains a password, since nothing
 //! that could is handed in. Called by `commands`.
 
+pub mod runs;
+
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use nix::sys::signal::Signal;
 use serde_json::{Map, Value};
 
 use crate::clock;
-use crate::lock::claim::holder_of;
+use crate::lock::claim::{holder_of, marker_of};
 use crate::lock::quorum::{Verdict, majority};
 use crate::lock::{Failure, Held, Letting, Loss};
-use crate::node::{Answer, Extension, Foreign, NodeError, NodeName, Release, Vote};
+use crate::node::{Answer, Extension, Foreign, MarkerKind, NodeError, NodeName, Release, Vote};
 use crate::settings::{LogFormat, Output, Verbosity};
 
 /// Who wants to read a line.
@@ -188,6 +192,35 @@ pub fn holder(by: &Foreign) -> String {
     text
 }
 
+/// Why a key is not to be had, as messages say it: `held by web-2 (pid 4123, backup.sh) for 3m12s`,
+/// `kept by web-2 after its run, free in 41s`, `done by web-2 2m ago, next run possible in 57m`.
+#[must_use]
+pub fn standing(by: &Foreign) -> String {
+    let Some((kind, holder)) = marker_of(&by.value).zip(holder_of(&by.value)) else {
+        return format!("held by {}", self::holder(by));
+    };
+    let rest = by
+        .ttl
+        .map_or_else(|| "never".to_owned(), |ttl| format!("in {}", short(ttl)));
+    match kind {
+        MarkerKind::Kept => format!("kept by {} after its run, free {rest}", holder.host),
+        MarkerKind::Done => {
+            let ago =
+                age(&holder.since).map_or_else(String::new, |age| format!(" {} ago", short(age)));
+            format!("done by {}{ago}, next run possible {rest}", holder.host)
+        }
+    }
+}
+
+/// The same after the name of the resource: `is held by …`, `was done by …`.
+fn is_standing(by: &Foreign) -> String {
+    let verb = match marker_of(&by.value) {
+        Some(MarkerKind::Done) => "was",
+        Some(MarkerKind::Kept) | None => "is",
+    };
+    format!("{verb} {}", standing(by))
+}
+
 /// A value that no redlock wrote: a holder without a name.
 fn nameless(by: &Foreign) -> String {
     let rest = match by.ttl {
@@ -238,16 +271,12 @@ pub fn not_extended(names: &str, answers: &[(NodeName, Option<Answer<Extension>>
 pub fn skipped(names: &str, failure: &Failure, waited: Option<Duration>) -> Line {
     let by = failure
         .holder()
-        .map_or_else(|| "somebody".to_owned(), holder);
+        .map_or_else(|| "is held by somebody".to_owned(), is_standing);
     let end = match waited {
         Some(waited) => format!("gave up after {}", short(waited)),
         None => "skipped".to_owned(),
     };
-    let line = Line::new(
-        Level::Notice,
-        "skipped",
-        format!("{names} is held by {by}; {end}"),
-    );
+    let line = Line::new(Level::Notice, "skipped", format!("{names} {by}; {end}"));
     with_holder(line.with("resource", names), failure.holder())
 }
 
@@ -264,7 +293,7 @@ pub fn nested(names: &str) -> Line {
 #[must_use]
 pub fn trying_again(names: &str, failure: &Failure) -> Line {
     let message = match &failure.verdict {
-        Verdict::Held(by) => format!("{names} is held by {}; waiting", holder(by)),
+        Verdict::Held(by) => format!("{names} {}; waiting", is_standing(by)),
         Verdict::ColdStart => {
             format!(
                 "{names}: all servers restarted, a cold start: {}",
@@ -352,6 +381,57 @@ pub fn not_released(names: &str, nodes: &[NodeName], letting: &Letting, rest: Du
     Line::new(Level::Error, "not_released", message).with("resource", names)
 }
 
+/// A file that was asked for could not be written.
+#[must_use]
+pub fn not_written(path: &Path, error: &std::io::Error) -> Line {
+    let message = format!("cannot write {}: {error}", path.display());
+    Line::new(Level::Error, "not_written", message)
+}
+
+/// No quorum of nodes told of the last runs.
+#[must_use]
+pub fn no_history(name: &str, answers: &[(NodeName, Answer<Vec<String>>)], needed: usize) -> Line {
+    let text = |answer: &Answer<Vec<String>>| match answer {
+        Ok(_) => "answered".to_owned(),
+        Err(error) => error_text(error),
+    };
+    let told: Vec<String> = answers
+        .iter()
+        .map(|(node, answer)| format!("{node}: {}", text(answer)))
+        .collect();
+    let message = format!(
+        "no quorum for the history of {name} ({needed} of {} servers needed): {}",
+        answers.len(),
+        told.join(", ")
+    );
+    Line::new(Level::Error, "unavailable", message).with("resource", name)
+}
+
+/// The command ran for as long as it may, and is stopped.
+#[must_use]
+pub fn timed_out(names: &str, limit: Duration, signal: Signal) -> Line {
+    let message = format!(
+        "{names} ran for {} (--max-runtime); stopping the command with {signal}",
+        short(limit)
+    );
+    Line::new(Level::Error, "timed_out", message).with("resource", names)
+}
+
+/// The command succeeded, but too few nodes know that it shall not run again in this period.
+#[must_use]
+pub fn not_marked_done(names: &str, nodes: &[NodeName], letting: &Letting) -> Line {
+    let answers: Vec<_> = nodes
+        .iter()
+        .cloned()
+        .zip(letting.answers.iter().cloned())
+        .collect();
+    let answers = list(&answers, release_text);
+    let message = format!(
+        "{names} is done, but that was noted on no quorum of servers ({answers}); it may run again in this period"
+    );
+    Line::new(Level::Error, "not_marked_done", message).with("resource", names)
+}
+
 /// The lock was gone before it was given back, without having been reported lost.
 #[must_use]
 pub fn gone_before_release(names: &str) -> Line {
@@ -362,6 +442,14 @@ pub fn gone_before_release(names: &str) -> Line {
 }
 
 fn with_holder(line: Line, by: Option<&Foreign>) -> Line {
+    let state = by.map(|by| match marker_of(&by.value) {
+        None => "held",
+        Some(MarkerKind::Kept) => "kept",
+        Some(MarkerKind::Done) => "done",
+    });
+    let rest = by.and_then(|by| by.ttl);
+    let rest_ms = rest.map(|rest| u64::try_from(rest.as_millis()).unwrap_or(u64::MAX));
+    let line = line.with("state", state).with("ttl_ms", rest_ms);
     let holder = by.and_then(|by| holder_of(&by.value));
     line.with(
         "holder",
@@ -383,7 +471,7 @@ fn list<T>(
 fn vote_text(vote: Option<&Answer<Vote>>) -> String {
     match vote {
         Some(Ok(Vote::Granted { .. })) => "free".to_owned(),
-        Some(Ok(Vote::Taken { by, .. })) => format!("held by {}", holder(by)),
+        Some(Ok(Vote::Taken { by, .. })) => standing(by),
         Some(Ok(Vote::Young { uptime, rest, .. })) => format!(
             "restarted {} ago without its locks, perhaps; votes again in {}",
             short(*uptime),
@@ -398,7 +486,7 @@ fn extension_text(extension: Option<&Answer<Extension>>) -> String {
     match extension {
         Some(Ok(Extension::Extended)) => "extended".to_owned(),
         Some(Ok(Extension::Missing)) => "gone".to_owned(),
-        Some(Ok(Extension::Foreign(by))) => format!("held by {}", holder(by)),
+        Some(Ok(Extension::Foreign(by))) => standing(by),
         Some(Err(error)) => error_text(error),
         None => "no answer yet".to_owned(),
     }
@@ -468,6 +556,18 @@ mod tests {
             "{}",
             holder(&by)
         );
+        let mut standing_of = |state: u8| {
+            by.value[32] = state;
+            standing(&by)
+        };
+        assert!(standing_of(b' ').starts_with("held by web-2 (pid 4123, "));
+        assert_eq!(
+            standing_of(b'~'),
+            "kept by web-2 after its run, free in 9.8s"
+        );
+        let done = standing_of(b'!');
+        assert!(done.starts_with("done by web-2 "), "{done}");
+        assert!(done.ends_with(" ago, next run possible in 9.8s"), "{done}");
         by.value = vec![0xff; 20];
         assert_eq!(holder(&by), "another program (string, expires in 9.8s)");
     }

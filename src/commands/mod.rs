@@ -3,6 +3,8 @@
 //!
 //! The only place where errors of all layers meet and become an [`Exit`] and a [`Line`].
 
+mod config;
+mod history;
 mod holder;
 mod nodes;
 mod run;
@@ -69,6 +71,10 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         cli::Command::Run(arguments) => settings::run(&arguments, &world)
             .map_err(|error| Stop::new(error.exit, "settings", error.message))
             .and_then(|settings| run::run(&settings, &world, reporter)),
+        cli::Command::Config(options) => config::config(&options, &world),
+        cli::Command::History(arguments) => settings::history(&arguments, &world)
+            .map_err(|error| Stop::new(error.exit, "settings", error.message))
+            .and_then(|settings| history::history(&settings, arguments.show)),
     };
     told.unwrap_or_else(|stop| {
         if let Some(line) = &stop.line {

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::claim::{FencingToken, Token};
-use super::grip::{Grip, Letting};
+use super::grip::Grip;
 use super::quorum::{self, Answers, Keeping};
 use super::redlock::Held;
 use crate::clock::{self, Instant};
@@ -137,12 +137,13 @@ impl<N: Node> Lease<N> {
         }
     }
 
-    /// Stops keeping the lock, and gives it back.
-    pub async fn release(mut self, node_timeout: Duration) -> Letting {
+    /// Stops keeping the lock. The grip is to be released then: nobody extends it any more.
+    #[must_use]
+    pub async fn stop(mut self) -> Arc<Grip<N>> {
         // What is under way when the task ends is ordered before the release on its connection.
         self.keeper.abort();
         let _ = (&mut self.keeper).await;
-        self.grip.release(node_timeout).await
+        Arc::clone(&self.grip)
     }
 }
 

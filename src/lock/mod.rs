@@ -1,11 +1,13 @@
 //! The quorum: a lock that is held on a majority of independent nodes, as Redlock describes it.
 //!
 //! Knows no command line and no child. In reading order: [`claim`] is what is asked for, [`quorum`]
-//! decides what answers mean, [`restart`] who may vote, [`wait`] when to try again, [`redlock`] asks the
-//! nodes, [`grip`] is what one attempt has left on them, and [`lease`] keeps a lock that is held.
+//! decides what answers mean, [`restart`] who may vote, [`wait`] when to try again, [`redlock`] asks
+//! the nodes, [`grip`] is what one attempt has left on them, [`lease`] keeps a lock that is held, and
+//! [`history`] is what was told about the last ones.
 
 pub mod claim;
 pub mod grip;
+pub mod history;
 pub mod lease;
 pub mod quorum;
 pub mod redlock;

@@ -207,6 +207,27 @@ impl<N: Node> Redlock<N> {
         }
     }
 
+    /// What each node tells of the last runs of the resource with this `key`; see `history::merge`.
+    ///
+    /// # Panics
+    ///
+    /// If a node panics.
+    pub async fn history(
+        &self,
+        key: &str,
+        limit: Duration,
+    ) -> Vec<(NodeName, Answer<Vec<String>>)> {
+        let mut asking = JoinSet::new();
+        for (index, node) in self.nodes.iter().enumerate() {
+            let (node, key) = (Arc::clone(node), key.to_owned());
+            asking.spawn(async move { (index, node.history(&key, limit).await) });
+        }
+        let mut answers = asking.join_all().await;
+        answers.sort_by_key(|(index, _)| *index);
+        let named = |(index, answer): (usize, _)| (self.nodes[index].name().clone(), answer);
+        answers.into_iter().map(named).collect()
+    }
+
     fn begin(
         &self,
         claim: &Claim,

@@ -1,4 +1,4 @@
--- Takes every lock, or none. ARGV: value, ttl_ms, client_unix_ms, mark, guard_s.
+-- Takes every lock, or none. ARGV: value, ttl_ms, client_unix_ms, mark, guard_s, stay_ms.
 -- INFO only through pcall: an ACL without it must not stop a lock.
 local info = redis.pcall('INFO', 'server')
 info = type(info) == 'string' and info or ''
@@ -17,4 +17,4 @@ local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
 local floor = math.max(now_ms - 500, math.min(tonumber(ARGV[3]), now_ms + 500))
 -- The locks first: when memory is full the first SET fails, and nothing has been done.
 for i = 1, n do redis.call('SET', KEYS[i], ARGV[1], 'PX', ARGV[2]) end
-return {'granted', raise(floor, 1, tonumber(ARGV[2])), run}
+return {'granted', raise(floor, 1, tonumber(ARGV[6])), run}

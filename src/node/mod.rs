@@ -6,6 +6,7 @@
 
 pub mod endpoint;
 pub mod local;
+pub mod parting;
 pub mod redis;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 pub use endpoint::{Credentials, Endpoint, Secret, TlsFiles};
 pub use local::LocalNode;
+pub use parting::{Marker, MarkerKind, Parting};
 pub use redis::RedisNode;
 
 /// Bytes of an [`Entry`]'s value that prove who owns it: 32 hexadecimal digits.
@@ -40,6 +42,9 @@ pub struct Entry {
     pub value: Vec<u8>,
     /// For how long the keys live when nobody extends them.
     pub ttl: Duration,
+    /// The longest time for which this holder may keep others out, dead or alive: the TTL, or a
+    /// marker that it will leave. The fencing counters live twice as long.
+    pub stay: Duration,
 }
 
 impl Entry {
@@ -135,7 +140,7 @@ pub enum Extension {
 /// The answer to [`Node::release`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Release {
-    /// At least one key was ours and is gone now.
+    /// At least one key was ours, and is gone or a marker now.
     Released,
     /// No key was ours: gone already, or somebody else's.
     NotOurs,
@@ -213,12 +218,26 @@ pub trait Node: Send + Sync + 'static {
         limit: Duration,
     ) -> impl Future<Output = Answer<Extension>> + Send;
 
-    /// Deletes every key that is ours.
+    /// Deletes every key that is ours, or puts the marker of `parting` in its place; and tells the
+    /// history. Telling it may fail unnoticed: that is no reason to call a lock not released.
     fn release(
         &self,
         entry: Arc<Entry>,
+        parting: Arc<Parting>,
         limit: Duration,
     ) -> impl Future<Output = Answer<Release>> + Send;
+
+    /// The last runs of the resource with this `key`, the latest first, as they were told to
+    /// [`Node::release`]; at most [`parting::HISTORY_RUNS`]. A kind of node that keeps none answers
+    /// none.
+    fn history(
+        &self,
+        key: &str,
+        limit: Duration,
+    ) -> impl Future<Output = Answer<Vec<String>>> + Send {
+        let _ = (key, limit);
+        async { Ok(Vec::new()) }
+    }
 
     /// Whether a byte that could have created a key was ever sent: only then a release is owed.
     fn may_hold_a_key(&self) -> bool;
@@ -266,8 +285,17 @@ impl Node for AnyNode {
         either!(self, node => node.heal(entry, fence, limit).await)
     }
 
-    async fn release(&self, entry: Arc<Entry>, limit: Duration) -> Answer<Release> {
-        either!(self, node => node.release(entry, limit).await)
+    async fn release(
+        &self,
+        entry: Arc<Entry>,
+        parting: Arc<Parting>,
+        limit: Duration,
+    ) -> Answer<Release> {
+        either!(self, node => node.release(entry, parting, limit).await)
+    }
+
+    async fn history(&self, key: &str, limit: Duration) -> Answer<Vec<String>> {
+        either!(self, node => node.history(key, limit).await)
     }
 
     fn may_hold_a_key(&self) -> bool {

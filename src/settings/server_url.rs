@@ -43,6 +43,31 @@ pub fn holds_password(text: &str) -> bool {
     in_front.is_some_and(|front| front.contains(':')) || in_query
 }
 
+/// A URL with stars for its password, also one that makes no sense.
+#[must_use]
+pub fn masked(text: &str) -> String {
+    let (scheme, rest) = match text.split_once("://") {
+        Some((scheme, rest)) => (format!("{scheme}://"), rest),
+        None => (String::new(), text),
+    };
+    let (user, host) = match rest.rsplit_once('@') {
+        Some((front, host)) => match front.split_once(':') {
+            Some((user, _)) => (format!("{user}:***@"), host),
+            None => (format!("{front}@"), host),
+        },
+        None => (String::new(), rest),
+    };
+    let Some((host, query)) = host.split_once('?') else {
+        return format!("{scheme}{user}{host}");
+    };
+    let query = query.split('&').map(|part| match part.split_once('=') {
+        Some((name, _)) if name.starts_with("pass") => format!("{name}=***"),
+        _ => part.to_owned(),
+    });
+    let query = query.collect::<Vec<_>>().join("&");
+    format!("{scheme}{user}{host}?{query}")
+}
+
 /// Scheme and host: what is left when all is cut off that could be a password, also one that has
 /// lost its `@host`.
 fn harmless_part(text: &str) -> String {

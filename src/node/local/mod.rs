@@ -3,7 +3,7 @@
 //! It excludes whoever uses the same directory on this host, and nobody else: a lock of another
 //! boot is free, and a directory on a network file system does not connect hosts. `rules` says
 //! what an operation does to records in memory, `store` brings them from the disk and back under
-//! a lock among processes, `sweep` removes what is spent.
+//! a lock among processes, `lasting` is what is kept over boots, `sweep` removes what is spent.
 //!
 //! No lock of the file system is ever waited for, or held while something else is waited for: a
 //! process that was stopped in the middle must not stop us, and every call ends within its limit.
@@ -12,6 +12,7 @@
 //! process. Called by `lock` through [`Node`].
 
 mod files;
+mod lasting;
 mod record;
 mod rules;
 mod store;
@@ -26,7 +27,9 @@ use self::files::StoreError;
 use self::record::Record;
 use self::rules::{Changes, Outcome};
 use self::store::Store;
-use super::{Answer, Ballot, Entry, Extension, Node, NodeError, NodeName, Raised, Release, Vote};
+use super::{
+    Answer, Ballot, Entry, Extension, Node, NodeError, NodeName, Parting, Raised, Release, Vote,
+};
 use crate::clock;
 
 /// How much a client's wall clock may be ahead of ours and still count; both are this host's.
@@ -81,8 +84,19 @@ impl LocalNode {
         limit: Duration,
         operation: impl Fn(&mut [Record], Duration) -> Outcome<T>,
     ) -> Answer<T> {
+        self.call_telling(entry, limit, operation, None).await
+    }
+
+    /// The same, and tells the history of a `run` in the end.
+    async fn call_telling<T>(
+        &self,
+        entry: &Entry,
+        limit: Duration,
+        operation: impl Fn(&mut [Record], Duration) -> Outcome<T>,
+        run: Option<&str>,
+    ) -> Answer<T> {
         for _ in 0..QUICK_TRIES {
-            if let Some(answer) = self.attempt(entry, &operation) {
+            if let Some(answer) = self.attempt(entry, &operation, run) {
                 return answer;
             }
             std::thread::yield_now();
@@ -91,7 +105,7 @@ impl LocalNode {
             loop {
                 let pause = PAUSE.mul_f64(1.0 + fastrand::f64());
                 tokio::time::sleep(pause).await;
-                if let Some(answer) = self.attempt(entry, &operation) {
+                if let Some(answer) = self.attempt(entry, &operation, run) {
                     return answer;
                 }
             }
@@ -106,8 +120,9 @@ impl LocalNode {
         &self,
         entry: &Entry,
         operation: impl Fn(&mut [Record], Duration) -> Outcome<T>,
+        run: Option<&str>,
     ) -> Option<Answer<T>> {
-        match self.apply(entry, operation) {
+        match self.apply(entry, operation, run) {
             Ok(answer) => Some(Ok(answer)),
             Err(StoreError::Busy) => None,
             Err(error) => Some(Err(error.to_node_error())),
@@ -118,11 +133,13 @@ impl LocalNode {
         &self,
         entry: &Entry,
         operation: impl Fn(&mut [Record], Duration) -> Outcome<T>,
+        run: Option<&str>,
     ) -> Result<T, StoreError> {
         let mut session = self.store.open(&entry.keys)?;
-        let mut records = session.load(&entry.keys)?;
         // Read under the lock: what was before us is in the past.
-        let outcome = operation(&mut records, clock::now().since_boot());
+        let now = clock::now().since_boot();
+        let mut records = session.load(&entry.keys, now)?;
+        let outcome = operation(&mut records, now);
         match outcome.changes {
             Changes::Nothing => {}
             Changes::All => {
@@ -130,6 +147,10 @@ impl LocalNode {
                 session.save(&mut records)?;
             }
             Changes::Freed(freed) => session.free(&records, &freed)?,
+            Changes::Marked(marked) => session.mark(&mut records, &marked, now)?,
+        }
+        if let Some(run) = run {
+            session.remember(run);
         }
         Ok(outcome.answer)
     }
@@ -173,11 +194,24 @@ impl Node for LocalNode {
         .await
     }
 
-    async fn release(&self, entry: Arc<Entry>, limit: Duration) -> Answer<Release> {
-        self.call(&entry, limit, |records, now| {
-            rules::release(records, &entry, now)
-        })
-        .await
+    async fn release(
+        &self,
+        entry: Arc<Entry>,
+        parting: Arc<Parting>,
+        limit: Duration,
+    ) -> Answer<Release> {
+        let release = |records: &mut [Record], now| {
+            rules::release(records, &entry, parting.marker_now(), now)
+        };
+        self.call_telling(&entry, limit, release, parting.run.as_deref())
+            .await
+    }
+
+    async fn history(&self, key: &str, _: Duration) -> Answer<Vec<String>> {
+        // A file is replaced in one step, so no lock is needed to read it.
+        self.store
+            .history(key)
+            .map_err(|error| error.to_node_error())
     }
 
     fn may_hold_a_key(&self) -> bool {

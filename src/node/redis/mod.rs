@@ -14,9 +14,10 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 
 use self::connection::Connector;
+use super::parting::{HISTORY_DAYS, HISTORY_RUNS};
 use super::{
-    Answer, Ballot, Endpoint, Entry, Extension, Foreign, Node, NodeError, NodeName, Raised,
-    Release, TOKEN_LEN, Vote,
+    Answer, Ballot, Endpoint, Entry, Extension, Foreign, Node, NodeError, NodeName, Parting,
+    Raised, Release, TOKEN_LEN, Vote,
 };
 
 pub use self::connection::SetupError;
@@ -163,10 +164,11 @@ impl Node for RedisNode {
         let mut command = eval(ACQUIRE, &entry);
         command
             .arg(&entry.value)
-            .arg(ttl_ms(&entry))
+            .arg(ms(entry.ttl))
             .arg(ballot.unix_ms)
             .arg(mark(&entry))
-            .arg(ballot.min_uptime.as_secs());
+            .arg(ballot.min_uptime.as_secs())
+            .arg(ms(entry.stay));
         let reply = self.call(command, Creates::Keys, limit).await?;
         match &reply[..] {
             [word, fence, run_id] if word == b"granted" => {
@@ -194,7 +196,7 @@ impl Node for RedisNode {
 
     async fn raise(&self, entry: Arc<Entry>, fence: u64, limit: Duration) -> Answer<Raised> {
         let mut command = eval(RAISE, &entry);
-        command.arg(mark(&entry)).arg(fence).arg(ttl_ms(&entry));
+        command.arg(mark(&entry)).arg(fence).arg(ms(entry.stay));
         let reply = self.call(command, Creates::Nothing, limit).await?;
         match &reply[..] {
             [word, fence] if word == b"raised" => Ok(Raised::To(number(fence)?)),
@@ -205,7 +207,11 @@ impl Node for RedisNode {
 
     async fn extend(&self, entry: Arc<Entry>, fence: u64, limit: Duration) -> Answer<Extension> {
         let mut command = eval(EXTEND, &entry);
-        command.arg(mark(&entry)).arg(fence).arg(ttl_ms(&entry));
+        command
+            .arg(mark(&entry))
+            .arg(fence)
+            .arg(ms(entry.ttl))
+            .arg(ms(entry.stay));
         extension(&self.call(command, Creates::Nothing, limit).await?)
     }
 
@@ -214,14 +220,19 @@ impl Node for RedisNode {
         command
             .arg(mark(&entry))
             .arg(fence)
-            .arg(ttl_ms(&entry))
-            .arg(&entry.value);
+            .arg(ms(entry.ttl))
+            .arg(&entry.value)
+            .arg(ms(entry.stay));
         extension(&self.call(command, Creates::Keys, limit).await?)
     }
 
-    async fn release(&self, entry: Arc<Entry>, limit: Duration) -> Answer<Release> {
-        let mut command = eval(RELEASE, &entry);
-        command.arg(mark(&entry));
+    async fn release(
+        &self,
+        entry: Arc<Entry>,
+        parting: Arc<Parting>,
+        limit: Duration,
+    ) -> Answer<Release> {
+        let command = release_command(&entry, &parting);
         self.settle_debts(&command, limit);
         let reply = self.call(command, Creates::Nothing, limit).await?;
         match &reply[..] {
@@ -229,6 +240,16 @@ impl Node for RedisNode {
             [word] if word == b"not ours" => Ok(Release::NotOurs),
             _ => Err(unknown_reply()),
         }
+    }
+
+    async fn history(&self, key: &str, limit: Duration) -> Answer<Vec<String>> {
+        let mut command = redis::cmd("LRANGE");
+        command.arg(history_key(key)).arg(0).arg(HISTORY_RUNS - 1);
+        let reply = self.call(command, Creates::Nothing, limit).await?;
+        let runs = reply
+            .iter()
+            .map(|run| String::from_utf8_lossy(run).into_owned());
+        Ok(runs.collect())
     }
 
     fn may_hold_a_key(&self) -> bool {
@@ -268,8 +289,27 @@ fn mark(entry: &Entry) -> &[u8] {
     &entry.value[..=TOKEN_LEN]
 }
 
-fn ttl_ms(entry: &Entry) -> u64 {
-    u64::try_from(entry.ttl.as_millis()).unwrap_or(u64::MAX)
+/// Where the runs of `key` are listed; `release.lua` makes the same name.
+fn history_key(key: &str) -> String {
+    format!("{{{key}}}:history")
+}
+
+fn release_command(entry: &Entry, parting: &Parting) -> redis::Cmd {
+    let mut command = eval(RELEASE, entry);
+    command.arg(mark(entry));
+    match parting.marker_now() {
+        Some((state, rest_ms)) => command.arg(&[state][..]).arg(rest_ms),
+        None => command.arg("").arg(0),
+    };
+    command
+        .arg(parting.run.as_deref().unwrap_or_default())
+        .arg(HISTORY_RUNS)
+        .arg(HISTORY_DAYS * 24 * 60 * 60 * 1000);
+    command
+}
+
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn extension(reply: &[Vec<u8>]) -> Answer<Extension> {

@@ -63,6 +63,11 @@ impl Redlock {
         self
     }
 
+    pub fn without_env(mut self, name: &str) -> Self {
+        self.command.env_remove(name);
+        self
+    }
+
     /// More arguments: bytes, which need not be UTF-8.
     pub fn args(mut self, arguments: impl IntoIterator<Item = OsString>) -> Self {
         self.command.args(arguments);

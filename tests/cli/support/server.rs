@@ -92,11 +92,11 @@ impl Server {
         self.ask(&["GET", key])
     }
 
-    /// Every key that is a lock and not a fencing counter.
+    /// Every key that is a lock, and not a fencing counter or a history.
     pub fn locks(&self) -> Vec<String> {
         let keys: Vec<String> = self.ask(&["KEYS", "*"]);
         keys.into_iter()
-            .filter(|key| !key.ends_with(":fence"))
+            .filter(|key| !key.ends_with(":fence") && !key.ends_with(":history"))
             .collect()
     }
 
