@@ -4,8 +4,11 @@
 //! fails with a [`NodeError`]. The scripts beside this file are the whole protocol; [`redis`] sends
 //! them, [`local`] does the same on files of this host. Called by `lock`.
 
+pub mod by_hand;
 pub mod endpoint;
+pub mod glob;
 pub mod local;
+pub mod notices;
 pub mod redis;
 
 use std::fmt;
@@ -13,8 +16,10 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use by_hand::{ByHand, Found, Kinds, Listed, Page, Proof, Removal, Sight, Wanted};
 pub use endpoint::{Credentials, Endpoint, Secret, TlsFiles};
 pub use local::LocalNode;
+pub use notices::{Notice, Notices};
 pub use redis::RedisNode;
 
 /// Bytes of an [`Entry`]'s value that prove who owns it: 32 hexadecimal digits.
@@ -193,6 +198,16 @@ pub trait Node: Send + Sync + 'static {
         limit: Duration,
     ) -> impl Future<Output = Answer<Release>> + Send;
 
+    /// Listens for the release of any of `keys`, from when this answers until the connection breaks.
+    /// A node that cannot be listened to refuses.
+    fn listen(
+        &self,
+        _keys: Arc<[String]>,
+        _limit: Duration,
+    ) -> impl Future<Output = Answer<Notices>> + Send {
+        async { Err(NodeError::Refused("gives no release notices".to_owned())) }
+    }
+
     /// Whether a byte that could have created a key was ever sent: only then a release is owed.
     fn may_hold_a_key(&self) -> bool;
 
@@ -241,6 +256,10 @@ impl Node for AnyNode {
 
     async fn release(&self, entry: Arc<Entry>, limit: Duration) -> Answer<Release> {
         either!(self, node => node.release(entry, limit).await)
+    }
+
+    async fn listen(&self, keys: Arc<[String]>, limit: Duration) -> Answer<Notices> {
+        either!(self, node => node.listen(keys, limit).await)
     }
 
     fn may_hold_a_key(&self) -> bool {

@@ -5,8 +5,7 @@ for i = 1, n do
   if ours(value, ARGV[1]) then
     redis.call('DEL', KEYS[i])
     released = 'released'
-    -- After the DEL and through pcall: a user without channel rights has released all the same.
-    redis.pcall('PUBLISH', 'released:' .. KEYS[i], '')
+    notify(i)
   end
 end
 return {released}

@@ -11,6 +11,7 @@
 //! than starting one. So a disk that hangs hangs us; the job's deadline is kept by the guard
 //! process. Called by `lock` through [`Node`].
 
+mod by_hand;
 mod files;
 mod record;
 mod rules;
@@ -26,7 +27,9 @@ use self::files::StoreError;
 use self::record::Record;
 use self::rules::{Changes, Outcome};
 use self::store::Store;
-use super::{Answer, Entry, Extension, Node, NodeError, NodeName, Raised, Release, Vote};
+use super::{
+    Answer, Entry, Extension, Node, NodeError, NodeName, Notices, Raised, Release, Vote,
+};
 use crate::clock;
 
 /// How much a client's wall clock may be ahead of ours and still count. As in `acquire.lua`.
@@ -74,15 +77,15 @@ impl LocalNode {
         }
     }
 
-    /// Does `operation` on the records of `entry`, as soon as nobody else is at them.
+    /// Does `operation` on the records of `keys`, as soon as nobody else is at them.
     async fn call<T>(
         &self,
-        entry: &Entry,
+        keys: &[String],
         limit: Duration,
         operation: impl Fn(&mut [Record], Duration) -> Outcome<T>,
     ) -> Answer<T> {
         for _ in 0..QUICK_TRIES {
-            if let Some(answer) = self.attempt(entry, &operation) {
+            if let Some(answer) = self.attempt(keys, &operation) {
                 return answer;
             }
             std::thread::yield_now();
@@ -91,7 +94,7 @@ impl LocalNode {
             loop {
                 let pause = PAUSE.mul_f64(1.0 + fastrand::f64());
                 tokio::time::sleep(pause).await;
-                if let Some(answer) = self.attempt(entry, &operation) {
+                if let Some(answer) = self.attempt(keys, &operation) {
                     return answer;
                 }
             }
@@ -104,10 +107,10 @@ impl LocalNode {
     /// Does `operation`, or answers `None` if somebody else is at it. Never waits.
     fn attempt<T>(
         &self,
-        entry: &Entry,
+        keys: &[String],
         operation: impl Fn(&mut [Record], Duration) -> Outcome<T>,
     ) -> Option<Answer<T>> {
-        match self.apply(entry, operation) {
+        match self.apply(keys, operation) {
             Ok(answer) => Some(Ok(answer)),
             Err(StoreError::Busy) => None,
             Err(error) => Some(Err(error.to_node_error())),
@@ -116,11 +119,11 @@ impl LocalNode {
 
     fn apply<T>(
         &self,
-        entry: &Entry,
+        keys: &[String],
         operation: impl Fn(&mut [Record], Duration) -> Outcome<T>,
     ) -> Result<T, StoreError> {
-        let mut session = self.store.open(&entry.keys)?;
-        let mut records = session.load(&entry.keys)?;
+        let mut session = self.store.open(keys)?;
+        let mut records = session.load(keys)?;
         // Read under the lock: what was before us is in the past.
         let outcome = operation(&mut records, clock::now().since_boot());
         match outcome.changes {
@@ -143,38 +146,43 @@ impl Node for LocalNode {
     async fn acquire(&self, entry: Arc<Entry>, unix_ms: u64, limit: Duration) -> Answer<Vote> {
         self.may_hold_a_key.store(false, Ordering::Relaxed);
         let floor = unix_ms.min(clock::unix_ms().saturating_add(CLOCK_AHEAD_MS));
-        self.call(&entry, limit, |records, now| {
+        self.call(&entry.keys, limit, |records, now| {
             rules::acquire(records, &entry, floor, now)
         })
         .await
     }
 
     async fn raise(&self, entry: Arc<Entry>, fence: u64, limit: Duration) -> Answer<Raised> {
-        self.call(&entry, limit, |records, now| {
+        self.call(&entry.keys, limit, |records, now| {
             rules::raise(records, &entry, fence, now)
         })
         .await
     }
 
     async fn extend(&self, entry: Arc<Entry>, fence: u64, limit: Duration) -> Answer<Extension> {
-        self.call(&entry, limit, |records, now| {
+        self.call(&entry.keys, limit, |records, now| {
             rules::extend(records, &entry, fence, now)
         })
         .await
     }
 
     async fn heal(&self, entry: Arc<Entry>, fence: u64, limit: Duration) -> Answer<Extension> {
-        self.call(&entry, limit, |records, now| {
+        self.call(&entry.keys, limit, |records, now| {
             rules::heal(records, &entry, fence, now)
         })
         .await
     }
 
     async fn release(&self, entry: Arc<Entry>, limit: Duration) -> Answer<Release> {
-        self.call(&entry, limit, |records, now| {
+        self.call(&entry.keys, limit, |records, now| {
             rules::release(records, &entry, now)
         })
         .await
+    }
+
+    async fn listen(&self, keys: Arc<[String]>, _limit: Duration) -> Answer<Notices> {
+        let watch = self.store.watch(&keys);
+        watch.map_err(|error| error.to_node_error())
     }
 
     fn may_hold_a_key(&self) -> bool {

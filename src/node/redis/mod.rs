@@ -3,6 +3,7 @@
 //! Nobody else uses the redis crate. Nothing here retries, and no answer is ever made up: what is not
 //! clearly a vote is a [`NodeError`]. Called by `lock` through [`Node`].
 
+mod by_hand;
 mod connection;
 mod failure;
 
@@ -12,11 +13,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
+use redis::{PushInfo, PushKind, Value};
 
 use self::connection::Connector;
 use super::{
-    Answer, Endpoint, Entry, Extension, Foreign, Node, NodeError, NodeName, Raised, Release,
-    TOKEN_LEN, Vote,
+    Answer, Endpoint, Entry, Extension, Foreign, Node, NodeError, NodeName, Notice, Notices,
+    Raised, Release, TOKEN_LEN, Vote,
 };
 
 pub use self::connection::SetupError;
@@ -91,19 +93,19 @@ impl RedisNode {
     }
 
     /// Sends `command` over the open connection, or over a new one.
-    async fn call(
+    async fn call<T: redis::FromRedisValue>(
         &self,
         command: redis::Cmd,
         creates: Creates,
         limit: Duration,
-    ) -> Answer<Vec<Vec<u8>>> {
+    ) -> Answer<T> {
         let exchange = async {
             let mut connection = self.connection().await?;
             if creates == Creates::Keys {
                 self.may_hold_a_key.store(true, Ordering::Relaxed);
                 self.slot().unanswered = true;
             }
-            let reply = command.query_async::<Vec<Vec<u8>>>(&mut connection).await;
+            let reply = command.query_async::<T>(&mut connection).await;
             self.note_answer(creates, &reply);
             reply.map_err(|error| failure::of(&error, self.connector.password()))
         };
@@ -166,7 +168,7 @@ impl Node for RedisNode {
             .arg(ttl_ms(&entry))
             .arg(unix_ms)
             .arg(mark(&entry));
-        let reply = self.call(command, Creates::Keys, limit).await?;
+        let reply: Vec<Vec<u8>> = self.call(command, Creates::Keys, limit).await?;
         if let [word, fence, run_id] = &reply[..]
             && word == b"granted"
         {
@@ -185,7 +187,7 @@ impl Node for RedisNode {
     async fn raise(&self, entry: Arc<Entry>, fence: u64, limit: Duration) -> Answer<Raised> {
         let mut command = eval(RAISE, &entry);
         command.arg(mark(&entry)).arg(fence).arg(ttl_ms(&entry));
-        let reply = self.call(command, Creates::Nothing, limit).await?;
+        let reply: Vec<Vec<u8>> = self.call(command, Creates::Nothing, limit).await?;
         match &reply[..] {
             [word, fence] if word == b"raised" => Ok(Raised::To(number(fence)?)),
             [word] if word == b"not ours" => Ok(Raised::NotOurs),
@@ -196,7 +198,7 @@ impl Node for RedisNode {
     async fn extend(&self, entry: Arc<Entry>, fence: u64, limit: Duration) -> Answer<Extension> {
         let mut command = eval(EXTEND, &entry);
         command.arg(mark(&entry)).arg(fence).arg(ttl_ms(&entry));
-        extension(&self.call(command, Creates::Nothing, limit).await?)
+        extension(&self.call::<Vec<Vec<u8>>>(command, Creates::Nothing, limit).await?)
     }
 
     async fn heal(&self, entry: Arc<Entry>, fence: u64, limit: Duration) -> Answer<Extension> {
@@ -206,19 +208,38 @@ impl Node for RedisNode {
             .arg(fence)
             .arg(ttl_ms(&entry))
             .arg(&entry.value);
-        extension(&self.call(command, Creates::Keys, limit).await?)
+        extension(&self.call::<Vec<Vec<u8>>>(command, Creates::Keys, limit).await?)
     }
 
     async fn release(&self, entry: Arc<Entry>, limit: Duration) -> Answer<Release> {
         let mut command = eval(RELEASE, &entry);
         command.arg(mark(&entry));
         self.settle_debts(&command, limit);
-        let reply = self.call(command, Creates::Nothing, limit).await?;
+        let reply: Vec<Vec<u8>> = self.call(command, Creates::Nothing, limit).await?;
         match &reply[..] {
             [word] if word == b"released" => Ok(Release::Released),
             [word] if word == b"not ours" => Ok(Release::NotOurs),
             _ => Err(unknown_reply()),
         }
+    }
+
+    async fn listen(&self, keys: Arc<[String]>, limit: Duration) -> Answer<Notices> {
+        let channels: Vec<String> = keys.iter().map(|key| format!("released:{key}")).collect();
+        let listening = self.connector.listen(&channels);
+        let (connection, mut pushed) = tokio::time::timeout(limit, listening)
+            .await
+            .unwrap_or(Err(NodeError::TimedOut(limit)))?;
+        Ok(Notices::from_task(|tell| async move {
+            while let Some(push) = pushed.recv().await {
+                match push.kind {
+                    PushKind::Disconnection => break,
+                    PushKind::Message if tell.send(notice(&push)).is_err() => break,
+                    _ => {}
+                }
+            }
+            // Held until here: without it the library closes the connection.
+            drop(connection);
+        }))
     }
 
     fn may_hold_a_key(&self) -> bool {
@@ -285,6 +306,17 @@ fn foreign(reply: &[Vec<u8>]) -> Answer<Foreign> {
         // -1: the key never expires.
         ttl: number(pttl).ok().map(Duration::from_millis),
     })
+}
+
+/// What a message says: a channel, and how many listen to it, or nothing if the server did not tell.
+fn notice(push: &PushInfo) -> Notice {
+    let listeners = push.data.last().and_then(|payload| match payload {
+        Value::BulkString(text) => std::str::from_utf8(text).ok()?.parse().ok(),
+        _ => None,
+    });
+    Notice {
+        listeners: listeners.unwrap_or(1).max(1),
+    }
 }
 
 fn run_id_of(text: &[u8]) -> Option<String> {
