@@ -5,6 +5,8 @@
 //! one place, wherever it came from. Nobody but this file knows which library takes arguments
 //! apart. Called by `commands`; read by `settings`.
 
+mod hand;
+
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -26,6 +28,16 @@ pub struct Cli {
 pub enum Command {
     /// `redlock run`
     Run(RunArguments),
+    /// `redlock acquire`
+    Acquire(HandArguments),
+    /// `redlock extend`
+    Extend(HandArguments),
+    /// `redlock release`
+    Release(HandArguments),
+    /// `redlock inspect`
+    Inspect(HandArguments),
+    /// `redlock list`
+    List(HandArguments),
 }
 
 /// What was typed after `redlock run`.
@@ -37,6 +49,15 @@ pub struct RunArguments {
     pub resources: Vec<OsString>,
     /// The command and its arguments; empty if there is none.
     pub command: Vec<OsString>,
+}
+
+/// What was typed after a command of those who handle locks by hand.
+#[derive(Debug)]
+pub struct HandArguments {
+    /// Its options, and those of every command.
+    pub options: Options,
+    /// Each `-r` or NAME, in the order typed; of `list` the PATTERN.
+    pub names: Vec<OsString>,
 }
 
 /// The options that were typed, by their long names.
@@ -69,6 +90,7 @@ impl Cli {
                 resources: typed(matches, "resource"),
                 command: typed(matches, "command"),
             }),
+            Some((name, matches)) if hand::is_one(name) => hand::command(name, matches),
             _ => unreachable!("every command of the definition is handled above"),
         };
         Ok(Self { command })
@@ -81,6 +103,11 @@ impl Command {
     pub fn options(&self) -> &Options {
         match self {
             Self::Run(arguments) => &arguments.options,
+            Self::Acquire(arguments)
+            | Self::Extend(arguments)
+            | Self::Release(arguments)
+            | Self::Inspect(arguments)
+            | Self::List(arguments) => &arguments.options,
         }
     }
 }
@@ -135,6 +162,7 @@ pub fn definition() -> Definition {
                 .display_order(order)
         }))
         .subcommand(run())
+        .subcommands(hand::definitions())
 }
 
 const CONFIGURATION: &str = "\
@@ -379,10 +407,10 @@ mod tests {
     use super::*;
 
     fn parse(line: &str) -> Result<RunArguments, Answer> {
-        let Cli {
-            command: Command::Run(arguments),
-        } = Cli::parse(line.split_whitespace().map(Into::into))?;
-        Ok(arguments)
+        match Cli::parse(line.split_whitespace().map(Into::into))?.command {
+            Command::Run(arguments) => Ok(arguments),
+            other => panic!("{line}: {other:?}"),
+        }
     }
 
     fn run(line: &str) -> RunArguments {
@@ -424,7 +452,9 @@ mod tests {
         let odd = OsString::from_vec(vec![0xff, b'a']);
         let line = ["redlock", "run", "-r", "a", "--", "echo"].map(OsString::from);
         let cli = Cli::parse(line.into_iter().chain([odd.clone()])).expect("a good line");
-        let Command::Run(arguments) = cli.command;
+        let Command::Run(arguments) = cli.command else {
+            panic!("a run was typed");
+        };
         assert_eq!(arguments.command[1], odd);
     }
 

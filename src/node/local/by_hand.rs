@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::LocalNode;
 use super::files::StoreError;
 use super::record::Record;
 use super::rules::{Changes, Outcome, foreign, unchanged};
 use super::store::{Store, peek};
-use super::LocalNode;
 use crate::clock;
 use crate::node::by_hand::{ByHand, Found, Listed, Page, Proof, Removal, Sight, Wanted};
 use crate::node::{Answer, Foreign, Notice, Notices, TOKEN_LEN, glob, is_ours};

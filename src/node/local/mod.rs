@@ -27,9 +27,7 @@ use self::files::StoreError;
 use self::record::Record;
 use self::rules::{Changes, Outcome};
 use self::store::Store;
-use super::{
-    Answer, Entry, Extension, Node, NodeError, NodeName, Notices, Raised, Release, Vote,
-};
+use super::{Answer, Entry, Extension, Node, NodeError, NodeName, Notices, Raised, Release, Vote};
 use crate::clock;
 
 /// How much a client's wall clock may be ahead of ours and still count. As in `acquire.lua`.

@@ -198,7 +198,11 @@ impl Node for RedisNode {
     async fn extend(&self, entry: Arc<Entry>, fence: u64, limit: Duration) -> Answer<Extension> {
         let mut command = eval(EXTEND, &entry);
         command.arg(mark(&entry)).arg(fence).arg(ttl_ms(&entry));
-        extension(&self.call::<Vec<Vec<u8>>>(command, Creates::Nothing, limit).await?)
+        extension(
+            &self
+                .call::<Vec<Vec<u8>>>(command, Creates::Nothing, limit)
+                .await?,
+        )
     }
 
     async fn heal(&self, entry: Arc<Entry>, fence: u64, limit: Duration) -> Answer<Extension> {
@@ -208,7 +212,11 @@ impl Node for RedisNode {
             .arg(fence)
             .arg(ttl_ms(&entry))
             .arg(&entry.value);
-        extension(&self.call::<Vec<Vec<u8>>>(command, Creates::Keys, limit).await?)
+        extension(
+            &self
+                .call::<Vec<Vec<u8>>>(command, Creates::Keys, limit)
+                .await?,
+        )
     }
 
     async fn release(&self, entry: Arc<Entry>, limit: Duration) -> Answer<Release> {
