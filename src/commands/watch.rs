@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _, Read as _, Write as _};
 use std::time::Duration;
 
 use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
-use tokio::io::unix::AsyncFd;
+use tokio::sync::mpsc;
 
 use super::{Stop, by_hand};
 use crate::clock;
@@ -26,7 +26,7 @@ pub struct Screen {
 
 /// The keyboard, without the need to press enter.
 struct Keys {
-    stdin: AsyncFd<io::Stdin>,
+    quit: mpsc::Receiver<()>,
     before: Termios,
 }
 
@@ -77,7 +77,7 @@ impl Screen {
         tokio::select! {
             biased;
             signal = self.signals.next() => Ok(Some(Some(Exit::Signal(signal)))),
-            () = quit(self.keys.as_ref()) => Ok(Some(None)),
+            () = quit(self.keys.as_mut()) => Ok(Some(None)),
             () = clock::sleep_until(until) => Ok(None),
         }
     }
@@ -99,34 +99,32 @@ impl Keys {
             .local_flags
             .remove(LocalFlags::ICANON | LocalFlags::ECHO);
         tcsetattr(&stdin, SetArg::TCSANOW, &during).ok()?;
-        let keys = AsyncFd::register(stdin).map(|stdin| Self { stdin, before });
-        keys.ok()
+        let (tell, quit) = mpsc::channel(1);
+        // A thread of its own, which nobody waits for: it ends with us.
+        std::thread::spawn(move || {
+            let typed = io::stdin().lock().bytes();
+            if typed.map_while(Result::ok).any(|key| key == b'q') {
+                let _ = tell.blocking_send(());
+            }
+        });
+        Some(Self { quit, before })
     }
 }
 
 impl Drop for Keys {
     fn drop(&mut self) {
-        let _ = tcsetattr(self.stdin.get_ref(), SetArg::TCSANOW, &self.before);
+        let _ = tcsetattr(io::stdin(), SetArg::TCSANOW, &self.before);
     }
 }
 
 /// Comes when q is pressed.
-async fn quit(keys: Option<&Keys>) {
-    let Some(keys) = keys else {
-        return std::future::pending().await;
-    };
-    loop {
-        let Ok(mut ready) = keys.stdin.readable().await else {
-            return std::future::pending().await;
-        };
-        let mut pressed = [0; 64];
-        // There is something to read, so this does not wait.
-        match keys.stdin.get_ref().lock().read(&mut pressed) {
-            Ok(0) | Err(_) => return,
-            Ok(count) if pressed[..count].contains(&b'q') => return,
-            Ok(_) => ready.clear_ready(),
-        }
+async fn quit(keys: Option<&mut Keys>) {
+    if let Some(keys) = keys
+        && keys.quit.recv().await.is_some()
+    {
+        return;
     }
+    std::future::pending().await
 }
 
 /// `text` from the upper left corner on, over what was there, as far as it fits.
