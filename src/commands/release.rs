@@ -9,6 +9,7 @@ use super::by_hand::{self, About};
 use super::{Stop, nodes};
 use crate::exit::Exit;
 use crate::lock::Redlock;
+use crate::lock::by_hand::Outcome;
 use crate::lock::view::View;
 use crate::node::AnyNode;
 use crate::report::{self, Reporter, hand};
@@ -79,9 +80,15 @@ async fn take_away(
         text: hand::removed,
         advice: ADVICE,
     };
-    let exit = by_hand::leave(outcome, &[], &about)?;
-    reporter.tell(&hand::taken_away(name, &shown));
-    Ok(exit)
+    match outcome {
+        Outcome::Held(by) => Err(Stop::telling(Exit::Conflict(75), hand::changed(name, &by))),
+        Outcome::Gone => Err(Stop::telling(Exit::Lost, hand::nobody(name))),
+        outcome => {
+            let exit = by_hand::leave(outcome, &[], &about)?;
+            reporter.tell(&hand::taken_away(name, &shown));
+            Ok(exit)
+        }
+    }
 }
 
 /// Whether somebody sits there who can answer.

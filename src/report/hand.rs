@@ -91,10 +91,18 @@ pub fn over(name: &str, by: &Foreign) -> Line {
     Line::new(Level::Error, "gone", message).with("resource", name)
 }
 
+/// Somebody else has taken the lock since it was shown.
+#[must_use]
+pub fn changed(name: &str, by: &Foreign) -> Line {
+    let message = format!("{name} is {} by now; it was left alone", taken_by(by));
+    let line = Line::new(Level::Error, "held", message).with("resource", name);
+    with_holder(line, Some(by))
+}
+
 /// The lock is somebody else's.
 #[must_use]
 pub fn held_now(name: &str, by: &Foreign) -> Line {
-    let message = format!("{name} is {} now; it was left alone", taken_by(by));
+    let message = format!("{name} is not yours: it is now {}", taken_by(by));
     let line = Line::new(Level::Error, "held", message).with("resource", name);
     with_holder(line, Some(by))
 }
@@ -182,8 +190,8 @@ pub fn holders(name: &str, view: &View) -> String {
 #[must_use]
 pub fn taken_away(name: &str, view: &View) -> Line {
     let by = view.by.as_ref().or(view.others().next());
-    let who = by.map_or_else(|| "nobody".to_owned(), holder);
-    let message = format!("{name} is free; it was taken from {who}");
+    let was = by.map_or_else(String::new, |by| format!("; it was {}", taken_by(by)));
+    let message = format!("{name} is free now{was}");
     let line = Line::new(Level::Notice, "taken_away", message).with("resource", name);
     with_holder(line, by)
 }

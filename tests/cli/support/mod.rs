@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod faults;
 pub mod process;
 pub mod proxy;
+pub mod pty;
 pub mod server;
 
 use std::thread;
