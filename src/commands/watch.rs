@@ -124,7 +124,7 @@ async fn quit(keys: Option<&mut Keys>) {
     {
         return;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// `text` from the upper left corner on, over what was there, as far as it fits.

@@ -90,12 +90,9 @@ impl<N: ByHand> Redlock<N> {
             },
             None => unreachable!("every node was asked"),
         };
-        View::of(
-            self.names(looks)
-                .into_iter()
-                .map(|(name, answer)| (name, look(answer)))
-                .collect(),
-        )
+        let looks = self.names(looks).into_iter();
+        let looks: Vec<_> = looks.map(|(name, answer)| (name, look(answer))).collect();
+        View::of(&looks)
     }
 
     /// Prolongs the lock under `key` that `token` proves to be ours: raises its rest to at least `ttl`.
@@ -365,56 +362,63 @@ mod tests {
         }
     }
 
-    fn silent<T>() -> Option<Answer<T>> {
-        Some(Err(NodeError::TimedOut(Duration::from_millis(80))))
+    fn silent<T>() -> Answer<T> {
+        Err(NodeError::TimedOut(Duration::from_millis(80)))
+    }
+
+    fn all<T, const N: usize>(answers: [Answer<T>; N]) -> Answers<T> {
+        answers.map(Some).into()
     }
 
     #[test]
     fn an_extension_is_done_gone_held_or_unknown() {
-        let done = || Some(Ok(Extension::Extended));
-        let gone = || Some(Ok(Extension::Missing));
-        let other = |token| Some(Ok(Extension::Foreign(by(token))));
-        assert_eq!(extended(&vec![done(), silent(), done()]), Outcome::Done);
-        assert_eq!(extended(&vec![gone(), gone(), silent()]), Outcome::Gone);
-        assert_eq!(extended(&vec![gone(), other("x"), done()]), Outcome::Gone);
-        let held = vec![other("x"), silent(), other("x")];
+        let done = || Ok(Extension::Extended);
+        let gone = || Ok(Extension::Missing);
+        let other = |token| Ok(Extension::Foreign(by(token)));
+        assert_eq!(extended(&all([done(), silent(), done()])), Outcome::Done);
+        assert_eq!(extended(&all([gone(), gone(), silent()])), Outcome::Gone);
+        assert_eq!(extended(&all([gone(), other("x"), done()])), Outcome::Gone);
+        let held = all([other("x"), silent(), other("x")]);
         assert_eq!(extended(&held), Outcome::Held(by("x")));
-        assert_eq!(extended(&vec![done(), gone(), silent()]), Outcome::NoQuorum);
         assert_eq!(
-            extended(&vec![done(), silent(), silent()]),
+            extended(&all([done(), gone(), silent()])),
+            Outcome::NoQuorum
+        );
+        assert_eq!(
+            extended(&all([done(), silent(), silent()])),
             Outcome::NoQuorum
         );
     }
 
     #[test]
     fn a_release_is_done_where_the_lock_is_gone_for_sure() {
-        let done = || Some(Ok(Removal::Removed));
-        let gone = || Some(Ok(Removal::Missing));
-        let other = |token| Some(Ok(Removal::Other(by(token))));
-        assert_eq!(removed(&vec![done(), done(), silent()]), Outcome::Done);
-        assert_eq!(removed(&vec![done(), gone(), silent()]), Outcome::Done);
-        assert_eq!(removed(&vec![gone(), gone(), silent()]), Outcome::Gone);
-        let held = vec![other("x"), other("x"), gone()];
+        let done = || Ok(Removal::Removed);
+        let gone = || Ok(Removal::Missing);
+        let other = |token| Ok(Removal::Other(by(token)));
+        assert_eq!(removed(&all([done(), done(), silent()])), Outcome::Done);
+        assert_eq!(removed(&all([done(), gone(), silent()])), Outcome::Done);
+        assert_eq!(removed(&all([gone(), gone(), silent()])), Outcome::Gone);
+        let held = all([other("x"), other("x"), gone()]);
         assert_eq!(removed(&held), Outcome::Held(by("x")));
         assert_eq!(
-            removed(&vec![done(), silent(), silent()]),
+            removed(&all([done(), silent(), silent()])),
             Outcome::NoQuorum
         );
     }
 
     #[test]
     fn an_eviction_leaves_a_new_holder_alone_and_says_so() {
-        let done = || Some(Ok(Removal::Removed));
-        let gone = || Some(Ok(Removal::Missing));
-        let other = |token| Some(Ok(Removal::Other(by(token))));
-        assert_eq!(evicted(&vec![done(), done(), other("x")]), Outcome::Done);
-        assert_eq!(evicted(&vec![done(), gone(), silent()]), Outcome::Done);
-        assert_eq!(evicted(&vec![gone(), gone(), gone()]), Outcome::Gone);
+        let done = || Ok(Removal::Removed);
+        let gone = || Ok(Removal::Missing);
+        let other = |token| Ok(Removal::Other(by(token)));
+        assert_eq!(evicted(&all([done(), done(), other("x")])), Outcome::Done);
+        assert_eq!(evicted(&all([done(), gone(), silent()])), Outcome::Done);
+        assert_eq!(evicted(&all([gone(), gone(), gone()])), Outcome::Gone);
         let held = Outcome::Held(by("x"));
-        assert_eq!(evicted(&vec![done(), other("x"), other("x")]), held);
-        assert_eq!(evicted(&vec![other("x"), other("x"), silent()]), held);
+        assert_eq!(evicted(&all([done(), other("x"), other("x")])), held);
+        assert_eq!(evicted(&all([other("x"), other("x"), silent()])), held);
         assert_eq!(
-            evicted(&vec![done(), silent(), silent()]),
+            evicted(&all([done(), silent(), silent()])),
             Outcome::NoQuorum
         );
     }

@@ -41,7 +41,7 @@ struct Merged {
 }
 
 struct Value {
-    value: Box<[u8]>,
+    bytes: Box<[u8]>,
     digest: Box<str>,
     /// `None` for a string.
     kind: Option<Box<str>>,
@@ -137,7 +137,7 @@ impl Catalogue {
             .position(|known| *known.digest == *value.digest);
         let index = known.unwrap_or_else(|| {
             merged.values.push(Value {
-                value: value.value.into(),
+                bytes: value.value.into(),
                 digest: value.digest.into(),
                 kind: (value.kind != "string").then(|| value.kind.into()),
             });
@@ -177,7 +177,8 @@ impl Catalogue {
             };
             (name.clone(), Look { answer, took: None })
         };
-        View::of(self.nodes.iter().enumerate().map(look).collect())
+        let looks: Vec<_> = self.nodes.iter().enumerate().map(look).collect();
+        View::of(&looks)
     }
 }
 
@@ -190,7 +191,7 @@ fn sight(key: &str, merged: &Merged, node: usize) -> Sight {
             print: digest.clone(),
             value: Foreign {
                 key: key.to_owned(),
-                value: value.value.to_vec(),
+                value: value.bytes.to_vec(),
                 digest,
                 kind: value.kind.as_deref().unwrap_or("string").to_owned(),
                 ttl: seen.ttl,

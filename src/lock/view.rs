@@ -85,13 +85,13 @@ pub struct View {
 impl View {
     /// What `looks` come to.
     #[must_use]
-    pub fn of(looks: Vec<(NodeName, Look)>) -> Self {
+    pub fn of(looks: &[(NodeName, Look)]) -> Self {
         let quorum = majority(looks.len());
         let free = looks
             .iter()
             .filter(|(_, look)| matches!(&look.answer, Ok(sight) if sight.found.is_none()))
             .count();
-        let (votes, by) = largest_group(&looks);
+        let (votes, by) = largest_group(looks);
         let (standing, votes) = match &by {
             Some(by) if votes >= quorum => (standing_of(&by.value), votes),
             _ if free >= quorum => (Standing::Free, free),
@@ -113,10 +113,10 @@ impl View {
             standing,
             votes,
             quorum,
-            ttl: of_quorum.and_then(|by| quorum_ttl(&looks, by, quorum)),
+            ttl: of_quorum.and_then(|by| quorum_ttl(looks, by, quorum)),
             fencing_token: of_quorum
                 .filter(|by| holder_of(&by.value).is_some())
-                .and_then(|_| agreed_fence(&looks, quorum)),
+                .and_then(|_| agreed_fence(looks, quorum)),
             by,
             nodes,
         }

@@ -103,8 +103,7 @@ fn node_json(node: &NodeView) -> Value {
         Ok(sight) => sight.found.as_ref().and_then(|found| found.value.ttl),
         Err(_) => None,
     };
-    // As exact as a microsecond.
-    let latency = node.look.took.map(|took| took.as_micros() as f64 / 1000.0);
+    let latency = node.look.took.map(exact_ms);
     json!({
         "node": node.name.0,
         "state": node_state(node),
@@ -112,6 +111,11 @@ fn node_json(node: &NodeView) -> Value {
         "latency_ms": latency,
         "error": trouble(node),
     })
+}
+
+/// Milliseconds, as exact as a microsecond.
+fn exact_ms(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1000.0
 }
 
 fn ms(duration: Duration) -> u64 {

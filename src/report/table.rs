@@ -6,7 +6,7 @@
 
 use std::io::{self, IsTerminal as _, Write};
 
-use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr};
 
 use super::escape;
 
@@ -318,7 +318,7 @@ mod tests {
         let columns: Vec<_> = text
             .lines()
             .skip(1)
-            .map(|line| line.split("1s").next().map(|before| before.width()))
+            .map(|line| line.split("1s").next().map(UnicodeWidthStr::width))
             .collect();
         assert_eq!(columns[0], columns[1]);
         assert_eq!(cut("日本語", 4), "日…");

@@ -45,11 +45,8 @@ fn failed() -> Look {
 
 fn view<const N: usize>(looks: [Look; N]) -> View {
     let named = (1..).zip(looks);
-    View::of(
-        named
-            .map(|(number, look)| (NodeName(format!("n{number}")), look))
-            .collect(),
-    )
+    let named = named.map(|(number, look)| (NodeName(format!("n{number}")), look));
+    View::of(&named.collect::<Vec<_>>())
 }
 
 fn standings(view: &View) -> Vec<NodeStanding> {
