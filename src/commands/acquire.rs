@@ -1,7 +1,7 @@
 //! `redlock acquire`: takes a lock by hand and prints its token.
 //!
-//! The story: open the nodes, listen for signals, acquire, give slow nodes a moment, print. Whatever
-//! keeps the token from the user gives the lock back.
+//! The story: open the nodes, listen for signals, acquire, give slow nodes a moment, print.
+//! Whatever keeps the token from the user gives the lock back.
 
 use std::io::Write as _;
 use std::ops::ControlFlow;

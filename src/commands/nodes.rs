@@ -16,7 +16,8 @@ use crate::settings::{Common, Servers};
 ///
 /// # Errors
 ///
-/// If a directory or a TLS file is unusable, or two servers have the same address and port: exit 78.
+/// If a directory or a TLS file is unusable, or two servers have the same address and port: exit
+/// 78.
 pub async fn open(common: &Common) -> Result<Redlock<AnyNode>, Stop> {
     let nodes = match &common.servers {
         Servers::Local(directory) => vec![local(directory)?],

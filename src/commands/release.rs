@@ -1,7 +1,7 @@
 //! `redlock release`: gives a lock back, or takes it from its holder.
 //!
-//! By force: look, show who loses it, ask, and delete exactly what was shown. Nothing is deleted that
-//! nobody has seen.
+//! By force: look, show who loses it, ask, and delete exactly what was shown. Nothing is deleted
+//! that nobody has seen.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 

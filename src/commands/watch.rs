@@ -61,8 +61,8 @@ impl Screen {
         Ok(screen)
     }
 
-    /// Shows `text` for a while. Answers how to leave if the user has seen enough: by the signal that
-    /// came, or as what was shown says.
+    /// Shows `text` for a while. Answers how to leave if the user has seen enough: by the signal
+    /// that came, or as what was shown says.
     ///
     /// # Errors
     ///

@@ -95,7 +95,8 @@ impl<N: ByHand> Redlock<N> {
         View::of(&looks)
     }
 
-    /// Prolongs the lock under `key` that `token` proves to be ours: raises its rest to at least `ttl`.
+    /// Prolongs the lock under `key` that `token` proves to be ours: raises its rest to at least
+    /// `ttl`.
     pub async fn extend_by_hand(
         &self,
         key: &str,
@@ -119,8 +120,8 @@ impl<N: ByHand> Redlock<N> {
         (extended(&answers), self.names(answers))
     }
 
-    /// Gives back the lock under `key` that `token` proves to be ours; another program's value is its
-    /// own token.
+    /// Gives back the lock under `key` that `token` proves to be ours; another program's value is
+    /// its own token.
     pub async fn release_by_hand(
         &self,
         key: &str,

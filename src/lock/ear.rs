@@ -2,7 +2,8 @@
 //!
 //! Listening costs a connection to each node, so nobody does it before there is something to wait
 //! for. What is heard is a hint and never an answer: whoever hears it asks the nodes. A node that
-//! cannot be listened to is simply not heard. Used by `redlock` (who waits) and `lease` (who holds).
+//! cannot be listened to is simply not heard. Used by `redlock` (who waits) and `lease` (who
+//! holds).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -29,8 +29,8 @@ const RETRIES_PER_TTL: u32 = 30;
 /// by force): a job that is quicker pays nothing for it.
 const DEAF: Duration = Duration::from_millis(200);
 
-/// What is heard within this time is answered with one round: a forced release reaches the nodes one
-/// after the other, and strangers who come to nothing are heard as well.
+/// What is heard within this time is answered with one round: a forced release reaches the nodes
+/// one after the other, and strangers who come to nothing are heard as well.
 const HEARKEN: Duration = Duration::from_millis(10);
 
 /// By how much a node's time limit may grow while rounds fail.

@@ -1,9 +1,9 @@
 //! All locks of all nodes, merged.
 //!
 //! A node is gone through page by page, so that it is never blocked for long, and a value is kept
-//! once for all nodes that have it, so that a hundred thousand locks fit into some tens of megabytes.
-//! It is no snapshot: a lock that is taken or released meanwhile may be seen by some nodes only.
-//! Called by `commands`.
+//! once for all nodes that have it, so that a hundred thousand locks fit into some tens of
+//! megabytes. It is no snapshot: a lock that is taken or released meanwhile may be seen by some
+//! nodes only. Called by `commands`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -55,7 +55,8 @@ struct Seen {
 }
 
 impl<N: ByHand> Redlock<N> {
-    /// Lists the locks that are wanted and `is_lock` takes for one. A node has `limit` for each page.
+    /// Lists the locks that are wanted and `is_lock` takes for one. A node has `limit` for each
+    /// page.
     pub async fn list(
         &self,
         wanted: Wanted,

@@ -1,10 +1,10 @@
 //! The quorum: a lock that is held on a majority of independent nodes, as Redlock describes it.
 //!
 //! Knows no command line and no child. In reading order: [`claim`] is what is asked for, [`quorum`]
-//! decides what answers mean, [`wait`] when to try again, [`redlock`] asks the nodes, [`grip`] is what
-//! one attempt has left on them, and [`lease`] keeps a lock that is held. [`ear`] hears that one was
-//! released; [`view`] is what looking at a lock comes to, [`by_hand`] what people do with one,
-//! [`list`] all of them, and [`forms`] tells whose they are.
+//! decides what answers mean, [`wait`] when to try again, [`redlock`] asks the nodes, [`grip`] is
+//! what one attempt has left on them, and [`lease`] keeps a lock that is held. [`ear`] hears that
+//! one was released; [`view`] is what looking at a lock comes to, [`by_hand`] what people do with
+//! one, [`list`] all of them, and [`forms`] tells whose they are.
 
 pub mod by_hand;
 pub mod claim;

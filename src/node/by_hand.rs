@@ -1,7 +1,8 @@
-//! What people ask of a node: to look at locks, to list them, and to remove exactly the one they mean.
+//! What people ask of a node: to look at locks, to list them, and to remove exactly the one they
+//! mean.
 //!
-//! Apart from [`Node`], since nothing of it takes or keeps a lock: a run needs none of it. Called by
-//! `lock::by_hand`.
+//! Apart from [`Node`], since nothing of it takes or keeps a lock: a run needs none of it. Called
+//! by `lock::by_hand`.
 
 use std::future::Future;
 use std::sync::Arc;

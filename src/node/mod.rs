@@ -198,8 +198,8 @@ pub trait Node: Send + Sync + 'static {
         limit: Duration,
     ) -> impl Future<Output = Answer<Release>> + Send;
 
-    /// Listens for the release of any of `keys`, from when this answers until the connection breaks.
-    /// A node that cannot be listened to refuses.
+    /// Listens for the release of any of `keys`, from when this answers until the connection
+    /// breaks. A node that cannot be listened to refuses.
     fn listen(
         &self,
         _keys: Arc<[String]>,

@@ -1,5 +1,5 @@
-//! Release notices: a hint that a lock may be free, or is not ours any more. Never more than a hint: a
-//! notice may be lost, come late, or be sent by anybody. Called by `lock`.
+//! Release notices: a hint that a lock may be free, or is not ours any more. Never more than a
+//! hint: a notice may be lost, come late, or be sent by anybody. Called by `lock`.
 
 use std::future::Future;
 

@@ -1,5 +1,5 @@
--- Looks at many locks and changes nothing. KEYS: the locks, then their fencing counters. Five answers for
--- each lock: type, value, digest, rest of life, counter.
+-- Looks at many locks and changes nothing. KEYS: the locks, then their fencing counters. Five
+-- answers for each lock: type, value, digest, rest of life, counter.
 local seen = {}
 for i = 1, n do
   local kind, value = held(i)

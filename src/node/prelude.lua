@@ -24,8 +24,8 @@ local function check(mark)
   end
   return nil, gone
 end
--- Tells who listens that lock i is free, and how many they are. Through pcall: a user without channel
--- rights has released all the same.
+-- Tells who listens that lock i is free, and how many they are. Through pcall: a user without
+-- channel rights has released all the same.
 local function notify(i)
   local channel = 'released:' .. KEYS[i]
   local count = redis.pcall('PUBSUB', 'NUMSUB', channel)

@@ -1,6 +1,6 @@
 -- Deletes one lock if it is the one that is meant, and tells who waits. KEYS: the lock, its fencing
--- counter. ARGV: 'token' and the token, which stands before a blank or is the whole value; or 'print'
--- and what the whole value was compared by when a person looked at it.
+-- counter. ARGV: 'token' and the token, which stands before a blank or is the whole value; or
+-- 'print' and what the whole value was compared by when a person looked at it.
 local kind, value = held(1)
 if kind == 'none' then return {'missing'} end
 local meant

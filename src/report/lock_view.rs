@@ -251,7 +251,8 @@ fn expiry(view: &View) -> String {
     }
 }
 
-/// A value that no redlock wrote. The value itself is its owner's token, and nobody else's business.
+/// A value that no redlock wrote. The value itself is its owner's token, and nobody else's
+/// business.
 fn nameless(by: &Foreign) -> String {
     let what = match (Form::of(by), &by.kind[..]) {
         (Some(form), _) => format!("a value as {} writes it", form.library()),

@@ -1,8 +1,8 @@
 //! Tables and colours for people.
 //!
-//! A cell is one line of escaped text, whatever it was made of. On a terminal a table fits its width:
-//! the columns that may be shortened are, with `…` at the end. Anywhere else nothing is shortened and
-//! nothing is coloured, so that what is read by a program is always the same.
+//! A cell is one line of escaped text, whatever it was made of. On a terminal a table fits its
+//! width: the columns that may be shortened are, with `…` at the end. Anywhere else nothing is
+//! shortened and nothing is coloured, so that what is read by a program is always the same.
 
 use std::io::{self, IsTerminal as _, Write};
 
@@ -146,8 +146,8 @@ impl Cell {
     }
 }
 
-/// Writes a table with `indent` blanks before each line. The rows are asked for twice, so that a table
-/// of any length needs no memory.
+/// Writes a table with `indent` blanks before each line. The rows are asked for twice, so that a
+/// table of any length needs no memory.
 ///
 /// # Errors
 ///

@@ -16,8 +16,8 @@ use crate::clock;
 use crate::node::by_hand::{ByHand, Found, Listed, Page, Proof, Removal, Sight, Wanted};
 use crate::node::{Answer, Foreign, Notice, Notices, TOKEN_LEN, glob, is_ours};
 
-/// The shortest pause between two looks at a lock that is listened for; up to twice as much is added
-/// by chance, so that those who wait do not all come at once.
+/// The shortest pause between two looks at a lock that is listened for; up to twice as much is
+/// added by chance, so that those who wait do not all come at once.
 const LOOK: Duration = Duration::from_millis(5);
 
 impl ByHand for LocalNode {
@@ -35,8 +35,8 @@ impl ByHand for LocalNode {
         .await
     }
 
-    /// A page is one folder of the store. Files are read without their lock: each is replaced in one
-    /// step, or cut short in one.
+    /// A page is one folder of the store. Files are read without their lock: each is replaced in
+    /// one step, or cut short in one.
     async fn page(&self, wanted: Arc<Wanted>, cursor: u64, _limit: Duration) -> Answer<Page> {
         let folder = u8::try_from(cursor).unwrap_or(u8::MAX);
         let paths = self.store.records_in(folder);
@@ -98,8 +98,8 @@ fn remove(record: &mut Record, proof: &Proof, now: Duration) -> Outcome<Removal>
 }
 
 impl Store {
-    /// Tells whenever the lock under one of `keys` has changed. Looks again and again, without a lock
-    /// and for a few microseconds: nobody on this host could tell us.
+    /// Tells whenever the lock under one of `keys` has changed. Looks again and again, without a
+    /// lock and for a few microseconds: nobody on this host could tell us.
     pub(super) fn watch(&self, keys: &[String]) -> Result<Notices, StoreError> {
         let paths = keys.iter().map(|key| self.record_path(key));
         let paths: Vec<PathBuf> = paths.collect::<Result<_, _>>()?;

@@ -89,8 +89,9 @@ impl Connector {
         found
     }
 
-    /// Opens a connection that is told what is published on `channels`, beside the one for commands:
-    /// that one speaks the older protocol, which needs no handshake. The caller bounds it.
+    /// Opens a connection that is told what is published on `channels`, beside the one for
+    /// commands: that one speaks the older protocol, which needs no handshake. The caller bounds
+    /// it.
     pub async fn listen(
         &self,
         channels: &[String],

@@ -316,7 +316,8 @@ fn foreign(reply: &[Vec<u8>]) -> Answer<Foreign> {
     })
 }
 
-/// What a message says: a channel, and how many listen to it, or nothing if the server did not tell.
+/// What a message says: a channel, and how many listen to it, or nothing if the server did not
+/// tell.
 fn notice(push: &PushInfo) -> Notice {
     let listeners = push.data.last().and_then(|payload| match payload {
         Value::BulkString(text) => std::str::from_utf8(text).ok()?.parse().ok(),
