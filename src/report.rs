@@ -198,7 +198,8 @@ pub fn holder(by: &Foreign) -> String {
         return nameless(by);
     };
     let mut inside = format!("pid {}", holder.pid);
-    for part in [&holder.command, &holder.note].into_iter().flatten() {
+    let parts = [&holder.command, &holder.note].into_iter().flatten();
+    for part in parts.filter(|part| !part.is_empty()) {
         let _ = write!(inside, ", {part}");
     }
     let mut text = format!("{} ({inside})", holder.host);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::table::{self, Cell, Column, Paper, Side, Tint};
+use super::table::{self, Cell, Column, Fit, Paper, Side, Tint};
 use super::{age, holder, short};
 use crate::lock::claim::holder_of;
 use crate::lock::forms::Form;
@@ -14,26 +14,27 @@ use crate::lock::view::{NodeStanding, NodeView, Standing, View, YOUNG};
 use crate::node::{FOREIGN_VALUE_LIMIT, Foreign, NodeError};
 
 const NODE_COLUMNS: [Column; 5] = [
-    column("SERVER", Some(12), Side::Left),
-    column("STATE", None, Side::Left),
-    column("TTL", None, Side::Right),
-    column("LATENCY", None, Side::Right),
-    column("", Some(8), Side::Left),
+    column("SERVER", Fit::Shorten(12), Side::Left),
+    column("STATE", Fit::Whole, Side::Left),
+    column("TTL", Fit::Whole, Side::Right),
+    column("LATENCY", Fit::Whole, Side::Right),
+    column("REMARKS", Fit::Shorten(8), Side::Left),
 ];
 
-const LIST_COLUMNS: [Column; 8] = [
-    column("NAME", Some(14), Side::Left),
-    column("STATE", None, Side::Left),
-    column("HOLDER", Some(10), Side::Left),
-    column("COMMAND", Some(8), Side::Left),
-    column("AGE", None, Side::Right),
-    column("TTL", None, Side::Right),
-    column("VOTES", None, Side::Right),
-    column("NOTE", Some(6), Side::Left),
+const LIST_COLUMNS: [Column; 9] = [
+    column("NAME", Fit::Shorten(16), Side::Left),
+    column("STATE", Fit::Whole, Side::Left),
+    column("HOLDER", Fit::Shorten(10), Side::Left),
+    column("PID", Fit::LeaveOut, Side::Right),
+    column("COMMAND", Fit::Shorten(8), Side::Left),
+    column("AGE", Fit::Whole, Side::Right),
+    column("TTL", Fit::Whole, Side::Right),
+    column("VOTES", Fit::Whole, Side::Right),
+    column("NOTE", Fit::Shorten(6), Side::Left),
 ];
 
-const fn column(title: &'static str, least: Option<usize>, side: Side) -> Column {
-    Column { title, least, side }
+const fn column(title: &'static str, fit: Fit, side: Side) -> Column {
+    Column { title, fit, side }
 }
 
 /// Writes all that is known of a lock.
@@ -218,8 +219,11 @@ fn fields(view: &View) -> Vec<(&'static str, String)> {
                     "holder",
                     format!("{}, pid {}, user {}", holder.host, holder.pid, holder.user),
                 ));
-                fields.extend(holder.command.map(|command| ("command", command)));
-                fields.extend(holder.note.map(|note| ("note", note)));
+                let told = [("command", holder.command), ("note", holder.note)];
+                let told = told
+                    .into_iter()
+                    .filter_map(|(field, text)| Some((field, text?)));
+                fields.extend(told.filter(|(_, text)| !text.is_empty()));
                 let mut since = holder.since.clone();
                 if let Some(age) = age(&holder.since) {
                     let _ = write!(since, ", {} ago", short(age));
@@ -304,13 +308,14 @@ fn list_row(name: &str, view: &View) -> Vec<Cell> {
     let by = view.by.as_ref();
     let holder = by.and_then(|by| holder_of(&by.value));
     let who = match (&holder, by) {
-        (Some(holder), _) => format!("{} {}", holder.host, holder.pid),
+        (Some(holder), _) => holder.host.clone(),
         (None, Some(by)) => match Form::of(by) {
             Some(form) => format!("({})", form.library()),
             None => format!("({})", by.kind),
         },
         (None, None) => String::new(),
     };
+    let pid = holder.as_ref().map(|holder| holder.pid.to_string());
     let age = holder
         .as_ref()
         .and_then(|holder| age(&holder.since))
@@ -324,6 +329,7 @@ fn list_row(name: &str, view: &View) -> Vec<Cell> {
         Cell::plain(name),
         Cell::new(standing(view.standing), tint(view.standing)),
         Cell::plain(&who),
+        text(pid.as_ref()),
         text(holder.as_ref().and_then(|holder| holder.command.as_ref())),
         text(age.as_ref()),
         Cell::plain(&ttl),

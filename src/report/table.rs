@@ -107,10 +107,21 @@ impl Paper {
 pub struct Column {
     /// What stands above it.
     pub title: &'static str,
-    /// To which width it may be shortened; `None` if it may not.
-    pub least: Option<usize>,
+    /// What happens to it where there is little room.
+    pub fit: Fit,
     /// On which side its cells stand.
     pub side: Side,
+}
+
+/// What happens to a column where there is little room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fit {
+    /// Nothing.
+    Whole,
+    /// It is shortened, to this width at least.
+    Shorten(usize),
+    /// It is left out.
+    LeaveOut,
 }
 
 /// On which side of a column text stands.
@@ -171,32 +182,47 @@ where
     if let Some(all) = paper.width {
         fit(&mut widths, columns, all.saturating_sub(indent));
     }
-    let titles = columns
-        .iter()
-        .map(|column| Cell::new(column.title, Tint::Title));
-    write_row(
-        out,
+    let layout = Layout {
         paper,
         indent,
         columns,
-        &widths,
-        &titles.collect::<Vec<_>>(),
-    )?;
+        widths,
+    };
+    let titles = columns
+        .iter()
+        .map(|column| Cell::new(column.title, Tint::Title));
+    layout.write_row(out, &titles.collect::<Vec<_>>())?;
     for row in rows() {
-        write_row(out, paper, indent, columns, &widths, &row)?;
+        layout.write_row(out, &row)?;
     }
     Ok(())
 }
 
-/// Shortens the widest columns first, until all fit or none may be shortened any more.
+/// Leaves out and shortens columns, the widest first, until all fit or nothing is to be gained. The
+/// width of a column that is left out is 0.
 fn fit(widths: &mut [usize], columns: &[Column], all: usize) {
-    let gaps = GAP.len() * widths.len().saturating_sub(1);
-    while widths.iter().sum::<usize>() + gaps > all {
+    let used = |widths: &[usize]| {
+        let shown = || widths.iter().filter(|&&width| width > 0);
+        shown().sum::<usize>() + GAP.len() * shown().count().saturating_sub(1)
+    };
+    // Names and notes shall keep some more than their least before anything is left out.
+    for (column, index) in columns.iter().zip(0..) {
+        let comfortable = |(column, width): (&Column, &usize)| match column.fit {
+            Fit::Shorten(least) => (*width).min(2 * least),
+            _ => *width,
+        };
+        let least: Vec<usize> = columns.iter().zip(&*widths).map(comfortable).collect();
+        if used(&least) > all && column.fit == Fit::LeaveOut {
+            widths[index] = 0;
+        }
+    }
+    while used(widths) > all {
         let shortable = (0..widths.len()).filter(|&index| {
-            let least = columns[index]
-                .least
-                .map(|least| least.max(columns[index].title.width()));
-            least.is_some_and(|least| widths[index] > least)
+            let least = match columns[index].fit {
+                Fit::Shorten(least) => least.max(columns[index].title.width()),
+                _ => return false,
+            };
+            widths[index] > least
         });
         let Some(widest) = shortable.max_by_key(|&index| widths[index]) else {
             return;
@@ -205,32 +231,36 @@ fn fit(widths: &mut [usize], columns: &[Column], all: usize) {
     }
 }
 
-fn write_row(
-    out: &mut impl Write,
+/// How a table is laid out.
+struct Layout<'a> {
     paper: Paper,
     indent: usize,
-    columns: &[Column],
-    widths: &[usize],
-    row: &[Cell],
-) -> io::Result<()> {
-    // Blanks at the end of a line are noise.
-    let last = row.iter().rposition(|cell| !cell.text.is_empty());
-    let mut line = " ".repeat(indent);
-    for (index, cell) in row.iter().enumerate().take(last.map_or(0, |last| last + 1)) {
-        let text = cut(&cell.text, widths[index]);
-        let room = " ".repeat(widths[index].saturating_sub(text.width()));
-        let text = paper.tinted(&text, cell.tint);
-        if index > 0 {
-            line.push_str(GAP);
+    columns: &'a [Column],
+    widths: Vec<usize>,
+}
+
+impl Layout<'_> {
+    fn write_row(&self, out: &mut impl Write, row: &[Cell]) -> io::Result<()> {
+        let shown = |index: &usize| self.widths[*index] > 0;
+        // Blanks at the end of a line are noise.
+        let last = (0..row.len())
+            .filter(shown)
+            .rfind(|&index| !row[index].text.is_empty());
+        let mut line = " ".repeat(self.indent);
+        for index in (0..last.map_or(0, |last| last + 1)).filter(shown) {
+            let text = cut(&row[index].text, self.widths[index]);
+            let room = " ".repeat(self.widths[index].saturating_sub(text.width()));
+            let text = self.paper.tinted(&text, row[index].tint);
+            match self.columns[index].side {
+                Side::Left if last == Some(index) => line.push_str(&text),
+                Side::Left => line.extend([&text, &room[..], GAP]),
+                Side::Right if last == Some(index) => line.extend([&room[..], &text]),
+                Side::Right => line.extend([&room[..], &text, GAP]),
+            }
         }
-        match columns[index].side {
-            Side::Left if last == Some(index) => line.push_str(&text),
-            Side::Left => line.extend([text, room]),
-            Side::Right => line.extend([room, text]),
-        }
+        line.push('\n');
+        out.write_all(line.as_bytes())
     }
-    line.push('\n');
-    out.write_all(line.as_bytes())
 }
 
 /// `text` with `…` at its end if it is wider than `width`.
@@ -258,17 +288,17 @@ mod tests {
     const COLUMNS: [Column; 3] = [
         Column {
             title: "NAME",
-            least: Some(6),
+            fit: Fit::Shorten(6),
             side: Side::Left,
         },
         Column {
             title: "TTL",
-            least: None,
+            fit: Fit::Whole,
             side: Side::Right,
         },
         Column {
             title: "NOTE",
-            least: Some(4),
+            fit: Fit::Shorten(4),
             side: Side::Left,
         },
     ];
@@ -309,6 +339,31 @@ mod tests {
             written(Some(10), &rows).lines().next().map(str::len),
             Some(17)
         );
+    }
+
+    #[test]
+    fn what_matters_least_is_left_out_before_names_get_short() {
+        let columns = [
+            COLUMNS[0],
+            Column {
+                title: "PID",
+                fit: Fit::LeaveOut,
+                side: Side::Right,
+            },
+        ];
+        let rows = || [["daily-report", "4123"].map(Cell::plain).to_vec()].into_iter();
+        let text = |width| {
+            let paper = Paper {
+                width: Some(width),
+                ..Paper::plain()
+            };
+            let mut out = Vec::new();
+            write(&mut out, paper, 0, &columns, rows).expect("a vector takes everything");
+            String::from_utf8(out).expect("text")
+        };
+        assert_eq!(text(18), "NAME           PID\ndaily-report  4123\n");
+        assert_eq!(text(17), "NAME\ndaily-report\n");
+        assert_eq!(text(8), "NAME\ndaily-r…\n");
     }
 
     #[test]
