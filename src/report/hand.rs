@@ -180,9 +180,10 @@ pub fn holders(name: &str, view: &View) -> String {
         });
         found.filter(|value| value.digest == by.digest).count()
     };
-    let each = values
-        .iter()
-        .map(|by| format!("{} on {} of {nodes} servers", taken_by(by), has(by)));
+    let each = values.iter().map(|by| match nodes {
+        1 => taken_by(by),
+        _ => format!("{} on {} of {nodes} servers", taken_by(by), has(by)),
+    });
     format!("{name} is {}", each.collect::<Vec<_>>().join(", and "))
 }
 

@@ -405,6 +405,29 @@ mod tests {
     }
 
     #[test]
+    fn every_option_that_can_be_typed_is_in_a_table_or_structure() {
+        let structure = ["resource", "token", "force", "yes", "json", "watch"];
+        for (name, table) in [
+            ("acquire", &options::ACQUIRE[..]),
+            ("extend", &options::EXTEND),
+            ("release", &[]),
+            ("inspect", &[]),
+            ("list", &[]),
+        ] {
+            let definition = crate::cli::definition();
+            let command = definition.find_subcommand(name).expect("there is one");
+            let longs = command
+                .get_arguments()
+                .filter_map(|argument| argument.get_long());
+            let mut typed: Vec<&str> = longs.filter(|long| !structure.contains(long)).collect();
+            let mut known: Vec<&str> = table.iter().map(|setting| setting.row().name).collect();
+            typed.sort_unstable();
+            known.sort_unstable();
+            assert_eq!(typed, known, "{name}");
+        }
+    }
+
+    #[test]
     fn a_token_comes_from_the_line_or_standard_input_or_the_environment() {
         let variable = [("REDLOCK_TOKEN", TOKEN)];
         let other = "f".repeat(32);
