@@ -7,7 +7,7 @@ use crate::exit::Exit;
 use crate::lock::forms::Form;
 use crate::lock::list::Catalogue;
 use crate::lock::view::{Standing, View};
-use crate::node::{Foreign, Kinds, NodeError, Wanted};
+use crate::node::{NodeError, Values, Wanted};
 use crate::report::table::Paper;
 use crate::report::{self, Reporter, hand, lock_view};
 use crate::settings::World;
@@ -25,18 +25,17 @@ pub fn list(settings: &ListSettings, world: &World, reporter: Reporter) -> Resul
     by_hand::tell(async {
         let redlock = nodes::open(&settings.common).await?;
         let key_format = &settings.common.key_format;
-        // Where every key could be one, only what looks like one is a lock.
-        let is_lock = |value: &Foreign| !key_format.is_verbatim() || Form::of(value).is_some();
         let wanted = Wanted {
             glob: key_format.glob(&settings.pattern),
-            kinds: if key_format.is_verbatim() {
-                Kinds::Strings
+            // Where every key could be one, only what looks like one is a lock.
+            values: if key_format.is_verbatim() {
+                Values::Strings(|value| Form::of_string(value).is_some())
             } else {
-                Kinds::Any
+                Values::Any
             },
         };
         let limit = settings.common.node_timeout * PATIENCE;
-        let catalogue = redlock.list(wanted, is_lock, limit).await;
+        let catalogue = redlock.list(wanted, limit).await;
         let paper = Paper::of_stdout(world.variable("NO_COLOR").is_some());
         by_hand::written(print(&catalogue, settings, paper))?;
         if let Some(line) = hand::not_listed(&catalogue) {

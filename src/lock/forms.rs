@@ -27,10 +27,12 @@ impl Form {
     /// The form of `value`; `None` if it is of none of these.
     #[must_use]
     pub fn of(value: &Foreign) -> Option<Self> {
-        let bytes = &value.value[..];
-        if value.kind != "string" {
-            return None;
-        }
+        Self::of_string(&value.value).filter(|_| value.kind == "string")
+    }
+
+    /// The same for the value of a string.
+    #[must_use]
+    pub fn of_string(bytes: &[u8]) -> Option<Self> {
         if holder_of(bytes).is_some() {
             return Some(Self::Redlock);
         }

@@ -55,14 +55,8 @@ struct Seen {
 }
 
 impl<N: ByHand> Redlock<N> {
-    /// Lists the locks that are wanted and `is_lock` takes for one. A node has `limit` for each
-    /// page.
-    pub async fn list(
-        &self,
-        wanted: Wanted,
-        is_lock: impl Fn(&Foreign) -> bool,
-        limit: Duration,
-    ) -> Catalogue {
+    /// Lists the locks that are wanted. A node has `limit` for each page.
+    pub async fn list(&self, wanted: Wanted, limit: Duration) -> Catalogue {
         let wanted = Arc::new(wanted);
         let (tell, mut pages) = mpsc::channel(PAGES_AHEAD);
         let mut walks = JoinSet::new();
@@ -92,8 +86,7 @@ impl<N: ByHand> Redlock<N> {
         while let Some((index, page)) = pages.recv().await {
             match page {
                 Ok(page) => {
-                    let locks = page.locks.into_iter();
-                    for lock in locks.filter(|lock| is_lock(&lock.value)) {
+                    for lock in page.locks {
                         catalogue.add(index, lock);
                     }
                 }

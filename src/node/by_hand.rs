@@ -54,21 +54,32 @@ pub enum Removal {
 }
 
 /// Which locks to list.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Wanted {
     /// The keys, as a glob of Redis.
     pub glob: String,
-    /// Whether values that are no string are of interest.
-    pub kinds: Kinds,
+    /// Which of their values.
+    pub values: Values,
 }
 
-/// Which types of values to list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kinds {
-    /// Whatever blocks a lock.
+/// Which values to list.
+#[derive(Clone, Copy, Debug)]
+pub enum Values {
+    /// Whatever is in the way of a lock.
     Any,
-    /// Strings only.
-    Strings,
+    /// Strings that pass: where a key may be anything, most of them do not.
+    Strings(fn(&[u8]) -> bool),
+}
+
+impl Values {
+    /// Whether the string `value`, of which there may be more, is wanted.
+    #[must_use]
+    pub fn include(self, value: &[u8]) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Strings(pass) => pass(value),
+        }
+    }
 }
 
 /// Some of the locks of a node.

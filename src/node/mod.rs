@@ -16,7 +16,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use by_hand::{ByHand, Found, Kinds, Listed, Page, Proof, Removal, Sight, Wanted};
+pub use by_hand::{ByHand, Found, Listed, Page, Proof, Removal, Sight, Values, Wanted};
 pub use endpoint::{Credentials, Endpoint, Secret, TlsFiles};
 pub use local::LocalNode;
 pub use notices::{Notice, Notices};

@@ -45,7 +45,8 @@ impl ByHand for LocalNode {
         let listed = |path: PathBuf| {
             let record = peek(&path)?;
             let lock = record.living(now)?;
-            let is_wanted = glob::matches(&wanted.glob, &record.key);
+            let is_wanted =
+                glob::matches(&wanted.glob, &record.key) && wanted.values.include(&lock.value);
             is_wanted.then(|| Listed {
                 value: foreign(&record.key, lock, now),
                 fence: Some(record.fence),
