@@ -5,6 +5,8 @@
 //! one place, wherever it came from. Nobody but this file knows which library takes arguments
 //! apart. Called by `commands`; read by `settings`.
 
+mod hand;
+
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -26,6 +28,16 @@ pub struct Cli {
 pub enum Command {
     /// `redlock run`
     Run(RunArguments),
+    /// `redlock acquire`
+    Acquire(HandArguments),
+    /// `redlock extend`
+    Extend(HandArguments),
+    /// `redlock release`
+    Release(HandArguments),
+    /// `redlock inspect`
+    Inspect(HandArguments),
+    /// `redlock list`
+    List(HandArguments),
     /// `redlock history`
     History(HistoryArguments),
     /// `redlock config`, with the options of every command.
@@ -61,6 +73,15 @@ pub struct RunArguments {
     pub resources: Vec<OsString>,
     /// The command and its arguments; empty if there is none.
     pub command: Vec<OsString>,
+}
+
+/// What was typed after a command of those who handle locks by hand.
+#[derive(Debug)]
+pub struct HandArguments {
+    /// Its options, and those of every command.
+    pub options: Options,
+    /// Each `-r` or NAME, in the order typed; of `list` the PATTERN.
+    pub names: Vec<OsString>,
 }
 
 /// The options that were typed, by their long names.
@@ -103,6 +124,7 @@ impl Cli {
                     Show::Table
                 },
             }),
+            Some((name, matches)) if hand::is_one(name) => hand::command(name, matches),
             _ => unreachable!("every command of the definition is handled above"),
         };
         Ok(Self { command })
@@ -117,6 +139,11 @@ impl Command {
             Self::Run(arguments) => &arguments.options,
             Self::History(arguments) => &arguments.options,
             Self::Config(options) => options,
+            Self::Acquire(arguments)
+            | Self::Extend(arguments)
+            | Self::Release(arguments)
+            | Self::Inspect(arguments)
+            | Self::List(arguments) => &arguments.options,
         }
     }
 }
@@ -173,6 +200,7 @@ pub fn definition() -> Definition {
         .subcommand(run())
         .subcommand(history())
         .subcommand(config())
+        .subcommands(hand::definitions())
 }
 
 const CONFIGURATION: &str = "\
@@ -335,11 +363,11 @@ fn lock_options() -> [Arg; 10] {
         option("restart-guard", "MODE").help(
             "Whether servers that restarted within the restart window, and may have forgotten a \
              lock, may grant one: auto (if all of them did), strict (never), off (always) \
-             [default: auto]. Checked, but without effect in this version",
+             [default: auto]",
         ),
         option("restart-window", "DUR").help(
             "The restart window, at least the longest TTL in use [default: 1m]; the TTL counts if \
-             it is longer. Checked, but without effect in this version",
+             it is longer",
         ),
     ]
 }

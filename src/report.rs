@@ -4,7 +4,10 @@
 //! escaped, so that it cannot touch a terminal; no text in here ever contains a password, since nothing
 //! that could is handed in. Called by `commands`.
 
+pub mod hand;
+pub mod lock_view;
 pub mod runs;
+pub mod table;
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
@@ -106,7 +109,7 @@ impl Reporter {
         }
         let text = match self.output.format {
             LogFormat::Text => format!("redlock: {}\n", escape(&line.message)),
-            LogFormat::Json => format!("{}\n", json(line)),
+            LogFormat::Json => format!("{}\n", json_text(&json(line))),
         };
         // One write, so that lines of several processes do not mix.
         let _ = std::io::stderr().write_all(text.as_bytes());
@@ -148,6 +151,22 @@ pub fn escape(text: &str) -> String {
     escaped
 }
 
+/// `value` as JSON in which everything is escaped that [`escape`] escapes: such characters are only
+/// found in its strings, where JSON has an escape for each.
+#[must_use]
+pub fn json_text(value: &Value) -> String {
+    let json = value.to_string();
+    let mut text = String::with_capacity(json.len());
+    for character in json.chars() {
+        if character.is_control() || reorders(character) {
+            let _ = write!(text, "\\u{:04x}", u32::from(character));
+        } else {
+            text.push(character);
+        }
+    }
+    text
+}
+
 /// Marks that make a terminal show text in another order than it is written, and invisible ones.
 fn reorders(character: char) -> bool {
     matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
@@ -182,7 +201,8 @@ pub fn holder(by: &Foreign) -> String {
         return nameless(by);
     };
     let mut inside = format!("pid {}", holder.pid);
-    for part in [&holder.command, &holder.note].into_iter().flatten() {
+    let parts = [&holder.command, &holder.note].into_iter().flatten();
+    for part in parts.filter(|part| !part.is_empty()) {
         let _ = write!(inside, ", {part}");
     }
     let mut text = format!("{} ({inside})", holder.host);

@@ -4,6 +4,8 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::time::SystemTime;
 
+use nix::unistd::getppid;
+
 use crate::lock::Holder;
 use crate::report::rfc3339;
 use crate::settings::World;
@@ -21,5 +23,13 @@ pub fn of_this_process(world: &World, command: Option<&OsStr>, note: Option<&str
         command: command.map(file_name),
         note: note.map(ToOwned::to_owned),
         since: rfc3339(SystemTime::now()),
+    }
+}
+
+/// The process that called this one, as a holder: a shell or a script, which is there for longer.
+pub fn of_our_parent(world: &World, note: Option<&str>) -> Holder {
+    Holder {
+        pid: getppid().as_raw().cast_unsigned(),
+        ..of_this_process(world, None, note)
     }
 }

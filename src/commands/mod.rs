@@ -3,11 +3,19 @@
 //!
 //! The only place where errors of all layers meet and become an [`Exit`] and a [`Line`].
 
+mod acquire;
+mod attempt;
+mod by_hand;
 mod config;
+mod extend;
 mod history;
 mod holder;
+mod inspect;
+mod list;
 mod nodes;
+mod release;
 mod run;
+mod watch;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -18,7 +26,7 @@ use crate::cli::{self, Cli};
 use crate::exit::Exit;
 use crate::job;
 use crate::report::{Level, Line, Reporter};
-use crate::settings::{self, World};
+use crate::settings::{self, World, hand};
 
 /// Why a command ends before its story does: what to say, and how to leave.
 #[derive(Debug)]
@@ -44,6 +52,12 @@ impl Stop {
             line: Some(line),
             exit,
         }
+    }
+}
+
+impl From<settings::Error> for Stop {
+    fn from(error: settings::Error) -> Self {
+        Self::new(error.exit, "settings", error.message)
     }
 }
 
@@ -73,8 +87,23 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> Exit {
             .and_then(|settings| run::run(&settings, &world, reporter)),
         cli::Command::Config(options) => config::config(&options, &world),
         cli::Command::History(arguments) => settings::history(&arguments, &world)
-            .map_err(|error| Stop::new(error.exit, "settings", error.message))
+            .map_err(Stop::from)
             .and_then(|settings| history::history(&settings, arguments.show)),
+        cli::Command::Acquire(arguments) => hand::acquire(&arguments, &world)
+            .map_err(Stop::from)
+            .and_then(|settings| acquire::acquire(&settings, &world, reporter)),
+        cli::Command::Extend(arguments) => hand::extend(&arguments, &world, std::io::stdin())
+            .map_err(Stop::from)
+            .and_then(|settings| extend::extend(&settings)),
+        cli::Command::Release(arguments) => hand::release(&arguments, &world, std::io::stdin())
+            .map_err(Stop::from)
+            .and_then(|settings| release::release(&settings, reporter)),
+        cli::Command::Inspect(arguments) => hand::inspect(&arguments, &world)
+            .map_err(Stop::from)
+            .and_then(|settings| inspect::inspect(&settings, &world)),
+        cli::Command::List(arguments) => hand::list(&arguments, &world)
+            .map_err(Stop::from)
+            .and_then(|settings| list::list(&settings, &world, reporter)),
     };
     told.unwrap_or_else(|stop| {
         if let Some(line) = &stop.line {

@@ -9,14 +9,15 @@ use tokio::task::JoinSet;
 use super::Stop;
 use crate::exit::Exit;
 use crate::lock::Redlock;
-use crate::node::{AnyNode, Endpoint, LocalNode, Node, RedisNode};
+use crate::node::{AnyNode, Endpoint, LocalNode, Node, NodeName, RedisNode};
 use crate::settings::{Common, Servers};
 
 /// The quorum that the settings describe. No byte has been sent when this returns.
 ///
 /// # Errors
 ///
-/// If a directory or a TLS file is unusable, or two servers have the same address and port: exit 78.
+/// If a directory or a TLS file is unusable, or two servers have the same address and port: exit
+/// 78.
 pub async fn open(common: &Common) -> Result<Redlock<AnyNode>, Stop> {
     let nodes = match &common.servers {
         Servers::Local(directory) => vec![local(directory)?],
@@ -40,6 +41,13 @@ fn redis(endpoint: &Endpoint) -> Result<AnyNode, Stop> {
     Ok(AnyNode::Redis(Box::new(node)))
 }
 
+/// Two names of one server.
+pub fn same_server(first: &NodeName, second: &NodeName) -> Stop {
+    misconfigured(format!(
+        "{first} and {second} are the same server; give each server once"
+    ))
+}
+
 fn misconfigured(message: String) -> Stop {
     Stop::new(Exit::Configuration, "settings", message)
 }
@@ -55,12 +63,8 @@ async fn refuse_twins(redlock: &Redlock<AnyNode>, limit: Duration) -> Result<(),
                 .find(|(other, node)| *other == address && *node != index);
             if let Some((_, twin)) = twin {
                 let name = |index: usize| redlock.nodes()[index].name();
-                let message = format!(
-                    "{} and {} are the same server; give each server once",
-                    name((*twin).min(index)),
-                    name((*twin).max(index)),
-                );
-                return Err(misconfigured(message));
+                let (first, second) = ((*twin).min(index), (*twin).max(index));
+                return Err(same_server(name(first), name(second)));
             }
             seen.push((address, index));
         }

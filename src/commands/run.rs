@@ -20,19 +20,18 @@ use tokio::runtime;
 
 use self::account::Account;
 use self::ending::{End, LockWas, TimeWas};
-use super::{Stop, holder, nodes};
+use super::{Stop, attempt, holder, nodes};
 use crate::clock::{self, Instant};
 use crate::exit::Exit;
 use crate::job::{Child, Ended, Order, Signals, StartError};
 use crate::lock::claim::marker_of;
 use crate::lock::quorum::Verdict;
 use crate::lock::{
-    Acquisition, Claim, Failure, Held, Holder, Lease, Loss, LossReason, Patience, Policy, Redlock,
-    Resource, RestartGuard, Restarts, State,
+    Acquisition, Claim, Failure, Held, Holder, Lease, Loss, LossReason, Redlock, Resource, State,
 };
 use crate::node::{Answer, AnyNode, Extension, MarkerKind, NodeName, TOKEN_LEN};
 use crate::report::{self, Reporter};
-use crate::settings::{self, OnLost, RunSettings, StoreCommand, Wait, World};
+use crate::settings::{OnLost, RunSettings, StoreCommand, Wait, World};
 
 /// Runs the command under the lock.
 ///
@@ -136,15 +135,12 @@ impl Run<'_> {
             self.holder(),
         )
         .staying(settings.min_hold.max(settings.once_per.unwrap_or_default()));
-        let policy = Policy {
-            node_timeout: settings.common.node_timeout,
-            patience: patience(settings.wait),
-            restarts: Restarts {
-                guard: restart_guard(settings.restart_guard),
-                window: settings.restart_window,
-            },
-            rng: fastrand::Rng::new(),
-        };
+        let policy = attempt::policy(
+            &settings.common,
+            settings.wait,
+            settings.restart_guard,
+            settings.restart_window,
+        );
         let began = clock::now();
         let mut told = None;
         let on_failure = |failure: &Failure| {
@@ -182,31 +178,14 @@ impl Run<'_> {
 
     /// Why there is no lock, as a line and a code.
     fn not_acquired(&self, failure: &Failure, waited: Duration) -> Stop {
-        let (exit, line) = match &failure.verdict {
+        let exit = attempt::exit_of(&failure.verdict, self.settings.conflict_exit);
+        let line = match &failure.verdict {
+            Verdict::Held(_) if self.is_our_own(failure) => report::nested(&self.names),
             Verdict::Held(_) => {
-                let line = if self.is_our_own(failure) {
-                    report::nested(&self.names)
-                } else {
-                    let waited = (self.settings.wait != Wait::No).then_some(waited);
-                    report::skipped(&self.names, failure, waited)
-                };
-                return Stop::telling(Exit::Conflict(self.settings.conflict_exit), line);
+                let waited = (self.settings.wait != Wait::No).then_some(waited);
+                report::skipped(&self.names, failure, waited)
             }
-            Verdict::SameServer(..) => (
-                Exit::Configuration,
-                report::not_acquired(&self.names, failure),
-            ),
-            Verdict::Refused => (Exit::Refused, report::not_acquired(&self.names, failure)),
-            // Servers that restarted are an outage until they vote again: the message says when.
-            Verdict::Unreachable
-            | Verdict::Young
-            | Verdict::ColdStart
-            | Verdict::Split
-            | Verdict::Acquired
-            | Verdict::Undecided => (
-                Exit::Unavailable,
-                report::not_acquired(&self.names, failure),
-            ),
+            _ => report::not_acquired(&self.names, failure),
         };
         Stop::telling(exit, line)
     }
@@ -442,22 +421,6 @@ fn valid_until(state: &State) -> Instant {
         State::Held { until, .. } | State::Unknown { until, .. } => *until,
         // Nothing is ours any more.
         State::Lost(_) => Instant::ORIGIN,
-    }
-}
-
-fn restart_guard(meant: settings::RestartGuard) -> RestartGuard {
-    match meant {
-        settings::RestartGuard::Auto => RestartGuard::Auto,
-        settings::RestartGuard::Strict => RestartGuard::Strict,
-        settings::RestartGuard::Off => RestartGuard::Off,
-    }
-}
-
-fn patience(wait: Wait) -> Patience {
-    match wait {
-        Wait::No => Patience::None,
-        Wait::For(duration) => Patience::For(duration),
-        Wait::Forever => Patience::Forever,
     }
 }
 

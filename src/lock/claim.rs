@@ -8,7 +8,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use crate::clock;
-use crate::node::{Entry, FOREIGN_VALUE_LIMIT, MarkerKind, TOKEN_LEN};
+use crate::node::{Entry, FOREIGN_VALUE_LIMIT, MarkerKind, TOKEN_LEN, glob};
 
 /// The longest name of a resource, in bytes.
 pub const RESOURCE_LIMIT: usize = 512;
@@ -86,6 +86,19 @@ impl KeyFormat {
         self.0.replacen("{}", resource.as_str(), 1)
     }
 
+    /// The keys of the resources whose names match `pattern`, as a glob.
+    #[must_use]
+    pub fn glob(&self, pattern: &str) -> String {
+        let (before, after) = self.0.split_once("{}").unwrap_or_default();
+        format!("{}{pattern}{}", glob::escape(before), glob::escape(after))
+    }
+
+    /// Whether keys are the names themselves, so that any key may be a lock or something else.
+    #[must_use]
+    pub fn is_verbatim(&self) -> bool {
+        self.0 == "{}"
+    }
+
     /// The resource of `key`, if `key` is of this format.
     #[must_use]
     pub fn resource<'k>(&self, key: &'k str) -> Option<&'k str> {
@@ -109,6 +122,15 @@ impl Token {
         let mut bytes = [0; TOKEN_LEN / 2];
         getrandom::fill(&mut bytes).expect("the kernel gives random numbers");
         Self(format!("{:0TOKEN_LEN$x}", u128::from_be_bytes(bytes)))
+    }
+
+    /// The token that a user was given before; `None` if it cannot be one.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = text
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+        (text.len() == TOKEN_LEN && digits).then(|| Self(text.to_owned()))
     }
 
     /// The 32 digits.

@@ -104,6 +104,20 @@ impl<N: Node> Grip<N> {
             .unwrap_or_else(PoisonError::into_inner) = pending;
     }
 
+    /// Hears what is still to be answered when the lock was acquired, until `until`.
+    pub(super) async fn hear_stragglers(&self, votes: &mut Answers<Vote>, until: Instant) {
+        let stragglers = || {
+            self.stragglers
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+        };
+        let mut pending = std::mem::take(&mut *stragglers());
+        while let Some((index, vote)) = next_before(&mut pending, Some(until)).await {
+            votes[index] = Some(vote);
+        }
+        *stragglers() = pending;
+    }
+
     /// Lets go of a failed attempt whose votes were `votes`. Waits for the nodes that answered; one
     /// that did not has its release queued behind the request, on the same connection.
     pub async fn abandon(&self, votes: &Answers<Vote>, limit: Duration) {

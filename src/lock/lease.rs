@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::claim::{FencingToken, Token};
+use super::ear::{Ear, Heard};
 use super::grip::Grip;
 use super::quorum::{self, Answers, Keeping};
 use super::redlock::Held;
@@ -23,6 +24,14 @@ const ROUNDS_PER_TTL: u32 = 3;
 
 /// How often the nodes are asked again within the TTL while it is unknown whether the lock is kept.
 const RETRIES_PER_TTL: u32 = 30;
+
+/// How long a lock is held before its holder listens for release notices (somebody may take it away
+/// by force): a job that is quicker pays nothing for it.
+const DEAF: Duration = Duration::from_millis(200);
+
+/// What is heard within this time is answered with one round: a forced release reaches the nodes
+/// one after the other, and strangers who come to nothing are heard as well.
+const HEARKEN: Duration = Duration::from_millis(10);
 
 /// By how much a node's time limit may grow while rounds fail.
 const LIMIT_GROWTH: u32 = 4;
@@ -154,6 +163,13 @@ impl<N> Drop for Lease<N> {
     }
 }
 
+/// Comes a moment after somebody released the lock, on whatever node.
+async fn released(ear: &mut Ear) {
+    while !matches!(ear.hear().await, Heard::Released(..)) {}
+    clock::sleep_until(clock::now() + HEARKEN).await;
+    ear.forget();
+}
+
 /// One round of extension: the answers that are there, and those that are still awaited.
 struct Round {
     answers: Answers<Extension>,
@@ -186,6 +202,9 @@ impl<N: Node> Keeper<N> {
     /// Extends until the lock is lost. `started` is when the last successful round began.
     async fn keep(mut self, mut started: Instant) {
         let ttl = self.grip.entry().ttl;
+        let keys = &self.grip.entry().keys;
+        let listen_from = started + DEAF;
+        let mut ear = Ear::open(self.grip.nodes(), keys, listen_from, self.node_timeout);
         let mut failures = 0;
         loop {
             let next = if failures == 0 {
@@ -193,7 +212,11 @@ impl<N: Node> Keeper<N> {
             } else {
                 self.next_retry(failures)
             };
-            clock::sleep_until(next.min(self.valid_until)).await;
+            tokio::select! {
+                () = clock::sleep_until(next.min(self.valid_until)) => {}
+                // A hint that it was taken away from us: to be asked, never to be believed.
+                () = released(&mut ear) => {}
+            }
             let round_started = clock::now();
             let limit = self.limit(failures);
             let (keeping, round) = self.ask(limit).await;

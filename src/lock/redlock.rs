@@ -4,6 +4,7 @@
 //! lets go. Every attempt has a token of its own, and ends as a [`Held`] or with its [`Grip`] let go.
 //! Called by `commands`.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::ops::ControlFlow;
 use std::pin::Pin;
@@ -14,10 +15,11 @@ use fastrand::Rng;
 use tokio::task::JoinSet;
 
 use super::claim::{Claim, FencingToken, Token};
+use super::ear::Ear;
 use super::grip::Grip;
 use super::quorum::{self, Answers, Fencing, Verdict};
 use super::restart::{RestartGuard, Restarts};
-use super::wait::{Next, Patience, Retries};
+use super::wait::{Informed, Next, Patience, Retries};
 use crate::clock::{self, Instant};
 use crate::node::{Answer, Ballot, Foreign, Node, NodeName, Vote};
 
@@ -47,6 +49,8 @@ pub struct Policy {
 pub struct Held<N> {
     /// What is on the nodes.
     pub grip: Grip<N>,
+    /// What the nodes had answered when the lock was acquired.
+    pub votes: Answers<Vote>,
     /// The proof of ownership.
     pub token: Token,
     /// The fencing token, on which a quorum of nodes agrees.
@@ -80,6 +84,13 @@ pub enum Invalid {
 }
 
 impl Failure {
+    /// The nodes that granted: they are free again.
+    fn free_nodes(&self) -> BTreeSet<usize> {
+        let votes = self.votes.iter().enumerate();
+        let free = votes.filter(|(_, (_, vote))| matches!(vote, Some(Ok(Vote::Granted { .. }))));
+        free.map(|(index, _)| index).collect()
+    }
+
     /// The holder who is in the way, if the nodes that answered name one: the one that most name.
     #[must_use]
     pub fn holder(&self) -> Option<&Foreign> {
@@ -158,9 +169,15 @@ impl<N: Node> Redlock<N> {
         interrupted: impl Future<Output = S>,
     ) -> Acquisition<N, S> {
         let mut interrupted = std::pin::pin!(interrupted);
-        let mut retries = Retries::new(policy.patience, clock::now(), policy.rng);
+        let mut rng = policy.rng;
+        let mut retries = Retries::new(policy.patience, clock::now(), rng.fork());
         let mut rule = Rule::Majority;
+        let mut ear: Option<Ear> = None;
         loop {
+            // What was told before an attempt is in its answers.
+            if let Some(ear) = &mut ear {
+                ear.forget();
+            }
             let min_uptime = match rule {
                 Rule::Majority => policy.restarts.min_uptime(claim.ttl),
                 Rule::ColdStart => Duration::ZERO,
@@ -192,6 +209,8 @@ impl<N: Node> Redlock<N> {
                 continue;
             }
             let now = clock::now();
+            let started = attempt.started;
+            retries.inform(informed(ear.as_ref()));
             let next = retries.next(&verdict, &attempt.votes, attempt.started, now);
             let failure = self.failure(verdict, attempt.votes, invalid);
             let Next::Again(pause) = next else {
@@ -200,7 +219,17 @@ impl<N: Node> Redlock<N> {
             if on_failure(&failure).is_break() {
                 return Acquisition::Failed(failure);
             }
-            let pause = clock::sleep_until(now + pause);
+            let rest = Rest {
+                until: now + pause,
+                free: failure.free_nodes(),
+                slot: now.since(started),
+            };
+            let is_held = matches!(failure.verdict, Verdict::Held(_));
+            if is_held && ear.is_none() {
+                let limit = retries.limit(policy.node_timeout);
+                ear = Some(Ear::open(&self.nodes, &claim.keys, now, limit));
+            }
+            let pause = rest.take(ear.as_mut().filter(|_| is_held), &mut rng);
             if let Err(signal) = unless(interrupted.as_mut(), pause).await {
                 return Acquisition::Interrupted(signal);
             }
@@ -356,11 +385,40 @@ impl<N: Node> Attempt<N> {
     fn into_held(self, fencing_token: FencingToken, valid_until: Instant) -> Held<N> {
         self.grip.keep_stragglers(self.pending);
         Held {
+            votes: self.votes,
             grip: self.grip,
             token: self.token,
             fencing_token,
             since: self.started,
             valid_until,
+        }
+    }
+}
+
+/// Whether a release would be heard.
+fn informed(ear: Option<&Ear>) -> Informed {
+    if ear.is_some_and(Ear::hears_a_quorum) {
+        Informed::Yes
+    } else {
+        Informed::No
+    }
+}
+
+/// The pause between two attempts.
+struct Rest {
+    until: Instant,
+    /// The nodes that were free in the last attempt.
+    free: BTreeSet<usize>,
+    /// How long an attempt takes.
+    slot: Duration,
+}
+
+impl Rest {
+    /// Rests, and not for so long if somebody is heard to release the lock.
+    async fn take(self, ear: Option<&mut Ear>, rng: &mut Rng) {
+        match ear {
+            Some(ear) => ear.rest(self.until, self.free, self.slot, rng).await,
+            None => clock::sleep_until(self.until).await,
         }
     }
 }

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
+use super::claim::holder_of;
 use super::quorum::{self, Answers, Verdict};
 use crate::clock::Instant;
-use crate::node::Vote;
+use crate::node::{Foreign, Vote};
 
 /// For how long to try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,9 @@ const SPLIT_SPREAD_LIMIT: Duration = Duration::from_millis(250);
 const POLL: Duration = Duration::from_millis(25);
 const POLL_LIMIT: Duration = Duration::from_millis(250);
 
+/// The pause between two looks for who would hear of a release.
+const POLL_INFORMED: Duration = Duration::from_secs(1);
+
 /// By how much a node's time limit may grow while an outage lasts: a host that is busy at the full
 /// hour must not call a slow answer an outage.
 const LIMIT_GROWTH: u32 = 4;
@@ -69,6 +73,16 @@ pub struct Retries {
     /// for that is no outage, however long it takes. Told once, so that servers that restart again and
     /// again do not hold a waiter for ever.
     promised: Option<Instant>,
+    informed: Informed,
+}
+
+/// Whether whoever waits would hear of a release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Informed {
+    /// By a notice.
+    Yes,
+    /// Only by looking again.
+    No,
 }
 
 impl Retries {
@@ -85,7 +99,13 @@ impl Retries {
             outages: 0,
             outage_since: None,
             promised: None,
+            informed: Informed::No,
         }
+    }
+
+    /// Whether whoever waits would hear of a release from now on.
+    pub fn inform(&mut self, informed: Informed) {
+        self.informed = informed;
     }
 
     /// The time a node has for the next attempt: `node_timeout`, doubled with each outage in a row.
@@ -103,11 +123,11 @@ impl Retries {
         now: Instant,
     ) -> Next {
         let pause = match verdict {
-            Verdict::Held(_) => {
+            Verdict::Held(by) => {
                 self.outage_over();
                 self.split_since = None;
                 self.splits = 0;
-                self.after_held(votes)
+                self.after_held(by, votes)
             }
             Verdict::Split => {
                 self.outage_over();
@@ -136,11 +156,16 @@ impl Retries {
         self.promised = None;
     }
 
-    fn after_held(&mut self, votes: &Answers<Vote>) -> Option<Duration> {
+    fn after_held(&mut self, by: &Foreign, votes: &Answers<Vote>) -> Option<Duration> {
         if self.patience == Patience::None {
             return None;
         }
-        let poll = self.jittered(self.poll);
+        // Other programs tell nobody.
+        let poll = if self.informed == Informed::Yes && holder_of(&by.value).is_some() {
+            self.jittered(POLL_INFORMED)
+        } else {
+            self.jittered(self.poll)
+        };
         self.poll = (self.poll * 3 / 2).min(POLL_LIMIT);
         // Up to a millisecond later than the servers say: they count whole ones.
         let expiry = quorum::earliest_free(votes).map(|rest| rest + Duration::from_millis(1));
@@ -195,7 +220,6 @@ impl Retries {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::Foreign;
 
     const ORIGIN: Instant = Instant::ORIGIN;
 
@@ -248,6 +272,25 @@ mod tests {
             pause >= POLL_LIMIT / 2 && pause <= POLL_LIMIT * 2,
             "{pause:?}"
         );
+    }
+
+    #[test]
+    fn who_would_hear_of_a_release_looks_once_a_second_but_not_for_other_programs() {
+        let (mut verdict, votes) = held_for(Duration::from_mins(10));
+        let pause = |verdict: &Verdict| {
+            let mut retries = retries(Patience::Forever);
+            retries.inform(Informed::Yes);
+            match retries.next(verdict, &votes, ORIGIN, ORIGIN) {
+                Next::Again(pause) => pause,
+                Next::GiveUp => panic!("a waiter for ever gave up"),
+            }
+        };
+        assert!(pause(&verdict) < POLL_LIMIT);
+        if let Verdict::Held(by) = &mut verdict {
+            let json = br#" {"host":"h","pid":1,"user":"u","since":"2026-11-24T03:00:00Z"}"#;
+            by.value = [&[b'a'; 32], &json[..]].concat();
+        }
+        assert!(pause(&verdict) >= POLL_INFORMED / 2);
     }
 
     #[test]

@@ -4,8 +4,11 @@
 //! fails with a [`NodeError`]. The scripts beside this file are the whole protocol; [`redis`] sends
 //! them, [`local`] does the same on files of this host. Called by `lock`.
 
+pub mod by_hand;
 pub mod endpoint;
+pub mod glob;
 pub mod local;
+pub mod notices;
 pub mod parting;
 pub mod redis;
 
@@ -14,8 +17,10 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use by_hand::{ByHand, Found, Listed, Page, Proof, Removal, Sight, Values, Wanted};
 pub use endpoint::{Credentials, Endpoint, Secret, TlsFiles};
 pub use local::LocalNode;
+pub use notices::{Notice, Notices};
 pub use parting::{Marker, MarkerKind, Parting};
 pub use redis::RedisNode;
 
@@ -239,6 +244,16 @@ pub trait Node: Send + Sync + 'static {
         async { Ok(Vec::new()) }
     }
 
+    /// Listens for the release of any of `keys`, from when this answers until the connection
+    /// breaks. A node that cannot be listened to refuses.
+    fn listen(
+        &self,
+        _keys: Arc<[String]>,
+        _limit: Duration,
+    ) -> impl Future<Output = Answer<Notices>> + Send {
+        async { Err(NodeError::Refused("gives no release notices".to_owned())) }
+    }
+
     /// Whether a byte that could have created a key was ever sent: only then a release is owed.
     fn may_hold_a_key(&self) -> bool;
 
@@ -296,6 +311,10 @@ impl Node for AnyNode {
 
     async fn history(&self, key: &str, limit: Duration) -> Answer<Vec<String>> {
         either!(self, node => node.history(key, limit).await)
+    }
+
+    async fn listen(&self, keys: Arc<[String]>, limit: Duration) -> Answer<Notices> {
+        either!(self, node => node.listen(keys, limit).await)
     }
 
     fn may_hold_a_key(&self) -> bool {

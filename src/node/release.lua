@@ -14,8 +14,8 @@ for i = 1, n do
       redis.call('SET', KEYS[i], token .. state .. string.sub(value, #ARGV[1] + 1), 'PX', ARGV[3])
     end
     released = 'released'
-    -- After the release and through pcall: a user without channel rights has released all the same.
-    redis.pcall('PUBLISH', 'released:' .. KEYS[i], '')
+    -- After the release, and through pcall: a user without channel rights has released all the same.
+    notify(i)
   elseif state ~= '' and ours(value, token .. state) then
     -- This very release again: its answer was lost.
     released = 'released'

@@ -7,6 +7,7 @@
 
 mod duration;
 mod file;
+pub mod hand;
 mod options;
 mod server_url;
 mod servers;
@@ -223,6 +224,11 @@ pub fn output_of(cli: Option<&Cli>, world: &World) -> Output {
     let resource = cli.and_then(|cli| match &cli.command {
         cli::Command::Run(arguments) => single(&arguments.resources),
         cli::Command::History(_) | cli::Command::Config(_) => None,
+        cli::Command::Acquire(arguments)
+        | cli::Command::Extend(arguments)
+        | cli::Command::Release(arguments)
+        | cli::Command::Inspect(arguments)
+        | cli::Command::List(arguments) => single(&arguments.names),
     });
     let sources = sources.with_file(file).with_resource(resource);
     Output {

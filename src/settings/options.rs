@@ -73,6 +73,12 @@ pub static RUN: [&dyn AnySetting; 16] = [
     &METRICS_FILE,
 ];
 
+/// Options of `acquire`, as in `run`.
+pub static ACQUIRE: [&dyn AnySetting; 5] = [&TTL, &WAIT, &NOTE, &RESTART_GUARD, &RESTART_WINDOW];
+
+/// Options of `extend`, as in `run`.
+pub static EXTEND: [&dyn AnySetting; 1] = [&TTL];
+
 /// Every option there is: one file serves all commands.
 pub fn all() -> impl Iterator<Item = &'static dyn AnySetting> {
     COMMON.iter().chain(&RUN).copied()

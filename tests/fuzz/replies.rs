@@ -75,6 +75,7 @@ fn a_reply_of_any_bytes_is_answered_in_time_and_grants_only_if_it_says_so() {
         keys: vec!["lock:job".to_owned()],
         value: b"0123456789abcdef0123456789abcdef {}".to_vec(),
         ttl: Duration::from_secs(30),
+        stay: Duration::from_secs(30),
     });
     fuzz(|rng| {
         let mut bytes = REPLIES[rng.usize(..REPLIES.len())].to_vec();
@@ -95,7 +96,10 @@ fn a_reply_of_any_bytes_is_answered_in_time_and_grants_only_if_it_says_so() {
                         assert!(!granted || grants(&bytes), "{vote:?} of {bytes:?}");
                     }
                     1 => drop(node.extend(Arc::clone(&entry), 1, LIMIT).await),
-                    _ => drop(node.release(Arc::clone(&entry), LIMIT).await),
+                    _ => drop(
+                        node.release(Arc::clone(&entry), Arc::default(), LIMIT)
+                            .await,
+                    ),
                 }
             });
             bound.await.expect("the node's limit holds");

@@ -1,6 +1,7 @@
 //! A client: the real `Redlock::acquire`, the real keeper, the real release, and a job that is a sleep.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use redlock::clock::{self, Instant};
@@ -163,7 +164,9 @@ impl<'a> Process<'a> {
         self.believes(&held);
         sleep_us(job_us).await;
         with(|world| world.checker.ended(self.client));
-        held.grip.release(self.policy.node_timeout).await;
+        held.grip
+            .release(&Arc::default(), self.policy.node_timeout)
+            .await;
     }
 
     /// The lock is kept while a job runs, and given back; or it is lost.
@@ -189,7 +192,9 @@ impl<'a> Process<'a> {
             world.note(|| format!("{} lets go", self.client));
             world.checker.ended(self.client);
         });
-        lease.release(self.policy.node_timeout).await;
+        let grip = lease.stop().await;
+        grip.release(&Arc::default(), self.policy.node_timeout)
+            .await;
     }
 
     fn extended(&self, until: Instant) {

@@ -74,6 +74,7 @@ fn entries() -> Vec<Arc<Entry>> {
         keys: keys.iter().map(|&key| key.to_owned()).collect(),
         value: format!("{} {{}}", char::from(b'a' + owner).to_string().repeat(32)).into_bytes(),
         ttl: Duration::from_secs(1_000 + 100 * u64::from(owner)),
+        stay: Duration::from_secs(1_000 + 100 * u64::from(owner)),
     };
     (0..3)
         .flat_map(|owner| keys.map(|keys| Arc::new(entry(owner, keys))))
@@ -161,7 +162,9 @@ fn a_simulated_server_answers_as_redis_does() {
                     assert_same_extension(&real, &simulated.heal(&entry, fence, now), number);
                 }
                 _ => {
-                    let real = node.release(Arc::clone(&entry), LIMIT).await;
+                    let real = node
+                        .release(Arc::clone(&entry), Arc::default(), LIMIT)
+                        .await;
                     let real = real.expect("the server is there");
                     assert_eq!(real, simulated.release(&entry, now), "{number}");
                 }
@@ -193,10 +196,15 @@ async fn until_up(node: &RedisNode) {
         keys: vec!["lock:nobody".to_owned()],
         value: format!("{} {{}}", "f".repeat(32)).into_bytes(),
         ttl: LIMIT,
+        stay: LIMIT,
     };
     let nobody = Arc::new(nobody);
     for _ in 0..1_000 {
-        if node.release(Arc::clone(&nobody), LIMIT).await.is_ok() {
+        if node
+            .release(Arc::clone(&nobody), Arc::default(), LIMIT)
+            .await
+            .is_ok()
+        {
             return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redlock::node::{Answer, Ballot, Entry, Extension, Node, NodeName, Raised, Release, Vote};
+use redlock::node::{
+    Answer, Ballot, Entry, Extension, Node, NodeName, Parting, Raised, Release, Vote,
+};
 
 use crate::network::SimNode;
 use crate::plan::Kind;
@@ -74,11 +76,16 @@ impl Node for FlawedNode {
         self.inner.heal(entry, fence, limit).await
     }
 
-    async fn release(&self, entry: Arc<Entry>, limit: Duration) -> Answer<Release> {
+    async fn release(
+        &self,
+        entry: Arc<Entry>,
+        parting: Arc<Parting>,
+        limit: Duration,
+    ) -> Answer<Release> {
         if self.flaw == Flaw::ReleaseOfAnybody {
             return self.inner.delete(entry, limit).await;
         }
-        self.inner.release(entry, limit).await
+        self.inner.release(entry, parting, limit).await
     }
 
     fn may_hold_a_key(&self) -> bool {

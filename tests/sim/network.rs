@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use redlock::node::{
-    Answer, Ballot, Entry, Extension, Node, NodeError, NodeName, Raised, Release, Vote,
+    Answer, Ballot, Entry, Extension, Node, NodeError, NodeName, Parting, Raised, Release, Vote,
 };
 use tokio::sync::oneshot;
 
@@ -400,7 +400,14 @@ impl Node for SimNode {
         }
     }
 
-    async fn release(&self, entry: Arc<Entry>, limit: Duration) -> Answer<Release> {
+    async fn release(
+        &self,
+        entry: Arc<Entry>,
+        parting: Arc<Parting>,
+        limit: Duration,
+    ) -> Answer<Release> {
+        // What a marker does to others is what a holder does, and is not simulated.
+        assert_eq!(*parting, Parting::default());
         for old in std::mem::take(&mut self.slot().owed) {
             // Nobody waits for the answer.
             drop(with(|world| {

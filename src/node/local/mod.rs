@@ -11,6 +11,7 @@
 //! than starting one. So a disk that hangs hangs us; the job's deadline is kept by the guard
 //! process. Called by `lock` through [`Node`].
 
+mod by_hand;
 mod files;
 mod lasting;
 mod record;
@@ -28,7 +29,8 @@ use self::record::Record;
 use self::rules::{Changes, Outcome};
 use self::store::Store;
 use super::{
-    Answer, Ballot, Entry, Extension, Node, NodeError, NodeName, Parting, Raised, Release, Vote,
+    Answer, Ballot, Entry, Extension, Node, NodeError, NodeName, Notices, Parting, Raised, Release,
+    Vote,
 };
 use crate::clock;
 
@@ -77,26 +79,26 @@ impl LocalNode {
         }
     }
 
-    /// Does `operation` on the records of `entry`, as soon as nobody else is at them.
+    /// Does `operation` on the records of `keys`, as soon as nobody else is at them.
     async fn call<T>(
         &self,
-        entry: &Entry,
+        keys: &[String],
         limit: Duration,
         operation: impl Fn(&mut [Record], Duration) -> Outcome<T>,
     ) -> Answer<T> {
-        self.call_telling(entry, limit, operation, None).await
+        self.call_telling(keys, limit, operation, None).await
     }
 
     /// The same, and tells the history of a `run` in the end.
     async fn call_telling<T>(
         &self,
-        entry: &Entry,
+        keys: &[String],
         limit: Duration,
         operation: impl Fn(&mut [Record], Duration) -> Outcome<T>,
         run: Option<&str>,
     ) -> Answer<T> {
         for _ in 0..QUICK_TRIES {
-            if let Some(answer) = self.attempt(entry, &operation, run) {
+            if let Some(answer) = self.attempt(keys, &operation, run) {
                 return answer;
             }
             std::thread::yield_now();
@@ -105,7 +107,7 @@ impl LocalNode {
             loop {
                 let pause = PAUSE.mul_f64(1.0 + fastrand::f64());
                 tokio::time::sleep(pause).await;
-                if let Some(answer) = self.attempt(entry, &operation, run) {
+                if let Some(answer) = self.attempt(keys, &operation, run) {
                     return answer;
                 }
             }
@@ -118,11 +120,11 @@ impl LocalNode {
     /// Does `operation`, or answers `None` if somebody else is at it. Never waits.
     fn attempt<T>(
         &self,
-        entry: &Entry,
+        keys: &[String],
         operation: impl Fn(&mut [Record], Duration) -> Outcome<T>,
         run: Option<&str>,
     ) -> Option<Answer<T>> {
-        match self.apply(entry, operation, run) {
+        match self.apply(keys, operation, run) {
             Ok(answer) => Some(Ok(answer)),
             Err(StoreError::Busy) => None,
             Err(error) => Some(Err(error.to_node_error())),
@@ -131,14 +133,14 @@ impl LocalNode {
 
     fn apply<T>(
         &self,
-        entry: &Entry,
+        keys: &[String],
         operation: impl Fn(&mut [Record], Duration) -> Outcome<T>,
         run: Option<&str>,
     ) -> Result<T, StoreError> {
-        let mut session = self.store.open(&entry.keys)?;
+        let mut session = self.store.open(keys)?;
         // Read under the lock: what was before us is in the past.
         let now = clock::now().since_boot();
-        let mut records = session.load(&entry.keys, now)?;
+        let mut records = session.load(keys, now)?;
         let outcome = operation(&mut records, now);
         match outcome.changes {
             Changes::Nothing => {}
@@ -167,28 +169,28 @@ impl Node for LocalNode {
         let floor = ballot
             .unix_ms
             .min(clock::unix_ms().saturating_add(CLOCK_AHEAD_MS));
-        self.call(&entry, limit, |records, now| {
+        self.call(&entry.keys, limit, |records, now| {
             rules::acquire(records, &entry, floor, now)
         })
         .await
     }
 
     async fn raise(&self, entry: Arc<Entry>, fence: u64, limit: Duration) -> Answer<Raised> {
-        self.call(&entry, limit, |records, now| {
+        self.call(&entry.keys, limit, |records, now| {
             rules::raise(records, &entry, fence, now)
         })
         .await
     }
 
     async fn extend(&self, entry: Arc<Entry>, fence: u64, limit: Duration) -> Answer<Extension> {
-        self.call(&entry, limit, |records, now| {
+        self.call(&entry.keys, limit, |records, now| {
             rules::extend(records, &entry, fence, now)
         })
         .await
     }
 
     async fn heal(&self, entry: Arc<Entry>, fence: u64, limit: Duration) -> Answer<Extension> {
-        self.call(&entry, limit, |records, now| {
+        self.call(&entry.keys, limit, |records, now| {
             rules::heal(records, &entry, fence, now)
         })
         .await
@@ -203,7 +205,7 @@ impl Node for LocalNode {
         let release = |records: &mut [Record], now| {
             rules::release(records, &entry, parting.marker_now(), now)
         };
-        self.call_telling(&entry, limit, release, parting.run.as_deref())
+        self.call_telling(&entry.keys, limit, release, parting.run.as_deref())
             .await
     }
 
@@ -212,6 +214,11 @@ impl Node for LocalNode {
         self.store
             .history(key)
             .map_err(|error| error.to_node_error())
+    }
+
+    async fn listen(&self, keys: Arc<[String]>, _limit: Duration) -> Answer<Notices> {
+        let watch = self.store.watch(&keys);
+        watch.map_err(|error| error.to_node_error())
     }
 
     fn may_hold_a_key(&self) -> bool {

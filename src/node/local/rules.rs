@@ -152,7 +152,7 @@ pub(super) fn release(
     }
 }
 
-fn unchanged<T>(answer: T) -> Outcome<T> {
+pub(super) fn unchanged<T>(answer: T) -> Outcome<T> {
     Outcome {
         answer,
         changes: Changes::Nothing,
@@ -179,7 +179,7 @@ fn count_missing(records: &[Record], entry: &Entry, now: Duration) -> Result<usi
     Ok(missing)
 }
 
-fn foreign(key: &str, lock: &Lock, now: Duration) -> Foreign {
+pub(super) fn foreign(key: &str, lock: &Lock, now: Duration) -> Foreign {
     Foreign {
         key: key.to_owned(),
         value: lock.value[..FOREIGN_VALUE_LIMIT.min(lock.value.len())].to_vec(),

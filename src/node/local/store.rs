@@ -152,6 +152,20 @@ impl Store {
         }
     }
 
+    /// Where the record of `key` stands, if there is one.
+    pub(super) fn record_path(&self, key: &str) -> Result<PathBuf, StoreError> {
+        let name = file_name(key);
+        Ok(self.boot()?.join(folder_name(&name)).join(&name))
+    }
+
+    /// The files of the records in one of the folders, 0 to 255.
+    pub(super) fn records_in(&self, folder: u8) -> Result<Vec<PathBuf>, StoreError> {
+        let folder = self.boot()?.join(format!("{folder:02x}"));
+        let mut names = names(&folder);
+        names.retain(|name| name.len() == file_name("").len());
+        Ok(names.into_iter().map(|name| folder.join(name)).collect())
+    }
+
     /// The directory of this boot.
     fn boot(&self) -> Result<&Path, StoreError> {
         if let Some(boot) = self.boot.get() {

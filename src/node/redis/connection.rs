@@ -13,8 +13,9 @@ use redis::io::tcp::TcpSettings;
 use redis::io::tcp::socket2::TcpKeepalive;
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo,
-    RedisConnectionInfo, RedisFuture,
+    ProtocolVersion, PushInfo, RedisConnectionInfo, RedisFuture,
 };
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::failure;
 use crate::node::endpoint::{Address, TlsFiles};
@@ -88,27 +89,53 @@ impl Connector {
         found
     }
 
+    /// Opens a connection that is told what is published on `channels`, beside the one for
+    /// commands: that one speaks the older protocol, which needs no handshake. The caller bounds
+    /// it.
+    pub async fn listen(
+        &self,
+        channels: &[String],
+    ) -> Answer<(MultiplexedConnection, UnboundedReceiver<PushInfo>)> {
+        let failed = |error| failure::of(&error, self.password());
+        let info = self.client.get_connection_info().clone();
+        let identity = info.redis_settings().clone();
+        let info = info.set_redis_settings(identity.set_protocol(ProtocolVersion::RESP3));
+        let client = Client::open(info).map_err(failed)?;
+        let (push, pushed) = unbounded_channel();
+        let config = unbounded().set_push_sender(push);
+        let mut connection = client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await
+            .map_err(failed)?;
+        connection.subscribe(channels).await.map_err(failed)?;
+        Ok((connection, pushed))
+    }
+
     /// Opens a connection. The caller bounds it.
     pub async fn connect(&self) -> Answer<MultiplexedConnection> {
         let resolved = std::mem::replace(
             &mut *self.resolved.lock().unwrap_or_else(PoisonError::into_inner),
             Resolved::NotAsked,
         );
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(None)
-            .set_response_timeout(None)
-            .set_dns_resolver(match resolved {
-                Resolved::Once(found) => Resolver {
-                    known: Some(found?),
-                },
-                Resolved::NotAsked => Resolver { known: None },
-            });
+        let config = unbounded().set_dns_resolver(match resolved {
+            Resolved::Once(found) => Resolver {
+                known: Some(found?),
+            },
+            Resolved::NotAsked => Resolver { known: None },
+        });
         let connection = self
             .client
             .get_multiplexed_async_connection_with_config(&config)
             .await;
         connection.map_err(|error| failure::of(&error, self.password()))
     }
+}
+
+/// No time limit of the library's own is in force: the caller's covers everything.
+fn unbounded() -> AsyncConnectionConfig {
+    AsyncConnectionConfig::new()
+        .set_connection_timeout(None)
+        .set_response_timeout(None)
 }
 
 fn client(endpoint: &Endpoint) -> Result<Client, SetupError> {

@@ -3,6 +3,7 @@
 //! Nobody else uses the redis crate. Nothing here retries, and no answer is ever made up: what is not
 //! clearly a vote is a [`NodeError`]. Called by `lock` through [`Node`].
 
+mod by_hand;
 mod connection;
 mod failure;
 
@@ -12,12 +13,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
+use redis::{PushInfo, PushKind, Value};
 
 use self::connection::Connector;
 use super::parting::{HISTORY_DAYS, HISTORY_RUNS};
 use super::{
-    Answer, Ballot, Endpoint, Entry, Extension, Foreign, Node, NodeError, NodeName, Parting,
-    Raised, Release, TOKEN_LEN, Vote,
+    Answer, Ballot, Endpoint, Entry, Extension, Foreign, Node, NodeError, NodeName, Notice,
+    Notices, Parting, Raised, Release, TOKEN_LEN, Vote,
 };
 
 pub use self::connection::SetupError;
@@ -92,19 +94,19 @@ impl RedisNode {
     }
 
     /// Sends `command` over the open connection, or over a new one.
-    async fn call(
+    async fn call<T: redis::FromRedisValue>(
         &self,
         command: redis::Cmd,
         creates: Creates,
         limit: Duration,
-    ) -> Answer<Vec<Vec<u8>>> {
+    ) -> Answer<T> {
         let exchange = async {
             let mut connection = self.connection().await?;
             if creates == Creates::Keys {
                 self.may_hold_a_key.store(true, Ordering::Relaxed);
                 self.slot().unanswered = true;
             }
-            let reply = command.query_async::<Vec<Vec<u8>>>(&mut connection).await;
+            let reply = command.query_async::<T>(&mut connection).await;
             self.note_answer(creates, &reply);
             reply.map_err(|error| failure::of(&error, self.connector.password()))
         };
@@ -169,7 +171,7 @@ impl Node for RedisNode {
             .arg(mark(&entry))
             .arg(ballot.min_uptime.as_secs())
             .arg(ms(entry.stay));
-        let reply = self.call(command, Creates::Keys, limit).await?;
+        let reply: Vec<Vec<u8>> = self.call(command, Creates::Keys, limit).await?;
         match &reply[..] {
             [word, fence, run_id] if word == b"granted" => {
                 return Ok(Vote::Granted {
@@ -197,7 +199,7 @@ impl Node for RedisNode {
     async fn raise(&self, entry: Arc<Entry>, fence: u64, limit: Duration) -> Answer<Raised> {
         let mut command = eval(RAISE, &entry);
         command.arg(mark(&entry)).arg(fence).arg(ms(entry.stay));
-        let reply = self.call(command, Creates::Nothing, limit).await?;
+        let reply: Vec<Vec<u8>> = self.call(command, Creates::Nothing, limit).await?;
         match &reply[..] {
             [word, fence] if word == b"raised" => Ok(Raised::To(number(fence)?)),
             [word] if word == b"not ours" => Ok(Raised::NotOurs),
@@ -212,7 +214,8 @@ impl Node for RedisNode {
             .arg(fence)
             .arg(ms(entry.ttl))
             .arg(ms(entry.stay));
-        extension(&self.call(command, Creates::Nothing, limit).await?)
+        let reply: Vec<Vec<u8>> = self.call(command, Creates::Nothing, limit).await?;
+        extension(&reply)
     }
 
     async fn heal(&self, entry: Arc<Entry>, fence: u64, limit: Duration) -> Answer<Extension> {
@@ -223,7 +226,8 @@ impl Node for RedisNode {
             .arg(ms(entry.ttl))
             .arg(&entry.value)
             .arg(ms(entry.stay));
-        extension(&self.call(command, Creates::Keys, limit).await?)
+        let reply: Vec<Vec<u8>> = self.call(command, Creates::Keys, limit).await?;
+        extension(&reply)
     }
 
     async fn release(
@@ -234,7 +238,7 @@ impl Node for RedisNode {
     ) -> Answer<Release> {
         let command = release_command(&entry, &parting);
         self.settle_debts(&command, limit);
-        let reply = self.call(command, Creates::Nothing, limit).await?;
+        let reply: Vec<Vec<u8>> = self.call(command, Creates::Nothing, limit).await?;
         match &reply[..] {
             [word] if word == b"released" => Ok(Release::Released),
             [word] if word == b"not ours" => Ok(Release::NotOurs),
@@ -245,11 +249,30 @@ impl Node for RedisNode {
     async fn history(&self, key: &str, limit: Duration) -> Answer<Vec<String>> {
         let mut command = redis::cmd("LRANGE");
         command.arg(history_key(key)).arg(0).arg(HISTORY_RUNS - 1);
-        let reply = self.call(command, Creates::Nothing, limit).await?;
+        let reply: Vec<Vec<u8>> = self.call(command, Creates::Nothing, limit).await?;
         let runs = reply
             .iter()
             .map(|run| String::from_utf8_lossy(run).into_owned());
         Ok(runs.collect())
+    }
+
+    async fn listen(&self, keys: Arc<[String]>, limit: Duration) -> Answer<Notices> {
+        let channels: Vec<String> = keys.iter().map(|key| format!("released:{key}")).collect();
+        let listening = self.connector.listen(&channels);
+        let (connection, mut pushed) = tokio::time::timeout(limit, listening)
+            .await
+            .unwrap_or(Err(NodeError::TimedOut(limit)))?;
+        Ok(Notices::from_task(|tell| async move {
+            while let Some(push) = pushed.recv().await {
+                match push.kind {
+                    PushKind::Disconnection => break,
+                    PushKind::Message if tell.send(notice(&push)).is_err() => break,
+                    _ => {}
+                }
+            }
+            // Held until here: without it the library closes the connection.
+            drop(connection);
+        }))
     }
 
     fn may_hold_a_key(&self) -> bool {
@@ -335,6 +358,18 @@ fn foreign(reply: &[Vec<u8>]) -> Answer<Foreign> {
         // -1: the key never expires.
         ttl: number(pttl).ok().map(Duration::from_millis),
     })
+}
+
+/// What a message says: a channel, and how many listen to it, or nothing if the server did not
+/// tell.
+fn notice(push: &PushInfo) -> Notice {
+    let listeners = push.data.last().and_then(|payload| match payload {
+        Value::BulkString(text) => std::str::from_utf8(text).ok()?.parse().ok(),
+        _ => None,
+    });
+    Notice {
+        listeners: listeners.unwrap_or(1).max(1),
+    }
 }
 
 fn run_id_of(text: &[u8]) -> Option<String> {

@@ -10,6 +10,7 @@ pub mod faults;
 pub mod place;
 pub mod process;
 pub mod proxy;
+pub mod pty;
 pub mod server;
 
 use std::thread;

@@ -74,6 +74,11 @@ impl Redlock {
         self
     }
 
+    /// The command itself, for a test that needs other pipes.
+    pub fn into_command(self) -> Command {
+        self.command
+    }
+
     /// Starts it, with pipes.
     pub fn start(mut self) -> Process {
         self.command

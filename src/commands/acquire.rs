@@ -1,0 +1,130 @@
+//! `redlock acquire`: takes a lock by hand and prints its token.
+//!
+//! The story: open the nodes, listen for signals, acquire, give slow nodes a moment, print.
+//! Whatever keeps the token from the user gives the lock back.
+
+use std::io::Write as _;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::{Stop, attempt, by_hand, holder, nodes};
+use crate::clock;
+use crate::exit::Exit;
+use crate::job::Signals;
+use crate::lock::quorum::Verdict;
+use crate::lock::{Acquisition, Claim, Failure, Held, Policy};
+use crate::node::{AnyNode, Parting};
+use crate::report::{self, Reporter, hand};
+use crate::settings::hand::{AcquireSettings, Format};
+use crate::settings::{Wait, World};
+
+/// Acquires the lock.
+///
+/// # Errors
+///
+/// If there is no lock, or nobody to tell its token.
+pub fn acquire(
+    settings: &AcquireSettings,
+    world: &World,
+    reporter: Reporter,
+) -> Result<Exit, Stop> {
+    by_hand::tell(async {
+        let redlock = nodes::open(&settings.common).await?;
+        // Before the first byte: a signal that comes now must not leave a key behind.
+        let mut signals =
+            Signals::listen().map_err(|error| by_hand::system("listen for signals", &error))?;
+        let name = settings.resource.as_str();
+        let node_timeout = settings.common.node_timeout;
+        // Whoever does not get the token has had no run to tell of.
+        let nothing = Arc::new(Parting::default());
+        let began = clock::now();
+        let mut told = None;
+        let on_failure = |failure: &Failure| {
+            let news = failure.holder().map(|by| by.digest.clone());
+            if told.as_ref() != Some(&news) {
+                reporter.tell(&report::trying_again(name, failure));
+                told = Some(news);
+            }
+            ControlFlow::Continue(())
+        };
+        let (claim, policy) = claim(settings, world);
+        let mut held = match redlock
+            .acquire(&claim, policy, on_failure, signals.next())
+            .await
+        {
+            Acquisition::Acquired(held) => held,
+            Acquisition::Interrupted(signal) => return Err(Stop::silent(Exit::Signal(signal))),
+            Acquisition::Failed(failure) => {
+                let waited = (settings.wait != Wait::No).then(|| clock::now().since(began));
+                return Err(not_acquired(name, &failure, waited));
+            }
+        };
+        tokio::select! {
+            biased;
+            signal = signals.next() => {
+                held.grip.release(&nothing, node_timeout).await;
+                return Err(Stop::silent(Exit::Signal(signal)));
+            }
+            () = held.hear_the_rest(node_timeout) => {}
+        }
+        if let Err(error) = print(&held, settings) {
+            held.grip.release(&nothing, node_timeout).await;
+            let line = hand::token_not_written(name, &error);
+            return Err(Stop::telling(Exit::System, line));
+        }
+        reporter.tell(&report::acquired(name, &held, clock::now().since(began)));
+        Ok(Exit::Success)
+    })
+}
+
+fn claim(settings: &AcquireSettings, world: &World) -> (Claim, Policy) {
+    let holder = holder::of_our_parent(world, settings.note.as_deref());
+    let resources = std::slice::from_ref(&settings.resource);
+    let key_format = &settings.common.key_format;
+    let policy = attempt::policy(
+        &settings.common,
+        settings.wait,
+        settings.restart_guard,
+        settings.restart_window,
+    );
+    (
+        Claim::new(resources, key_format, settings.ttl, holder),
+        policy,
+    )
+}
+
+fn not_acquired(name: &str, failure: &Failure, waited: Option<std::time::Duration>) -> Stop {
+    let exit = attempt::exit_of(&failure.verdict, by_hand::CONFLICT);
+    let line = match &failure.verdict {
+        Verdict::Held(_) => hand::not_free(name, failure, waited),
+        _ => hand::not_acquired(name, failure),
+    };
+    Stop::telling(exit, line)
+}
+
+/// Prints the token: the only time that anything of ours does.
+fn print(held: &Held<AnyNode>, settings: &AcquireSettings) -> std::io::Result<()> {
+    let token = held.token.as_str();
+    let text = match settings.format {
+        Format::Text => token.to_owned(),
+        Format::Json => report::json_text(&json!({
+            "resource": settings.resource.as_str(),
+            "token": token,
+            "fencing_token": held.fencing_token,
+            "ttl_ms": ms(settings.ttl),
+            "valid_ms": ms(held.valid_until.remaining()),
+            "nodes": hand::votes_json(&held.named_votes()),
+        })),
+    };
+    let mut out = std::io::stdout();
+    out.write_all(format!("{text}\n").as_bytes())?;
+    out.flush()
+}
+
+fn ms(duration: std::time::Duration) -> Value {
+    u64::try_from(duration.as_millis())
+        .unwrap_or(u64::MAX)
+        .into()
+}

@@ -1,0 +1,90 @@
+//! What the commands of those who handle locks by hand have in common.
+
+use std::future::Future;
+use std::io;
+
+use tokio::runtime;
+
+use super::Stop;
+use crate::exit::Exit;
+use crate::lock::by_hand::{Named, Outcome};
+use crate::node::{Answer, Foreign, TOKEN_LEN};
+use crate::report::{Line, hand};
+
+/// The exit code for "somebody else holds it", which only `run` lets the user choose.
+pub const CONFLICT: u8 = 75;
+
+/// Runs `story` to its end. A resolver's thread may hang for long; nobody waits for it.
+///
+/// # Errors
+///
+/// What the story ends with, or if the system refuses what every program needs.
+pub fn tell(story: impl Future<Output = Result<Exit, Stop>>) -> Result<Exit, Stop> {
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| system("start", &error))?;
+    let exit = runtime.block_on(story);
+    runtime.shutdown_background();
+    exit
+}
+
+/// What is said of a lock, and with which words its answers are told.
+pub struct About<'a, T> {
+    /// The lock.
+    pub name: &'a str,
+    /// What the nodes answered.
+    pub answers: Named<T>,
+    /// In words.
+    pub text: fn(Option<&Answer<T>>) -> String,
+    /// What to do without a quorum.
+    pub advice: &'a str,
+}
+
+/// How to leave after `outcome` when the user has given `token`.
+///
+/// # Errors
+///
+/// Unless it was done.
+pub fn leave<T>(outcome: Outcome, token: &[u8], about: &About<T>) -> Result<Exit, Stop> {
+    let About {
+        name,
+        answers,
+        text,
+        advice,
+    } = about;
+    let (exit, line): (Exit, Line) = match outcome {
+        Outcome::Done => return Ok(Exit::Success),
+        Outcome::Gone => (Exit::Lost, hand::gone(name, answers, *text)),
+        // What a run leaves behind has its token, and is nobody's.
+        Outcome::Held(by) if is_of(token, &by) => (Exit::Lost, hand::over(name, &by)),
+        Outcome::Held(by) => (Exit::Conflict(CONFLICT), hand::held_now(name, &by)),
+        Outcome::Refused => {
+            let advice = "check user, password and ACL";
+            (Exit::Refused, hand::no_quorum(name, answers, *text, advice))
+        }
+        Outcome::NoQuorum => (
+            Exit::Unavailable,
+            hand::no_quorum(name, answers, *text, advice),
+        ),
+    };
+    Err(Stop::telling(exit, line))
+}
+
+fn is_of(token: &[u8], by: &Foreign) -> bool {
+    token.len() == TOKEN_LEN && by.value.starts_with(token)
+}
+
+/// The system refused `what`.
+pub fn system(what: &str, error: &io::Error) -> Stop {
+    Stop::new(Exit::System, "system", format!("cannot {what}: {error}"))
+}
+
+/// How to leave when a result could not be written: a reader that closed it has seen enough.
+pub fn written(result: io::Result<Exit>) -> Result<Exit, Stop> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Success),
+        Err(error) => Err(system("write to standard output", &error)),
+        Ok(exit) => Ok(exit),
+    }
+}

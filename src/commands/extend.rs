@@ -1,0 +1,30 @@
+//! `redlock extend`: prolongs a lock that was taken by hand.
+
+use super::by_hand::{self, About};
+use super::{Stop, nodes};
+use crate::exit::Exit;
+use crate::report::hand;
+use crate::settings::hand::ExtendSettings;
+
+/// Prolongs the lock.
+///
+/// # Errors
+///
+/// If it is not ours any more, or nobody knows.
+pub fn extend(settings: &ExtendSettings) -> Result<Exit, Stop> {
+    by_hand::tell(async {
+        let redlock = nodes::open(&settings.common).await?;
+        let key = settings.common.key_format.key(&settings.resource);
+        let token = &settings.token;
+        let (outcome, answers) = redlock
+            .extend_by_hand(&key, token, settings.ttl, settings.common.node_timeout)
+            .await;
+        let about = About {
+            name: settings.resource.as_str(),
+            answers,
+            text: hand::extended,
+            advice: "it may still be yours: try again",
+        };
+        by_hand::leave(outcome, token.as_str().as_bytes(), &about)
+    })
+}

@@ -1,0 +1,85 @@
+//! `redlock list`: every lock on the nodes.
+
+use std::io::{self, BufWriter, Write as _};
+
+use super::{Stop, by_hand, nodes};
+use crate::exit::Exit;
+use crate::lock::forms::Form;
+use crate::lock::list::Catalogue;
+use crate::lock::view::{Standing, View};
+use crate::node::{NodeError, Values, Wanted};
+use crate::report::table::Paper;
+use crate::report::{self, Reporter, hand, lock_view};
+use crate::settings::World;
+use crate::settings::hand::{Format, ListSettings};
+
+/// How much longer than usual a node has for a page: it may be busy with those of others.
+const PATIENCE: u32 = 4;
+
+/// Lists the locks.
+///
+/// # Errors
+///
+/// If it cannot, or cannot show them.
+pub fn list(settings: &ListSettings, world: &World, reporter: Reporter) -> Result<Exit, Stop> {
+    by_hand::tell(async {
+        let redlock = nodes::open(&settings.common).await?;
+        let key_format = &settings.common.key_format;
+        let wanted = Wanted {
+            glob: key_format.glob(&settings.pattern),
+            // Where every key could be one, only what looks like one is a lock.
+            values: if key_format.is_verbatim() {
+                Values::Strings(|value| Form::of_string(value).is_some())
+            } else {
+                Values::Any
+            },
+        };
+        let limit = settings.common.node_timeout * PATIENCE;
+        let catalogue = redlock.list(wanted, limit).await;
+        let paper = Paper::of_stdout(world.variable("NO_COLOR").is_some());
+        by_hand::written(print(&catalogue, settings, paper))?;
+        if let Some(line) = hand::not_listed(&catalogue) {
+            reporter.tell(&line);
+        }
+        Ok(exit(&catalogue))
+    })
+}
+
+fn print(catalogue: &Catalogue, settings: &ListSettings, paper: Paper) -> io::Result<Exit> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    let locks = || {
+        let locks = catalogue.locks();
+        let named =
+            locks.filter_map(|(key, view)| Some((settings.common.key_format.resource(key)?, view)));
+        // What a quorum does not have is no lock, but what is left of one.
+        named.filter(|(_, view): &(&str, View)| view.standing != Standing::Free)
+    };
+    match settings.format {
+        Format::Text if locks().next().is_none() => {}
+        Format::Text => lock_view::write_list(&mut out, paper, locks)?,
+        Format::Json => {
+            let mut separator = "[";
+            for (name, view) in locks() {
+                let lock = report::json_text(&lock_view::to_json(name, &view));
+                write!(out, "{separator}{lock}")?;
+                separator = ",\n";
+            }
+            writeln!(out, "{}]", if separator == "[" { "[" } else { "" })?;
+        }
+    }
+    out.flush()?;
+    Ok(Exit::Success)
+}
+
+fn exit(catalogue: &Catalogue) -> Exit {
+    let nodes = catalogue.nodes();
+    let spare = nodes - crate::lock::quorum::majority(nodes);
+    let refused = |(_, error): &(_, &NodeError)| matches!(error, NodeError::Refused(_));
+    if catalogue.failures().count() <= spare {
+        Exit::Success
+    } else if catalogue.failures().filter(refused).count() > spare {
+        Exit::Refused
+    } else {
+        Exit::Unavailable
+    }
+}

@@ -1,0 +1,151 @@
+//! A screen that is drawn again and again, until the user has seen enough.
+
+use std::io::{self, IsTerminal as _, Read as _, Write as _};
+use std::time::Duration;
+
+use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
+use tokio::sync::mpsc;
+
+use super::{Stop, by_hand};
+use crate::clock;
+use crate::exit::Exit;
+use crate::job::Signals;
+
+/// Another screen than the one with the user's work on it, without a cursor; and back.
+const ENTER: &[u8] = b"\x1b[?1049h\x1b[?25l";
+const LEAVE: &[u8] = b"\x1b[?25h\x1b[?1049l";
+
+/// What stands below what is shown.
+const FOOTER: &str = "\x1b[2mq ends\x1b[0m";
+
+/// The screen, until the value is dropped.
+pub struct Screen {
+    signals: Signals,
+    keys: Option<Keys>,
+}
+
+/// The keyboard, without the need to press enter.
+struct Keys {
+    quit: mpsc::Receiver<()>,
+    before: Termios,
+}
+
+/// Ends the story if stdout is no terminal.
+///
+/// # Errors
+///
+/// If so.
+pub fn refuse_without_terminal() -> Result<(), Stop> {
+    if io::stdout().is_terminal() {
+        return Ok(());
+    }
+    let message = "--watch needs a terminal; without --watch, what is seen is printed once";
+    Err(Stop::new(Exit::Usage, "usage", message))
+}
+
+impl Screen {
+    /// Takes the terminal.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be written to, or the system refuses to tell of signals.
+    pub fn open() -> Result<Self, Stop> {
+        let signals =
+            Signals::listen().map_err(|error| by_hand::system("listen for signals", &error))?;
+        let screen = Self {
+            signals,
+            // Without a keyboard, Ctrl-C does.
+            keys: Keys::open(),
+        };
+        put(ENTER)?;
+        Ok(screen)
+    }
+
+    /// Shows `text` for a while. Answers how to leave if the user has seen enough: by the signal
+    /// that came, or as what was shown says.
+    ///
+    /// # Errors
+    ///
+    /// If the terminal is gone.
+    pub async fn show(
+        &mut self,
+        text: &[u8],
+        time: Duration,
+    ) -> Result<Option<Option<Exit>>, Stop> {
+        put(&frame(text))?;
+        let until = clock::now() + time;
+        tokio::select! {
+            biased;
+            signal = self.signals.next() => Ok(Some(Some(Exit::Signal(signal)))),
+            () = quit(self.keys.as_mut()) => Ok(Some(None)),
+            () = clock::sleep_until(until) => Ok(None),
+        }
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        let _ = put(LEAVE);
+    }
+}
+
+impl Keys {
+    fn open() -> Option<Self> {
+        let stdin = io::stdin();
+        let before = tcgetattr(&stdin).ok()?;
+        let mut during = before.clone();
+        // Signals stay: Ctrl-C is one.
+        during
+            .local_flags
+            .remove(LocalFlags::ICANON | LocalFlags::ECHO);
+        tcsetattr(&stdin, SetArg::TCSANOW, &during).ok()?;
+        let (tell, quit) = mpsc::channel(1);
+        // A thread of its own, which nobody waits for: it ends with us.
+        std::thread::spawn(move || {
+            let typed = io::stdin().lock().bytes();
+            if typed.map_while(Result::ok).any(|key| key == b'q') {
+                let _ = tell.blocking_send(());
+            }
+        });
+        Some(Self { quit, before })
+    }
+}
+
+impl Drop for Keys {
+    fn drop(&mut self) {
+        let _ = tcsetattr(io::stdin(), SetArg::TCSANOW, &self.before);
+    }
+}
+
+/// Comes when q is pressed.
+async fn quit(keys: Option<&mut Keys>) {
+    if let Some(keys) = keys
+        && keys.quit.recv().await.is_some()
+    {
+        return;
+    }
+    std::future::pending::<()>().await;
+}
+
+/// `text` from the upper left corner on, over what was there, as far as it fits.
+fn frame(text: &[u8]) -> Vec<u8> {
+    let size = terminal_size::terminal_size();
+    let height = size.map_or(24, |(_, height)| usize::from(height.0));
+    let mut frame = b"\x1b[H".to_vec();
+    let lines = text.split(|&byte| byte == b'\n');
+    for line in lines.take(height.saturating_sub(1)) {
+        frame.extend_from_slice(line);
+        // Clear to the end of the line; the terminal goes on below.
+        frame.extend_from_slice(b"\x1b[K\r\n");
+    }
+    frame.extend_from_slice(FOOTER.as_bytes());
+    frame.extend_from_slice(b"\x1b[J");
+    frame
+}
+
+fn put(bytes: &[u8]) -> Result<(), Stop> {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes)
+        .and_then(|()| out.flush())
+        .map_err(|error| by_hand::system("write to the terminal", &error))
+}

@@ -1,0 +1,427 @@
+//! What people do with a lock: look at it, prolong it, give it back, take it away.
+//!
+//! Unlike a run, a person waits for every node, as long as a node may take, and sees what each
+//! answered. Called by `commands`.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fastrand::Rng;
+use tokio::task::JoinSet;
+
+use super::claim::Token;
+use super::quorum::{Answers, majority};
+use super::redlock::{Held, Redlock};
+use super::view::{Look, View};
+use crate::clock;
+use crate::node::{
+    Answer, ByHand, Entry, Extension, Foreign, Node, NodeError, NodeName, Proof, Removal,
+};
+
+/// How often nodes that did not answer are asked again when there is no quorum without them.
+const RETRIES: u32 = 3;
+
+/// The same for somebody who only looks, and can look again.
+const RETRIES_OF_A_LOOK: u32 = 1;
+
+/// The shortest pause before that, and what chance adds to it: 200 ms ± 100 ms in all.
+const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE_SPREAD: Duration = Duration::from_millis(200);
+
+/// By how much a node's time limit may grow.
+const LIMIT_GROWTH: u32 = 4;
+
+/// The least time that nodes beyond the quorum are given to answer when a lock was acquired.
+const LEAST_GRACE: Duration = Duration::from_millis(20);
+
+/// What each node answered, by name.
+pub type Named<T> = Vec<(NodeName, Option<Answer<T>>)>;
+
+/// What was done to a lock that somebody has the token of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was ours, on a quorum, and is as was asked.
+    Done,
+    /// It is not ours any more, and nobody else's.
+    Gone,
+    /// It is somebody else's now.
+    Held(Foreign),
+    /// So many nodes turned us away that there is no quorum without them.
+    Refused,
+    /// It is not known.
+    NoQuorum,
+}
+
+/// What one node said about it.
+enum Said<'a> {
+    Done,
+    Missing,
+    Other(&'a Foreign),
+}
+
+impl<N: ByHand> Redlock<N> {
+    /// Looks at `key` on all nodes.
+    pub async fn inspect(&self, key: &str, node_timeout: Duration) -> View {
+        let key: Arc<str> = key.into();
+        let looks = self
+            .ask(
+                node_timeout,
+                RETRIES_OF_A_LOOK,
+                has_quorum,
+                |node, limit| {
+                    let key = Arc::clone(&key);
+                    async move {
+                        let began = clock::now();
+                        let sight = node.inspect(key, limit).await;
+                        sight.map(|sight| (sight, clock::now().since(began)))
+                    }
+                },
+            )
+            .await;
+        let look = |answer: Option<Answer<_>>| match answer {
+            Some(Ok((sight, took))) => Look {
+                answer: Ok(sight),
+                took: Some(took),
+            },
+            Some(Err(error)) => Look {
+                answer: Err(error),
+                took: None,
+            },
+            None => unreachable!("every node was asked"),
+        };
+        let looks = self.names(looks).into_iter();
+        let looks: Vec<_> = looks.map(|(name, answer)| (name, look(answer))).collect();
+        View::of(&looks)
+    }
+
+    /// Prolongs the lock under `key` that `token` proves to be ours: raises its rest to at least
+    /// `ttl`.
+    pub async fn extend_by_hand(
+        &self,
+        key: &str,
+        token: &Token,
+        ttl: Duration,
+        node_timeout: Duration,
+    ) -> (Outcome, Named<Extension>) {
+        let entry = Arc::new(Entry {
+            keys: vec![key.to_owned()],
+            // The holder is not known here, and not needed: nothing is created.
+            value: format!("{} ", token.as_str()).into_bytes(),
+            ttl,
+            stay: ttl,
+        });
+        let decided = |answers: &Answers<Extension>| extended(answers) != Outcome::NoQuorum;
+        let answers = self
+            .ask(node_timeout, RETRIES, decided, |node, limit| {
+                let entry = Arc::clone(&entry);
+                async move { node.extend(entry, 0, limit).await }
+            })
+            .await;
+        (extended(&answers), self.names(answers))
+    }
+
+    /// Gives back the lock under `key` that `token` proves to be ours; another program's value is
+    /// its own token.
+    pub async fn release_by_hand(
+        &self,
+        key: &str,
+        token: &[u8],
+        node_timeout: Duration,
+    ) -> (Outcome, Named<Removal>) {
+        let proof = Arc::new(Proof::Token(token.to_vec()));
+        let proofs = vec![proof; self.nodes().len()];
+        let answers = self.remove(key, &proofs, node_timeout).await;
+        (removed(&answers), self.names(answers))
+    }
+
+    /// Takes away the lock that `shown` is a view of, and nothing else. A node that showed nothing
+    /// is asked for what most others showed: its answer may have been lost.
+    pub async fn evict(
+        &self,
+        key: &str,
+        shown: &View,
+        node_timeout: Duration,
+    ) -> (Outcome, Named<Removal>) {
+        let print = |index: usize| {
+            let sight = shown.nodes[index].look.answer.as_ref().ok()?;
+            Some(sight.found.as_ref()?.print.clone())
+        };
+        let prints: Vec<Option<String>> = (0..shown.nodes.len()).map(print).collect();
+        let count = |print: &String| prints.iter().flatten().filter(|p| *p == print).count();
+        let most = prints.iter().flatten().max_by_key(|print| count(print));
+        let most = most.cloned().unwrap_or_default();
+        let proofs: Vec<Arc<Proof>> = prints
+            .iter()
+            .map(|print| Arc::new(Proof::Print(print.clone().unwrap_or(most.clone()))))
+            .collect();
+        let answers = self.remove(key, &proofs, node_timeout).await;
+        (evicted(&answers), self.names(answers))
+    }
+
+    async fn remove(
+        &self,
+        key: &str,
+        proofs: &[Arc<Proof>],
+        node_timeout: Duration,
+    ) -> Answers<Removal> {
+        let key: Arc<str> = key.into();
+        let index = |node: &Arc<N>| self.nodes().iter().position(|own| Arc::ptr_eq(own, node));
+        self.ask(node_timeout, RETRIES, has_quorum, |node, limit| {
+            let proof = Arc::clone(&proofs[index(&node).expect("a node of ours")]);
+            let key = Arc::clone(&key);
+            async move { node.remove(key, proof, limit).await }
+        })
+        .await
+    }
+
+    /// Asks every node, and those that failed again and for longer while that can still decide.
+    async fn ask<T, F>(
+        &self,
+        node_timeout: Duration,
+        retries: u32,
+        decided: impl Fn(&Answers<T>) -> bool,
+        ask: impl Fn(Arc<N>, Duration) -> F,
+    ) -> Answers<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Answer<T>> + Send + 'static,
+    {
+        let mut answers: Answers<T> = self.nodes().iter().map(|_| None).collect();
+        let mut rng = Rng::new();
+        for round in 0..=retries {
+            let limit = node_timeout * 2_u32.pow(round).min(LIMIT_GROWTH);
+            let mut asked = JoinSet::new();
+            for (index, node) in self.nodes().iter().enumerate() {
+                if !matches!(answers[index], Some(Ok(_))) {
+                    let asking = ask(Arc::clone(node), limit);
+                    asked.spawn(async move { (index, asking.await) });
+                }
+            }
+            for (index, answer) in asked.join_all().await {
+                answers[index] = Some(answer);
+            }
+            if round == retries || decided(&answers) || refused(&answers) {
+                break;
+            }
+            for (node, answer) in self.nodes().iter().zip(&answers) {
+                if !matches!(answer, Some(Ok(_))) {
+                    node.reconnect();
+                }
+            }
+            let pause = PAUSE + PAUSE_SPREAD.mul_f64(rng.f64());
+            clock::sleep_until(clock::now() + pause).await;
+        }
+        answers
+    }
+
+    fn names<T>(&self, answers: Answers<T>) -> Named<T> {
+        let names = self.nodes().iter().map(|node| node.name().clone());
+        names.zip(answers).collect()
+    }
+}
+
+impl<N: Node> Held<N> {
+    /// Hears the nodes that had not answered when the lock was acquired, for as long again as that
+    /// took: who leaves now would leave a slow node without the key.
+    pub async fn hear_the_rest(&mut self, node_timeout: Duration) {
+        let now = clock::now();
+        let grace = now.since(self.since).max(LEAST_GRACE).min(node_timeout);
+        self.grip
+            .hear_stragglers(&mut self.votes, now + grace)
+            .await;
+    }
+
+    /// What each node answered.
+    #[must_use]
+    pub fn named_votes(&self) -> Named<crate::node::Vote> {
+        let names = self.grip.nodes().iter().map(|node| node.name().clone());
+        names.zip(self.votes.clone()).collect()
+    }
+}
+
+/// Whether so many answered that the others cannot decide alone.
+fn has_quorum<T>(answers: &Answers<T>) -> bool {
+    let answered = answers
+        .iter()
+        .filter(|answer| matches!(answer, Some(Ok(_))));
+    answered.count() >= majority(answers.len())
+}
+
+/// Whether so many turned us away that no quorum is left.
+fn refused<T>(answers: &Answers<T>) -> bool {
+    let refused = answers
+        .iter()
+        .filter(|answer| matches!(answer, Some(Err(NodeError::Refused(_)))));
+    refused.count() > answers.len() - majority(answers.len())
+}
+
+/// What the answers to an extension come to.
+fn extended(answers: &Answers<Extension>) -> Outcome {
+    let said = answers.iter().map(|answer| match answer {
+        Some(Ok(Extension::Extended)) => Some(Said::Done),
+        Some(Ok(Extension::Missing)) => Some(Said::Missing),
+        Some(Ok(Extension::Foreign(by))) => Some(Said::Other(by)),
+        _ => None,
+    });
+    let said: Vec<Said> = said.flatten().collect();
+    let quorum = majority(answers.len());
+    let done = said
+        .iter()
+        .filter(|said| matches!(said, Said::Done))
+        .count();
+    if done >= quorum {
+        Outcome::Done
+    } else if said.len() - done > answers.len() - quorum {
+        not_ours(&said, quorum)
+    } else if refused(answers) {
+        Outcome::Refused
+    } else {
+        Outcome::NoQuorum
+    }
+}
+
+/// What the answers to a release come to: a node without it is as good as one that let go.
+fn removed(answers: &Answers<Removal>) -> Outcome {
+    let quorum = majority(answers.len());
+    let said = said_of(answers);
+    let done = said
+        .iter()
+        .filter(|said| matches!(said, Said::Done))
+        .count();
+    if !has_quorum(answers) {
+        no_quorum(answers)
+    } else if said.len() - done >= quorum {
+        not_ours(&said, quorum)
+    } else {
+        Outcome::Done
+    }
+}
+
+/// What the answers to an eviction come to: done if anything was removed and a quorum has nothing.
+fn evicted(answers: &Answers<Removal>) -> Outcome {
+    let quorum = majority(answers.len());
+    let said = said_of(answers);
+    let other = said.iter().find_map(|said| match said {
+        Said::Other(by) => Some((*by).clone()),
+        _ => None,
+    });
+    let done = said
+        .iter()
+        .filter(|said| matches!(said, Said::Done))
+        .count();
+    let missing = said.iter().filter(|s| matches!(s, Said::Missing)).count();
+    match other {
+        _ if done > 0 && done + missing >= quorum => Outcome::Done,
+        _ if missing >= quorum => Outcome::Gone,
+        Some(by) if has_quorum(answers) => Outcome::Held(by),
+        _ => no_quorum(answers),
+    }
+}
+
+fn said_of(answers: &Answers<Removal>) -> Vec<Said<'_>> {
+    let said = answers.iter().map(|answer| match answer {
+        Some(Ok(Removal::Removed)) => Some(Said::Done),
+        Some(Ok(Removal::Missing)) => Some(Said::Missing),
+        Some(Ok(Removal::Other(by))) => Some(Said::Other(by)),
+        _ => None,
+    });
+    said.flatten().collect()
+}
+
+fn no_quorum<T>(answers: &Answers<T>) -> Outcome {
+    if refused(answers) {
+        Outcome::Refused
+    } else {
+        Outcome::NoQuorum
+    }
+}
+
+/// Somebody else's, if a quorum names the same; else nobody's.
+fn not_ours(said: &[Said], quorum: usize) -> Outcome {
+    let others = || {
+        said.iter().filter_map(|said| match said {
+            Said::Other(by) => Some(*by),
+            _ => None,
+        })
+    };
+    let equal = |by: &Foreign| others().filter(|o| o.digest == by.digest).count();
+    let holder = others().find(|by| equal(by) >= quorum);
+    holder.map_or(Outcome::Gone, |by| Outcome::Held(by.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn by(token: &str) -> Foreign {
+        Foreign {
+            key: "lock:a".to_owned(),
+            value: token.as_bytes().to_vec(),
+            digest: token.to_owned(),
+            kind: "string".to_owned(),
+            ttl: None,
+        }
+    }
+
+    fn silent<T>() -> Answer<T> {
+        Err(NodeError::TimedOut(Duration::from_millis(80)))
+    }
+
+    fn all<T, const N: usize>(answers: [Answer<T>; N]) -> Answers<T> {
+        answers.map(Some).into()
+    }
+
+    #[test]
+    fn an_extension_is_done_gone_held_or_unknown() {
+        let done = || Ok(Extension::Extended);
+        let gone = || Ok(Extension::Missing);
+        let other = |token| Ok(Extension::Foreign(by(token)));
+        assert_eq!(extended(&all([done(), silent(), done()])), Outcome::Done);
+        assert_eq!(extended(&all([gone(), gone(), silent()])), Outcome::Gone);
+        assert_eq!(extended(&all([gone(), other("x"), done()])), Outcome::Gone);
+        let held = all([other("x"), silent(), other("x")]);
+        assert_eq!(extended(&held), Outcome::Held(by("x")));
+        assert_eq!(
+            extended(&all([done(), gone(), silent()])),
+            Outcome::NoQuorum
+        );
+        assert_eq!(
+            extended(&all([done(), silent(), silent()])),
+            Outcome::NoQuorum
+        );
+    }
+
+    #[test]
+    fn a_release_is_done_where_the_lock_is_gone_for_sure() {
+        let done = || Ok(Removal::Removed);
+        let gone = || Ok(Removal::Missing);
+        let other = |token| Ok(Removal::Other(by(token)));
+        assert_eq!(removed(&all([done(), done(), silent()])), Outcome::Done);
+        assert_eq!(removed(&all([done(), gone(), silent()])), Outcome::Done);
+        assert_eq!(removed(&all([gone(), gone(), silent()])), Outcome::Gone);
+        let held = all([other("x"), other("x"), gone()]);
+        assert_eq!(removed(&held), Outcome::Held(by("x")));
+        assert_eq!(
+            removed(&all([done(), silent(), silent()])),
+            Outcome::NoQuorum
+        );
+    }
+
+    #[test]
+    fn an_eviction_leaves_a_new_holder_alone_and_says_so() {
+        let done = || Ok(Removal::Removed);
+        let gone = || Ok(Removal::Missing);
+        let other = |token| Ok(Removal::Other(by(token)));
+        assert_eq!(evicted(&all([done(), done(), other("x")])), Outcome::Done);
+        assert_eq!(evicted(&all([done(), gone(), silent()])), Outcome::Done);
+        assert_eq!(evicted(&all([gone(), gone(), gone()])), Outcome::Gone);
+        let held = Outcome::Held(by("x"));
+        assert_eq!(evicted(&all([done(), other("x"), other("x")])), held);
+        assert_eq!(evicted(&all([other("x"), other("x"), silent()])), held);
+        assert_eq!(
+            evicted(&all([done(), silent(), silent()])),
+            Outcome::NoQuorum
+        );
+    }
+}

@@ -1,0 +1,129 @@
+//! What people ask of the embedded node: the scripts `inspect`, `remove` and `page`, and release
+//! notices, done on files.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::LocalNode;
+use super::files::StoreError;
+use super::record::Record;
+use super::rules::{Changes, Outcome, foreign, unchanged};
+use super::store::{Store, peek};
+use crate::clock;
+use crate::node::by_hand::{ByHand, Found, Listed, Page, Proof, Removal, Sight, Wanted};
+use crate::node::{Answer, Foreign, Notice, Notices, TOKEN_LEN, glob, is_ours};
+
+/// The shortest pause between two looks at a lock that is listened for; up to twice as much is
+/// added by chance, so that those who wait do not all come at once.
+const LOOK: Duration = Duration::from_millis(5);
+
+impl ByHand for LocalNode {
+    async fn inspect(&self, key: Arc<str>, limit: Duration) -> Answer<Sight> {
+        self.call(&[key.to_string()], limit, |records, now| {
+            unchanged(sight(&records[0], now))
+        })
+        .await
+    }
+
+    async fn remove(&self, key: Arc<str>, proof: Arc<Proof>, limit: Duration) -> Answer<Removal> {
+        self.call(&[key.to_string()], limit, |records, now| {
+            remove(&mut records[0], &proof, now)
+        })
+        .await
+    }
+
+    /// A page is one folder of the store. Files are read without their lock: each is replaced in
+    /// one step, or cut short in one.
+    async fn page(&self, wanted: Arc<Wanted>, cursor: u64, _limit: Duration) -> Answer<Page> {
+        let folder = u8::try_from(cursor).unwrap_or(u8::MAX);
+        let paths = self.store.records_in(folder);
+        let paths = paths.map_err(|error| error.to_node_error())?;
+        let now = clock::now().since_boot();
+        let listed = |path: PathBuf| {
+            let record = peek(&path)?;
+            let lock = record.living(now)?;
+            let is_wanted =
+                glob::matches(&wanted.glob, &record.key) && wanted.values.include(&lock.value);
+            is_wanted.then(|| Listed {
+                value: foreign(&record.key, lock, now),
+                fence: Some(record.fence),
+            })
+        };
+        Ok(Page {
+            locks: paths.into_iter().filter_map(listed).collect(),
+            next: folder.checked_add(1).map(u64::from),
+        })
+    }
+}
+
+fn sight(record: &Record, now: Duration) -> Sight {
+    let found = record.living(now).map(|lock| {
+        let value = foreign(&record.key, lock, now);
+        Found {
+            print: value.digest.clone(),
+            value,
+        }
+    });
+    Sight {
+        found,
+        // A record without a lock and without a deadline was never written.
+        fence: (record.keep_until_ms > 0).then_some(record.fence),
+        run_id: None,
+        uptime: None,
+    }
+}
+
+/// `remove.lua`
+fn remove(record: &mut Record, proof: &Proof, now: Duration) -> Outcome<Removal> {
+    let Some(lock) = record.living(now) else {
+        return unchanged(Removal::Missing);
+    };
+    let value: Foreign = foreign(&record.key, lock, now);
+    let meant = match proof {
+        Proof::Token(token) => {
+            lock.value == *token || token.len() == TOKEN_LEN && is_ours(&lock.value, token)
+        }
+        Proof::Print(print) => value.digest == *print,
+    };
+    if !meant {
+        return unchanged(Removal::Other(value));
+    }
+    record.lock = None;
+    Outcome {
+        answer: Removal::Removed,
+        changes: Changes::Freed(vec![0]),
+    }
+}
+
+impl Store {
+    /// Tells whenever the lock under one of `keys` has changed. Looks again and again, without a
+    /// lock and for a few microseconds: nobody on this host could tell us.
+    pub(super) fn watch(&self, keys: &[String]) -> Result<Notices, StoreError> {
+        let paths = keys.iter().map(|key| self.record_path(key));
+        let paths: Vec<PathBuf> = paths.collect::<Result<_, _>>()?;
+        Ok(Notices::from_task(|tell| watch(paths, tell)))
+    }
+}
+
+async fn watch(paths: Vec<PathBuf>, tell: UnboundedSender<Notice>) {
+    let tokens = || {
+        let now = clock::now().since_boot();
+        let token = |path: &PathBuf| {
+            let record = peek(path)?;
+            Some(record.living(now)?.value.clone())
+        };
+        paths.iter().map(token).collect::<Vec<_>>()
+    };
+    let mut seen = tokens();
+    while !tell.is_closed() {
+        tokio::time::sleep(LOOK.mul_f64(1.0 + 2.0 * fastrand::f64())).await;
+        let present = tokens();
+        if present != seen {
+            seen = present;
+            let _ = tell.send(Notice { listeners: 1 });
+        }
+    }
+}

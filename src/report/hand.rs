@@ -1,0 +1,233 @@
+//! What is said to those who handle locks by hand.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{Level, Line, extension_text, holder, list, outcome, short, vote_text, with_holder};
+use crate::lock::Failure;
+use crate::lock::by_hand::Named;
+use crate::lock::list::Catalogue;
+use crate::lock::quorum::{Verdict, majority};
+use crate::lock::view::{NodeView, Standing, View, standing_of};
+use crate::node::{Answer, Extension, Foreign, Removal, Vote};
+
+/// Somebody else has the lock that was to be acquired.
+#[must_use]
+pub fn not_free(name: &str, failure: &Failure, waited: Option<Duration>) -> Line {
+    let by = failure
+        .holder()
+        .map_or_else(|| "somebody".to_owned(), taken_by);
+    let end = waited.map_or_else(String::new, |waited| {
+        format!("; gave up after {}", short(waited))
+    });
+    let line = Line::new(Level::Notice, "held", format!("{name} is {by}{end}"));
+    with_holder(line.with("resource", name), failure.holder())
+}
+
+/// The lock could not be acquired, for whatever reason but a holder.
+#[must_use]
+pub fn not_acquired(name: &str, failure: &Failure) -> Line {
+    let (event, advice) = match &failure.verdict {
+        Verdict::Refused => ("refused", "; check user, password and ACL"),
+        Verdict::SameServer(..) => ("unavailable", "; give each server once"),
+        Verdict::Split => ("split", ""),
+        _ => ("unavailable", ""),
+    };
+    let message = format!("{}{advice}", outcome(name, failure));
+    Line::new(Level::Error, event, message).with("resource", name)
+}
+
+/// The token cannot be written, and so nobody would ever release the lock.
+#[must_use]
+pub fn token_not_written(name: &str, error: &std::io::Error) -> Line {
+    let error = error.to_string();
+    let error = error.split(" (os error").next().unwrap_or_default();
+    let message = format!(
+        "cannot write the token of {name}: {}; gave the lock back",
+        error.to_lowercase()
+    );
+    Line::new(Level::Error, "token_not_written", message).with("resource", name)
+}
+
+/// What `acquire --json` prints of the nodes.
+#[must_use]
+pub fn votes_json(votes: &Named<Vote>) -> Value {
+    let one = |(name, vote): &(_, Option<Answer<Vote>>)| {
+        let name: &crate::node::NodeName = name;
+        let (state, error) = match vote {
+            Some(Ok(Vote::Granted { .. })) => ("granted", None),
+            Some(Ok(Vote::Taken { .. })) => ("taken", Some(vote_text(vote.as_ref()))),
+            Some(Ok(Vote::Young { .. })) => ("restarted", Some(vote_text(vote.as_ref()))),
+            Some(Err(_)) => ("failed", Some(vote_text(vote.as_ref()))),
+            None => ("unanswered", None),
+        };
+        json!({ "node": name.0, "state": state, "error": error })
+    };
+    votes.iter().map(one).collect()
+}
+
+/// The lock that was to be prolonged or given back has ended by itself, or was given back before.
+#[must_use]
+pub fn gone<T>(name: &str, answers: &Named<T>, text: fn(Option<&Answer<T>>) -> String) -> Line {
+    let answers = list(answers, text);
+    let message = format!(
+        "{name} is not yours any more: it has expired or was released, and nobody holds it \
+         ({answers})"
+    );
+    Line::new(Level::Error, "gone", message).with("resource", name)
+}
+
+/// The lock is what is left of the run that it belonged to.
+#[must_use]
+pub fn over(name: &str, by: &Foreign) -> Line {
+    let why = match standing_of(&by.value) {
+        Standing::Done => "its run is done and not to be repeated",
+        _ => "its run is over, and the lock is kept for a while",
+    };
+    let rest = by
+        .ttl
+        .map_or_else(String::new, |ttl| format!(" ({} more)", short(ttl)));
+    let message = format!("{name} is not yours any more: {why}{rest}; only --force removes it");
+    Line::new(Level::Error, "gone", message).with("resource", name)
+}
+
+/// Somebody else has taken the lock since it was shown.
+#[must_use]
+pub fn changed(name: &str, by: &Foreign) -> Line {
+    let message = format!("{name} is {} by now; it was left alone", taken_by(by));
+    let line = Line::new(Level::Error, "held", message).with("resource", name);
+    with_holder(line, Some(by))
+}
+
+/// The lock is somebody else's.
+#[must_use]
+pub fn held_now(name: &str, by: &Foreign) -> Line {
+    let message = format!("{name} is not yours: it is now {}", taken_by(by));
+    let line = Line::new(Level::Error, "held", message).with("resource", name);
+    with_holder(line, Some(by))
+}
+
+/// Nobody knows.
+#[must_use]
+pub fn no_quorum<T>(
+    name: &str,
+    answers: &Named<T>,
+    text: fn(Option<&Answer<T>>) -> String,
+    advice: &str,
+) -> Line {
+    let nodes = answers.len();
+    let message = format!(
+        "no quorum for {name} ({} of {nodes} servers needed): {}; {advice}",
+        majority(nodes),
+        list(answers, text)
+    );
+    Line::new(Level::Error, "unavailable", message).with("resource", name)
+}
+
+/// What a node answered to an extension.
+#[must_use]
+pub fn extended(answer: Option<&Answer<Extension>>) -> String {
+    extension_text(answer)
+}
+
+/// What a node answered to a release.
+#[must_use]
+pub fn removed(answer: Option<&Answer<Removal>>) -> String {
+    match answer {
+        Some(Ok(Removal::Removed)) => "released".to_owned(),
+        Some(Ok(Removal::Missing)) => "gone".to_owned(),
+        Some(Ok(Removal::Other(by))) => taken_by(by),
+        Some(Err(error)) => error.to_string(),
+        None => "no answer yet".to_owned(),
+    }
+}
+
+/// Too few nodes answered to say who holds a lock.
+#[must_use]
+pub fn too_little_known(name: &str, view: &View) -> Line {
+    let answer = |node: &NodeView| match &node.look.answer {
+        Ok(sight) => match &sight.found {
+            Some(found) => format!("{}: {}", node.name, taken_by(&found.value)),
+            None => format!("{}: free", node.name),
+        },
+        Err(error) => format!("{}: {error}", node.name),
+    };
+    let answers: Vec<String> = view.nodes.iter().map(answer).collect();
+    let message = format!(
+        "no quorum for {name} ({} of {} servers needed): {}; nothing was changed",
+        view.quorum,
+        view.nodes.len(),
+        answers.join(", ")
+    );
+    Line::new(Level::Error, "unavailable", message).with("resource", name)
+}
+
+/// There is nothing to take away.
+#[must_use]
+pub fn nobody(name: &str) -> Line {
+    Line::new(Level::Error, "gone", format!("nobody holds {name}")).with("resource", name)
+}
+
+/// Who loses the lock, as is asked before and told after it is taken away.
+#[must_use]
+pub fn holders(name: &str, view: &View) -> String {
+    let values: Vec<&Foreign> = view.by.iter().chain(view.others()).collect();
+    let nodes = view.nodes.len();
+    let has = |by: &Foreign| {
+        let found = view.nodes.iter().filter_map(|node| {
+            let sight = node.look.answer.as_ref().ok()?;
+            Some(&sight.found.as_ref()?.value)
+        });
+        found.filter(|value| value.digest == by.digest).count()
+    };
+    let each = values.iter().map(|by| match nodes {
+        1 => taken_by(by),
+        _ => format!("{} on {} of {nodes} servers", taken_by(by), has(by)),
+    });
+    format!("{name} is {}", each.collect::<Vec<_>>().join(", and "))
+}
+
+/// The lock was taken away.
+#[must_use]
+pub fn taken_away(name: &str, view: &View) -> Line {
+    let by = view.by.as_ref().or(view.others().next());
+    let was = by.map_or_else(String::new, |by| format!("; it was {}", taken_by(by)));
+    let message = format!("{name} is free now{was}");
+    let line = Line::new(Level::Notice, "taken_away", message).with("resource", name);
+    with_holder(line, by)
+}
+
+/// Nodes that are not in the list.
+#[must_use]
+pub fn not_listed(catalogue: &Catalogue) -> Option<Line> {
+    let failures: Vec<String> = catalogue
+        .failures()
+        .map(|(name, error)| format!("{name}: {error}"))
+        .collect();
+    if failures.is_empty() {
+        return None;
+    }
+    let nodes = catalogue.nodes();
+    let failures_text = failures.join(", ");
+    Some(if nodes - failures.len() < majority(nodes) {
+        let message = format!(
+            "no quorum ({} of {nodes} servers needed), so nothing is sure: {failures_text}",
+            majority(nodes)
+        );
+        Line::new(Level::Error, "unavailable", message)
+    } else {
+        let message = format!("listed without {failures_text}");
+        Line::new(Level::Notice, "not_listed", message)
+    })
+}
+
+/// `held by web-2 (…)`, or whatever else the value says.
+fn taken_by(by: &Foreign) -> String {
+    let what = match standing_of(&by.value) {
+        Standing::Kept => "kept for the finished run of",
+        Standing::Done => "done by",
+        _ => "held by",
+    };
+    format!("{what} {}", holder(by))
+}

@@ -1,0 +1,339 @@
+//! A lock as people see it, and as programs do: what `inspect` and `list` print.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::table::{self, Cell, Column, Fit, Paper, Side, Tint};
+use super::{age, holder, short};
+use crate::lock::claim::holder_of;
+use crate::lock::forms::Form;
+use crate::lock::view::{NodeStanding, NodeView, Standing, View, YOUNG};
+use crate::node::{FOREIGN_VALUE_LIMIT, Foreign, NodeError};
+
+const NODE_COLUMNS: [Column; 5] = [
+    column("SERVER", Fit::Shorten(12), Side::Left),
+    column("STATE", Fit::Whole, Side::Left),
+    column("TTL", Fit::Whole, Side::Right),
+    column("LATENCY", Fit::Whole, Side::Right),
+    column("REMARKS", Fit::Shorten(8), Side::Left),
+];
+
+const LIST_COLUMNS: [Column; 9] = [
+    column("NAME", Fit::Shorten(16), Side::Left),
+    column("STATE", Fit::Whole, Side::Left),
+    column("HOLDER", Fit::Shorten(10), Side::Left),
+    column("PID", Fit::LeaveOut, Side::Right),
+    column("COMMAND", Fit::Shorten(8), Side::Left),
+    column("AGE", Fit::Whole, Side::Right),
+    column("TTL", Fit::Whole, Side::Right),
+    column("VOTES", Fit::Whole, Side::Right),
+    column("NOTE", Fit::Shorten(6), Side::Left),
+];
+
+const fn column(title: &'static str, fit: Fit, side: Side) -> Column {
+    Column { title, fit, side }
+}
+
+/// Writes all that is known of a lock.
+///
+/// # Errors
+///
+/// If `out` cannot be written to.
+pub fn write(out: &mut impl Write, paper: Paper, name: &str, view: &View) -> io::Result<()> {
+    let headline = paper.line(&headline(name, view), 0);
+    writeln!(out, "{}", paper.tinted(&headline, Tint::Title))?;
+    for (field, value) in fields(view) {
+        let value = paper.line(&value, 12);
+        writeln!(
+            out,
+            "  {}{value}",
+            paper.tinted(&format!("{field:<10}"), Tint::Faint)
+        )?;
+    }
+    writeln!(out)?;
+    let rows = || view.nodes.iter().map(|node| node_row(node, view));
+    table::write(out, paper, 2, &NODE_COLUMNS, rows)
+}
+
+/// Writes the table of locks, which are asked for twice.
+///
+/// # Errors
+///
+/// If `out` cannot be written to.
+pub fn write_list<'a, L>(
+    out: &mut impl Write,
+    paper: Paper,
+    locks: impl Fn() -> L,
+) -> io::Result<()>
+where
+    L: Iterator<Item = (&'a str, View)>,
+{
+    let rows = || locks().map(|(name, view)| list_row(name, &view));
+    table::write(out, paper, 0, &LIST_COLUMNS, rows)
+}
+
+/// A lock as programs see it.
+#[must_use]
+pub fn to_json(name: &str, view: &View) -> Value {
+    let holder = view.by.as_ref().and_then(|by| holder_of(&by.value));
+    let nodes: Vec<Value> = view.nodes.iter().map(node_json).collect();
+    json!({
+        "resource": name,
+        "state": standing(view.standing),
+        "holder": holder.map(|holder| json!({
+            "host": holder.host,
+            "pid": holder.pid,
+            "user": holder.user,
+            "command": holder.command,
+            "note": holder.note,
+            "since": holder.since,
+        })),
+        "fencing_token": view.fencing_token,
+        "ttl_ms": view.ttl.map(ms),
+        "votes": view.votes,
+        "quorum": view.quorum,
+        "nodes": nodes,
+    })
+}
+
+fn node_json(node: &NodeView) -> Value {
+    let ttl = match &node.look.answer {
+        Ok(sight) => sight.found.as_ref().and_then(|found| found.value.ttl),
+        Err(_) => None,
+    };
+    let latency = node.look.took.map(exact_ms);
+    json!({
+        "node": node.name.0,
+        "state": node_state(node),
+        "ttl_ms": ttl.map(ms),
+        "latency_ms": latency,
+        "error": trouble(node),
+    })
+}
+
+/// Milliseconds, as exact as a microsecond.
+fn exact_ms(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1000.0
+}
+
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn standing(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Held => "held",
+        Standing::Kept => "kept",
+        Standing::Done => "done",
+        Standing::Free => "free",
+        Standing::Undecided => "undecided",
+    }
+}
+
+fn node_state(node: &NodeView) -> &'static str {
+    match (node.standing, &node.look.answer) {
+        (NodeStanding::Is(own), _) => standing(own),
+        (NodeStanding::Other, _) => "other",
+        (NodeStanding::Failed, Err(NodeError::Refused(_))) => "refused",
+        (NodeStanding::Failed, Err(NodeError::Failed(_))) => "failed",
+        (NodeStanding::Failed, _) => "unreachable",
+    }
+}
+
+fn tint(standing: Standing) -> Tint {
+    match standing {
+        Standing::Held => Tint::Taken,
+        Standing::Kept | Standing::Done => Tint::Over,
+        Standing::Free => Tint::Good,
+        Standing::Undecided => Tint::Bad,
+    }
+}
+
+/// What is wrong with a node, or was until a moment ago.
+fn trouble(node: &NodeView) -> Option<String> {
+    match &node.look.answer {
+        Err(error) => Some(error.to_string()),
+        Ok(sight) => {
+            let up = sight.uptime.filter(|&up| up < YOUNG)?;
+            Some(format!("restarted {} ago", short(up)))
+        }
+    }
+}
+
+/// The first line: the answer to who comes at three in the morning.
+fn headline(name: &str, view: &View) -> String {
+    let who = view.by.as_ref().map_or_else(String::new, who);
+    let rest = view
+        .ttl
+        .map_or("never".to_owned(), |ttl| format!("in {}", short(ttl)));
+    match view.standing {
+        Standing::Held => match since(view) {
+            Some(age) => format!("{name} is held by {who} for {}", short(age)),
+            None => format!("{name} is held by {who}"),
+        },
+        Standing::Kept => {
+            format!("{name} is kept: the run of {who} is over; free {rest}")
+        }
+        Standing::Done => format!("{name} is done: {who} has run it; free {rest}"),
+        Standing::Free => format!("{name} is free"),
+        Standing::Undecided => format!("{name} is undecided: {}", why_undecided(view)),
+    }
+}
+
+fn why_undecided(view: &View) -> String {
+    let (nodes, quorum) = (view.nodes.len(), view.quorum);
+    let answered = view.answered();
+    if answered < quorum {
+        format!("{answered} of {nodes} servers answered, {quorum} are needed")
+    } else {
+        format!("no {quorum} of {nodes} servers agree")
+    }
+}
+
+fn since(view: &View) -> Option<Duration> {
+    age(&holder_of(&view.by.as_ref()?.value)?.since)
+}
+
+/// Who wrote a value, in a word or two.
+fn who(by: &Foreign) -> String {
+    match (holder_of(&by.value), Form::of(by)) {
+        (Some(holder), _) => holder.host,
+        (None, Some(form)) => format!("another program ({})", form.library()),
+        (None, None) => format!("another program ({})", by.kind),
+    }
+}
+
+fn fields(view: &View) -> Vec<(&'static str, String)> {
+    let mut fields = Vec::new();
+    if let Some(by) = view
+        .by
+        .as_ref()
+        .filter(|_| view.standing != Standing::Undecided)
+    {
+        match holder_of(&by.value) {
+            Some(holder) => {
+                fields.push((
+                    "holder",
+                    format!("{}, pid {}, user {}", holder.host, holder.pid, holder.user),
+                ));
+                let told = [("command", holder.command), ("note", holder.note)];
+                let told = told
+                    .into_iter()
+                    .filter_map(|(field, text)| Some((field, text?)));
+                fields.extend(told.filter(|(_, text)| !text.is_empty()));
+                let mut since = holder.since.clone();
+                if let Some(age) = age(&holder.since) {
+                    let _ = write!(since, ", {} ago", short(age));
+                }
+                fields.push(("since", since));
+            }
+            None => fields.push(("holder", nameless(by))),
+        }
+        fields.push(("expires", expiry(view)));
+    }
+    if let Some(token) = view.fencing_token {
+        fields.push(("fencing", token.to_string()));
+    }
+    let (votes, nodes) = (view.votes, view.nodes.len());
+    if view.standing != Standing::Undecided {
+        fields.push((
+            "votes",
+            format!("{votes} of {nodes}, {} needed", view.quorum),
+        ));
+    }
+    fields
+}
+
+fn expiry(view: &View) -> String {
+    match (view.ttl, view.standing) {
+        (None, _) => "never".to_owned(),
+        (Some(ttl), Standing::Held) => format!("in {}, unless it is extended", short(ttl)),
+        (Some(ttl), _) => format!("in {}", short(ttl)),
+    }
+}
+
+/// A value that no redlock wrote. The value itself is its owner's token, and nobody else's
+/// business.
+fn nameless(by: &Foreign) -> String {
+    let what = match (Form::of(by), &by.kind[..]) {
+        (Some(form), _) => format!("a value as {} writes it", form.library()),
+        (None, "hash") => "a hash, as Redisson writes it".to_owned(),
+        (None, "string") if by.value.len() >= FOREIGN_VALUE_LIMIT => {
+            format!("a string of {FOREIGN_VALUE_LIMIT} bytes or more")
+        }
+        (None, "string") => format!("a string of {} bytes", by.value.len()),
+        (None, kind) => format!("a {kind}"),
+    };
+    format!("another program: {what}")
+}
+
+fn node_row(node: &NodeView, view: &View) -> Vec<Cell> {
+    let found = node
+        .look
+        .answer
+        .as_ref()
+        .ok()
+        .and_then(|sight| sight.found.as_ref());
+    let ttl = found.map(|found| rest(found.value.ttl));
+    let latency = node
+        .look
+        .took
+        .map(|took| format!("{:.1}ms", took.as_secs_f64() * 1000.0));
+    let differs = node.standing == NodeStanding::Other || view.standing == Standing::Undecided;
+    let who_else = found
+        .filter(|_| differs)
+        .map(|found| format!("held by {}", holder(&found.value)));
+    let remarks: Vec<String> = who_else.into_iter().chain(trouble(node)).collect();
+    let tint = match node.standing {
+        NodeStanding::Is(own) => tint(own),
+        NodeStanding::Other | NodeStanding::Failed => Tint::Bad,
+    };
+    vec![
+        Cell::plain(&node.name.0),
+        Cell::new(node_state(node), tint),
+        Cell::plain(&ttl.unwrap_or_default()),
+        Cell::plain(&latency.unwrap_or_default()),
+        Cell::plain(&remarks.join("; ")),
+    ]
+}
+
+fn rest(ttl: Option<Duration>) -> String {
+    ttl.map_or_else(|| "never".to_owned(), short)
+}
+
+fn list_row(name: &str, view: &View) -> Vec<Cell> {
+    let by = view.by.as_ref();
+    let holder = by.and_then(|by| holder_of(&by.value));
+    let who = match (&holder, by) {
+        (Some(holder), _) => holder.host.clone(),
+        (None, Some(by)) => match Form::of(by) {
+            Some(form) => format!("({})", form.library()),
+            None => format!("({})", by.kind),
+        },
+        (None, None) => String::new(),
+    };
+    let pid = holder.as_ref().map(|holder| holder.pid.to_string());
+    let age = holder
+        .as_ref()
+        .and_then(|holder| age(&holder.since))
+        .map(short);
+    let ttl = match view.standing {
+        Standing::Undecided => String::new(),
+        _ => rest(view.ttl),
+    };
+    let text = |text: Option<&String>| Cell::plain(text.map_or("", String::as_str));
+    vec![
+        Cell::plain(name),
+        Cell::new(standing(view.standing), tint(view.standing)),
+        Cell::plain(&who),
+        text(pid.as_ref()),
+        text(holder.as_ref().and_then(|holder| holder.command.as_ref())),
+        text(age.as_ref()),
+        Cell::plain(&ttl),
+        Cell::plain(&format!("{}/{}", view.votes, view.nodes.len())),
+        text(holder.as_ref().and_then(|holder| holder.note.as_ref())),
+    ]
+}

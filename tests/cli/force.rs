@@ -1,0 +1,274 @@
+//! A lock is taken from its holder: exactly the one that was shown, and nobody else's.
+
+use std::time::Duration;
+
+use crate::hand::{Place, json, wait_for_listeners};
+use crate::support::pty::{ON_TERMINAL, Pty};
+use crate::support::{BadNode, Cluster};
+
+const FORCE: [&str; 5] = ["release", "-r", "job", "--force", "--yes"];
+const ASK: [&str; 4] = ["release", "-r", "job", "--force"];
+
+fn set(cluster: &Cluster, key: &str, value: &[u8]) {
+    for server in &cluster.servers {
+        let mut set = redis::cmd("SET");
+        set.arg(key).arg(value).arg("PX").arg(60_000);
+        set.exec(&mut server.client()).expect("a good command");
+    }
+}
+
+#[test]
+fn the_holder_that_loses_its_lock_stops_its_job_at_once() {
+    let cluster = Cluster::start(3);
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    for place in [Place::of(&cluster), Place::local(directory.path())] {
+        // The next extension is minutes away.
+        let job = [
+            "run",
+            "-t",
+            "1h",
+            "-r",
+            "job",
+            "sh",
+            "-c",
+            "echo ready; sleep 600",
+        ];
+        let mut run = place.redlock(job).start();
+        run.wait_for("ready");
+        if place.what == "three servers" {
+            wait_for_listeners(&cluster, 1);
+        } else {
+            // Longer than a quick job: from then on it looks.
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        let end = place.redlock(FORCE).env("REDLOCK_VERBOSE", "1").end();
+        end.assert_code(0)
+            .assert_says(&["job is free now; it was held by", "pid", "sh"]);
+        let end = run.end();
+        end.assert_code(76)
+            .assert_says(&["lost job", "stopping the command"]);
+        assert!(end.took < Duration::from_secs(30), "{end:?}");
+        place.redlock(["inspect", "-q", "job"]).end().assert_code(3);
+    }
+}
+
+#[test]
+fn without_a_terminal_it_must_be_said_that_nobody_is_to_be_asked() {
+    let cluster = Cluster::start(3);
+    let place = Place::of(&cluster);
+    place.acquire("job", "60s");
+    let end = place.redlock(ASK).end();
+    end.assert_code(64).assert_says(&["no terminal", "--yes"]);
+    assert_eq!(cluster.locks().len(), 3);
+    place.redlock(FORCE).end().assert_code(0).assert_silent();
+    let end = place.redlock(FORCE).end();
+    end.assert_code(76).assert_says(&["nobody holds job"]);
+}
+
+#[test]
+fn somebody_at_a_terminal_is_shown_the_holder_and_asked() {
+    let cluster = Cluster::start(3);
+    let place = Place::of(&cluster);
+    place.acquire("job", "60s");
+    let ask = || Pty::start(place.redlock_under(&ON_TERMINAL, ASK), 80);
+    for no in ["\n", "n\n", "\u{4}"] {
+        let mut terminal = ask();
+        terminal.wait_for("[y/N] ");
+        assert!(
+            terminal.seen().contains("job is held by "),
+            "{}",
+            terminal.seen()
+        );
+        assert!(
+            terminal.seen().contains("on 3 of 3 servers"),
+            "{}",
+            terminal.seen()
+        );
+        terminal.press(no);
+        assert_eq!(terminal.wait().code(), Some(75));
+        terminal.wait_for("nothing was changed");
+        assert_eq!(cluster.locks().len(), 3);
+    }
+    let mut terminal = ask();
+    terminal.wait_for("[y/N] ");
+    terminal.press("\u{3}");
+    assert_eq!(terminal.wait().code(), None, "Ctrl-C kills");
+    assert_eq!(cluster.locks().len(), 3);
+    let mut terminal = ask();
+    terminal.wait_for("[y/N] ");
+    terminal.press("y\n");
+    assert_eq!(terminal.wait().code(), Some(0));
+    terminal.wait_for("job is free now");
+    assert_eq!(cluster.locks(), [""; 0]);
+}
+
+#[test]
+fn who_holds_it_by_the_time_of_the_answer_is_left_alone() {
+    let cluster = Cluster::start(3);
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    for place in [Place::of(&cluster), Place::local(directory.path())] {
+        let first = place.acquire("job", "60s");
+        let mut terminal = Pty::start(place.redlock_under(&ON_TERMINAL, ASK), 80);
+        terminal.wait_for("[y/N] ");
+        place
+            .redlock(["release", "-r", "job", "--token", &first])
+            .end()
+            .assert_code(0);
+        let second = place.acquire("job", "60s");
+        terminal.press("y\n");
+        assert_eq!(terminal.wait().code(), Some(75));
+        terminal.wait_for("by now; it was left alone");
+        place
+            .redlock(["extend", "-r", "job", "--token", &second])
+            .end()
+            .assert_code(0);
+        // Gone by then is no success either: nobody was evicted.
+        let mut terminal = Pty::start(place.redlock_under(&ON_TERMINAL, ASK), 80);
+        terminal.wait_for("[y/N] ");
+        place
+            .redlock(["release", "-r", "job", "--token", &second])
+            .end()
+            .assert_code(0);
+        terminal.press("y\n");
+        assert_eq!(terminal.wait().code(), Some(76));
+    }
+}
+
+#[test]
+fn of_several_at_the_same_time_none_takes_the_lock_of_who_comes_after() {
+    let cluster = Cluster::start(3);
+    let place = Place::of(&cluster);
+    for _ in 0..10 {
+        place.acquire("job", "60s");
+        let next = place
+            .redlock(["acquire", "-w", "-t", "60s", "-r", "job"])
+            .start();
+        wait_for_listeners(&cluster, 1);
+        let mut terminals =
+            [(); 2].map(|()| Pty::start(place.redlock_under(&ON_TERMINAL, ASK), 80));
+        for terminal in &terminals {
+            terminal.wait_for("[y/N] ");
+        }
+        for terminal in &mut terminals {
+            terminal.press("y\n");
+        }
+        let codes = terminals.each_mut().map(|terminal| terminal.wait().code());
+        assert!(codes.contains(&Some(0)), "{codes:?}");
+        let others = [Some(0), Some(75), Some(76)];
+        assert!(codes.iter().all(|code| others.contains(code)), "{codes:?}");
+        let end = next.end();
+        let token = end.assert_code(0).stdout.trim_end();
+        let release = ["release", "-r", "job", "--token", token];
+        place.redlock(release).end().assert_code(0).assert_silent();
+    }
+}
+
+#[test]
+fn what_is_kept_or_done_is_removed_as_well() {
+    let cluster = Cluster::start(3);
+    let place = Place::of(&cluster);
+    for (state, said) in [
+        ("~", "it was kept for the finished run of"),
+        ("!", "it was done by"),
+    ] {
+        place.acquire("job", "60s");
+        for server in &cluster.servers {
+            let _: i64 = server.ask(&["SETRANGE", "lock:job", "32", state]);
+        }
+        let end = place.redlock(FORCE).env("REDLOCK_VERBOSE", "1").end();
+        end.assert_code(0).assert_says(&[said]);
+        assert_eq!(cluster.locks(), [""; 0]);
+    }
+}
+
+#[test]
+fn servers_that_have_different_values_are_freed_of_what_each_showed() {
+    let cluster = Cluster::start(3);
+    let place = Place::of(&cluster);
+    for (number, server) in cluster.servers.iter().enumerate() {
+        let _: () = server.ask(&["SET", "lock:job", &format!("contender {number}")]);
+    }
+    let end = place.redlock(["inspect", "job"]).end();
+    assert!(
+        end.assert_code(69)
+            .stdout
+            .contains("no 2 of 3 servers agree")
+    );
+    place.redlock(FORCE).end().assert_code(0).assert_silent();
+    assert_eq!(cluster.locks(), [""; 0]);
+    // What is left on a minority, too.
+    let _: () = cluster.servers[1].ask(&["SET", "lock:job", "left over"]);
+    place.redlock(FORCE).end().assert_code(0).assert_silent();
+    assert_eq!(cluster.locks(), [""; 0]);
+}
+
+#[test]
+fn a_quorum_of_servers_is_enough_and_less_is_not() {
+    let cluster = Cluster::start(2);
+    for bad in [BadNode::refusing(), BadNode::hanging()] {
+        let place = Place::with_bad(&cluster, &bad);
+        place.acquire("job", "60s");
+        place.redlock(FORCE).end().assert_code(0).assert_silent();
+        assert_eq!(cluster.locks(), [""; 0]);
+    }
+    let mut cluster = Cluster::start(3);
+    let place = Place::of(&cluster);
+    place.acquire("job", "60s");
+    cluster.servers[0].kill();
+    cluster.servers[1].kill();
+    let end = place.redlock(FORCE).end();
+    end.assert_code(69)
+        .assert_says(&["no quorum", "held by", "nothing was changed"]);
+    assert_eq!(cluster.servers[2].locks().len(), 1);
+}
+
+#[test]
+fn locks_of_other_libraries_are_listed_inspected_and_taken_away() {
+    let cluster = Cluster::start(3);
+    let place = Place::of(&cluster);
+    let hex: &[u8] = b"0123456789abcdef0123456789abcdef";
+    let raw = [0xf3; 20];
+    let layouts: [(&str, &str, &[u8], &str); 4] = [
+        ("{}", "job", hex, "node-redlock"),
+        ("{}", "job", b"VYWDZ5R3wQvA5sEbsn4mmw==", "redsync"),
+        ("{}", "job", &raw, "rslock"),
+        ("redlock:{}", "redlock:job", hex, "pottery"),
+    ];
+    for (format, key, value, library) in layouts {
+        set(&cluster, key, value);
+        let redlock = |line: &[&str]| {
+            let redlock = place.redlock(line.iter().copied());
+            redlock.env("REDLOCK_KEY_FORMAT", format).end()
+        };
+        let listed = redlock(&["list"]);
+        assert!(listed.assert_code(0).stdout.contains(library), "{listed:?}");
+        let listed = json(&redlock(&["list", "--json"]).stdout);
+        assert_eq!(listed.as_array().map(Vec::len), Some(1), "{listed}");
+        assert_eq!(
+            (&listed[0]["resource"], &listed[0]["state"]),
+            (&"job".into(), &"held".into())
+        );
+        assert_eq!(listed[0]["holder"], serde_json::Value::Null);
+        let seen = redlock(&["inspect", "job"]);
+        assert!(seen.assert_code(0).stdout.contains(library), "{seen:?}");
+        redlock(&FORCE).assert_code(0).assert_silent();
+        assert_eq!(cluster.locks(), [""; 0]);
+    }
+    // Redisson's hash, which another thread of the same program takes over meanwhile.
+    let place = Place::of(&cluster);
+    let fields = |thread: &str| {
+        for server in &cluster.servers {
+            let _: i64 = server.ask(&["DEL", "lock:job"]);
+            let _: i64 = server.ask(&["HSET", "lock:job", thread, "1"]);
+        }
+    };
+    fields("8743c9c0-0795-4907-87fd-6c719a6b4586:1");
+    let mut terminal = Pty::start(place.redlock_under(&ON_TERMINAL, ASK), 80);
+    terminal.wait_for("[y/N] ");
+    fields("8743c9c0-0795-4907-87fd-6c719a6b4586:2");
+    terminal.press("y\n");
+    assert_eq!(terminal.wait().code(), Some(75));
+    assert_eq!(cluster.locks().len(), 3);
+    place.redlock(FORCE).end().assert_code(0).assert_silent();
+    assert_eq!(cluster.locks(), [""; 0]);
+}

@@ -1,0 +1,469 @@
+//! Locks by hand: taken in one process, prolonged in another, given back in a third.
+
+use std::fs::OpenOptions;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use crate::support::{BadNode, Cluster, Process, Redlock, eventually};
+
+/// Somewhere to lock.
+pub struct Place {
+    pub what: &'static str,
+    variable: (&'static str, String),
+}
+
+impl Place {
+    /// The binary with this place, without any other setting.
+    pub fn redlock<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Redlock {
+        Redlock::new(arguments).env(self.variable.0, &self.variable.1)
+    }
+
+    /// The binary with `wrapper` in front.
+    pub fn redlock_under<'a>(
+        &self,
+        wrapper: &[&str],
+        arguments: impl IntoIterator<Item = &'a str>,
+    ) -> Redlock {
+        Redlock::under(wrapper, arguments).env(self.variable.0, &self.variable.1)
+    }
+
+    pub fn of(cluster: &Cluster) -> Self {
+        Self {
+            what: "three servers",
+            variable: ("REDLOCK_SERVERS", cluster.urls()),
+        }
+    }
+
+    /// Two good servers and one like `bad`.
+    pub fn with_bad(cluster: &Cluster, bad: &BadNode) -> Self {
+        let urls = format!("{},{}", cluster.urls(), bad.url);
+        Self {
+            what: bad.what,
+            variable: ("REDLOCK_SERVERS", urls),
+        }
+    }
+
+    pub fn local(directory: &std::path::Path) -> Self {
+        Self {
+            what: "the embedded node",
+            variable: ("REDLOCK_LOCAL", directory.display().to_string()),
+        }
+    }
+
+    /// The token of `name`, taken for `ttl`.
+    #[track_caller]
+    pub fn acquire(&self, name: &str, ttl: &str) -> String {
+        let end = self.redlock(["acquire", "-r", name, "-t", ttl]).end();
+        end.assert_code(0).assert_silent();
+        end.stdout.trim_end().to_owned()
+    }
+}
+
+/// Acquire, extend, inspect, list, release: each in a process of its own.
+fn by_hand(place: &Place) {
+    let token = place.acquire("job", "5s");
+    assert_eq!(token.len(), 32, "{}: {token}", place.what);
+    let held = place.redlock(["inspect", "job"]).end();
+    assert!(held.assert_code(0).stdout.starts_with("job is held by "));
+    let second = place.redlock(["acquire", "-v", "-r", "job"]).end();
+    second.assert_code(75).assert_says(&["job is held by"]);
+    assert_eq!(second.stdout, "");
+    let extend = ["extend", "-r", "job", "-t", "60s", "--token", &token];
+    place.redlock(extend).end().assert_code(0).assert_silent();
+    let listed = place.redlock(["list", "--json"]).end();
+    let listed = json(&listed.assert_code(0).stdout);
+    assert_eq!(listed[0]["resource"], "job", "{}", place.what);
+    assert!(listed[0]["ttl_ms"].as_u64() > Some(50_000), "{listed}");
+    let release = ["release", "-r", "job", "--token", &token];
+    place.redlock(release).end().assert_code(0).assert_silent();
+    let free = place.redlock(["inspect", "-q", "job"]).end();
+    assert_eq!(free.assert_code(3).stdout, "");
+    for line in [&release[..], &extend[..]] {
+        let end = place.redlock(line.iter().copied()).end();
+        end.assert_code(76)
+            .assert_says(&["job is not yours any more", "expired"]);
+    }
+}
+
+pub fn json(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+#[test]
+fn taken_in_one_process_prolonged_in_another_given_back_in_a_third() {
+    by_hand(&Place::of(&Cluster::start(3)));
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    by_hand(&Place::local(directory.path()));
+}
+
+#[test]
+fn a_minority_that_is_dead_or_hangs_changes_nothing() {
+    let cluster = Cluster::start(2);
+    for bad in [BadNode::refusing(), BadNode::hanging(), BadNode::babbling()] {
+        by_hand(&Place::with_bad(&cluster, &bad));
+    }
+}
+
+#[test]
+fn a_minority_that_was_wiped_changes_nothing() {
+    let cluster = Cluster::start(3);
+    let place = Place::of(&cluster);
+    let token = place.acquire("job", "60s");
+    let _: () = cluster.servers[0].ask(&["FLUSHALL"]);
+    let extend = ["extend", "-r", "job", "--token", &token];
+    place.redlock(extend).end().assert_code(0).assert_silent();
+    let release = ["release", "-r", "job", "--token", &token];
+    place.redlock(release).end().assert_code(0).assert_silent();
+    assert_eq!(cluster.locks(), [""; 0]);
+}
+
+#[test]
+fn a_wrong_token_neither_prolongs_nor_releases() {
+    let cluster = Cluster::start(3);
+    let place = Place::of(&cluster);
+    place.acquire("job", "60s");
+    let before = cluster.values("lock:job");
+    let wrong = "0".repeat(32);
+    for verb in ["extend", "release"] {
+        let end = place.redlock([verb, "-r", "job", "--token", &wrong]).end();
+        end.assert_code(75)
+            .assert_says(&["job is not yours", "held by"]);
+        // Only the beginning of the right one is as wrong.
+        let value = before[0].as_ref().expect("it is held");
+        let part = String::from_utf8_lossy(&value[..31]).into_owned() + "x";
+        let end = place
+            .redlock(["release", "-r", "job", "--token", &part])
+            .end();
+        end.assert_code(75);
+    }
+    assert_eq!(cluster.values("lock:job"), before);
+}
+
+#[test]
+fn expired_and_held_by_another_and_no_quorum_are_three_things() {
+    let mut cluster = Cluster::start(3);
+    let place = Place::of(&cluster);
+    let token = place.acquire("job", "500ms");
+    eventually("the lock expires", || cluster.locks().is_empty());
+    let lines = ["extend", "release"].map(|verb| [verb, "-r", "job", "--token", &token]);
+    for line in lines {
+        place
+            .redlock(line)
+            .end()
+            .assert_code(76)
+            .assert_says(&["expired"]);
+    }
+    place.acquire("job", "60s");
+    for line in lines {
+        let end = place.redlock(line).end();
+        end.assert_code(75).assert_says(&["held by"]);
+    }
+    cluster.servers[0].kill();
+    cluster.servers[1].kill();
+    for line in lines {
+        let end = place.redlock(line).end();
+        end.assert_code(69)
+            .assert_says(&["no quorum", "connection refused", "held by"]);
+    }
+}
+
+#[test]
+fn what_a_run_leaves_behind_is_nobodys_to_prolong_or_release() {
+    let cluster = Cluster::start(3);
+    let place = Place::of(&cluster);
+    let token = place.acquire("job", "60s");
+    for (state, said) in [("~", "kept for a while"), ("!", "not to be repeated")] {
+        for server in &cluster.servers {
+            let _: i64 = server.ask(&["SETRANGE", "lock:job", "32", state]);
+        }
+        for verb in ["extend", "release"] {
+            let end = place.redlock([verb, "-r", "job", "--token", &token]).end();
+            end.assert_code(76).assert_says(&[said, "--force"]);
+        }
+        assert_eq!(cluster.locks().len(), 3);
+    }
+}
+
+#[test]
+fn extend_raises_the_rest_and_never_lowers_it() {
+    let cluster = Cluster::start(3);
+    let place = Place::of(&cluster);
+    let token = place.acquire("job", "60s");
+    let extend = |ttl| {
+        let line = ["extend", "-r", "job", "--token", &token, "-t", ttl];
+        place.redlock(line).end().assert_code(0);
+        cluster.pttls("lock:job")
+    };
+    assert!(extend("1s").iter().all(|&rest| rest > 30_000));
+    assert!(extend("2h").iter().all(|&rest| rest > 7_000_000));
+}
+
+#[test]
+fn a_token_is_read_from_standard_input_or_the_environment() {
+    let cluster = Cluster::start(3);
+    let place = Place::of(&cluster);
+    let token = place.acquire("job", "60s");
+    let mut extend = place
+        .redlock(["extend", "-r", "job", "--token", "-"])
+        .start();
+    extend.write_line(&token);
+    extend.close_stdin();
+    extend.end().assert_code(0).assert_silent();
+    let release = place
+        .redlock(["release", "-r", "job"])
+        .env("REDLOCK_TOKEN", &token);
+    release.end().assert_code(0).assert_silent();
+    assert_eq!(cluster.locks(), [""; 0]);
+    for line in [&["extend", "-r", "job"][..], &["release", "-r", "job"]] {
+        let end = place.redlock(line.iter().copied()).end();
+        end.assert_code(64)
+            .assert_says(&["no token", "REDLOCK_TOKEN"]);
+    }
+    let end = place
+        .redlock(["extend", "-r", "job", "--token", "no-token"])
+        .end();
+    end.assert_code(64).assert_says(&["32 digits"]);
+    assert!(!end.stderr.contains("no-token"));
+}
+
+#[test]
+fn the_lock_of_another_program_is_released_by_its_whole_value() {
+    let cluster = Cluster::start(3);
+    let place = Place::of(&cluster);
+    let values: [&[u8]; 3] = [
+        b"0123456789abcdef0123456789abcdef",
+        b"VYWDZ5R3wQvA5sEbsn4mmw==",
+        b"\xf3\x01\x02\x03\x04\x05\x06\x07\x08\x09\xff\x0b\x0c\x0d\x0e\x0f\x10\x11\x12\x13",
+    ];
+    for value in values {
+        for server in &cluster.servers {
+            let mut set = redis::cmd("SET");
+            set.arg("lock:job").arg(value);
+            set.exec(&mut server.client()).expect("a good command");
+        }
+        let token = std::ffi::OsString::from(std::ffi::OsStr::from_bytes(value));
+        let line = ["release", "-r", "job", "--token"];
+        let part = std::ffi::OsStr::from_bytes(&value[..value.len() - 1]).to_owned();
+        let wrong = place.redlock(line).args([part]).end();
+        wrong
+            .assert_code(75)
+            .assert_says(&["another program (string"]);
+        place
+            .redlock(line)
+            .args([token])
+            .end()
+            .assert_code(0)
+            .assert_silent();
+        assert_eq!(cluster.locks(), [""; 0]);
+    }
+}
+
+#[test]
+fn a_token_that_cannot_be_written_is_no_lock() {
+    let cluster = Cluster::start(3);
+    let place = Place::of(&cluster);
+    let acquire = || place.redlock(["acquire", "-r", "job"]).into_command();
+    let full = OpenOptions::new().write(true).open("/dev/full");
+    let (reader, closed) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let outputs: [Stdio; 2] = [full.expect("Linux has it").into(), closed.into()];
+    for output in outputs {
+        let mut command = acquire();
+        command.stdout(output).stderr(Stdio::piped());
+        let end = command.output().expect("the binary can be started");
+        let said = String::from_utf8_lossy(&end.stderr);
+        assert_eq!(end.status.code(), Some(71), "{said}");
+        assert!(said.contains("cannot write the token of job"), "{said}");
+        assert_eq!(cluster.locks(), [""; 0]);
+    }
+}
+
+#[test]
+fn a_signal_while_waiting_leaves_nothing_behind_and_ends_it_by_that_signal() {
+    let cluster = Cluster::start(3);
+    let place = Place::of(&cluster);
+    let token = place.acquire("job", "60s");
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        let waiter = place.redlock(["acquire", "-w", "-r", "job"]).start();
+        wait_for_listeners(&cluster, 1);
+        waiter.signal(signal);
+        let end = waiter.end();
+        assert_eq!(end.status.signal(), Some(signal as i32), "{end:?}");
+        assert_eq!(end.stdout, "");
+        wait_for_listeners(&cluster, 0);
+    }
+    place
+        .redlock(["release", "-r", "job", "--token", &token])
+        .end()
+        .assert_code(0);
+    assert_eq!(cluster.locks(), [""; 0]);
+}
+
+/// Waits until so many listen for the release of the lock `job`, on every server.
+#[track_caller]
+pub fn wait_for_listeners(cluster: &Cluster, count: usize) {
+    eventually(&format!("{count} who listen"), || {
+        cluster.servers.iter().all(|server| {
+            let (_, listeners): (String, usize) =
+                server.ask(&["PUBSUB", "NUMSUB", "released:lock:job"]);
+            listeners == count
+        })
+    });
+}
+
+#[test]
+fn who_waits_hears_of_the_release() {
+    let cluster = Cluster::start(3);
+    let place = Place::of(&cluster);
+    let mut token = place.acquire("job", "60s");
+    let mut took = Vec::new();
+    for _ in 0..9 {
+        let mut waiter = place
+            .redlock(["acquire", "-w", "-t", "60s", "-r", "job"])
+            .start();
+        wait_for_listeners(&cluster, 1);
+        let began = Instant::now();
+        place
+            .redlock(["release", "-r", "job", "--token", &token])
+            .end()
+            .assert_code(0);
+        token = waiter.next_line();
+        took.push(began.elapsed());
+        waiter.end().assert_code(0).assert_silent();
+    }
+    took.sort();
+    // Looking once a second would take half of one.
+    assert!(took[4] < Duration::from_millis(250), "{took:?}");
+}
+
+#[test]
+fn of_many_who_wait_each_has_its_turn() {
+    let cluster = Cluster::start(3);
+    let place = Place::of(&cluster);
+    let line = ["run", "-w", "-r", "job", "--", "echo", "ran"];
+    let waiters: Vec<Process> = (0..20).map(|_| place.redlock(line).start()).collect();
+    for waiter in waiters {
+        assert_eq!(waiter.end().assert_code(0).stdout, "ran\n");
+    }
+    assert_eq!(cluster.locks(), [""; 0]);
+}
+
+#[test]
+fn without_channel_rights_everything_works_but_the_notices() {
+    let cluster = Cluster::start(3);
+    for server in &cluster.servers {
+        let user = "ACL SETUSER me on nopass ~* resetchannels +@all";
+        let _: () = server.ask(&user.split(' ').collect::<Vec<_>>());
+    }
+    let redlock = |line: &[&str]| {
+        cluster
+            .redlock(line.iter().copied())
+            .env("REDLOCK_USER", "me")
+    };
+    let mut holder = redlock(&["run", "-r", "job", "sh", "-c", "echo ready; read _"]).start();
+    holder.wait_for("ready");
+    let waiter = redlock(&["run", "-w", "-r", "job", "echo", "my turn"]).start();
+    let wait = redlock(&["run", "-w1s", "-r", "job", "true"]).end();
+    wait.assert_code(75);
+    holder.write_line("");
+    holder.end().assert_code(0).assert_silent();
+    assert_eq!(waiter.end().assert_code(0).stdout, "my turn\n");
+}
+
+#[test]
+fn acquire_tells_programs_all_they_need() {
+    let cluster = Cluster::start(2);
+    let bad = BadNode::refusing();
+    let place = Place::with_bad(&cluster, &bad);
+    let line = [
+        "acquire", "--json", "-r", "job", "-t", "20s", "--note", "v42",
+    ];
+    let end = place.redlock(line).end();
+    let told = json(&end.assert_code(0).stdout);
+    let mut fields: Vec<&str> = told
+        .as_object()
+        .expect("an object")
+        .keys()
+        .map(|k| &k[..])
+        .collect();
+    fields.sort_unstable();
+    assert_eq!(
+        fields,
+        [
+            "fencing_token",
+            "nodes",
+            "resource",
+            "token",
+            "ttl_ms",
+            "valid_ms"
+        ]
+    );
+    assert_eq!(
+        (&told["resource"], &told["ttl_ms"]),
+        (&"job".into(), &20_000.into())
+    );
+    let valid = told["valid_ms"].as_u64().expect("a number");
+    assert!((10_000..19_799).contains(&valid), "{valid}");
+    let states: Vec<_> = told["nodes"]
+        .as_array()
+        .expect("an array")
+        .iter()
+        .map(|n| &n["state"])
+        .collect();
+    assert_eq!(states, ["granted", "granted", "failed"]);
+    let seen = place.redlock(["inspect", "--json", "job"]).end();
+    let seen = &json(&seen.assert_code(0).stdout)[0];
+    assert_eq!(seen["fencing_token"], told["fencing_token"]);
+    assert_eq!(seen["holder"]["note"], "v42");
+    // The test itself has called acquire.
+    assert_eq!(seen["holder"]["pid"], std::process::id());
+}
+
+#[test]
+fn a_token_is_printed_by_acquire_and_nothing_else() {
+    let cluster = Cluster::start(3);
+    let place = Place::of(&cluster);
+    let token = place.acquire("job", "60s");
+    let lines: [&[&str]; 12] = [
+        &["inspect", "job"],
+        &["inspect", "--json", "job"],
+        &["list"],
+        &["list", "--json"],
+        &["acquire", "-r", "job"],
+        &["acquire", "-r", "job", "-w", "1ms"],
+        &["run", "-r", "job", "true"],
+        &["extend", "-r", "job", "--token", &token],
+        &["release", "-r", "job", "--token", "0"],
+        &["release", "-r", "job", "--token", &token],
+        &["extend", "-r", "job", "--token", &token],
+        &["release", "-r", "job", "--token", &token],
+    ];
+    for format in ["text", "json"] {
+        for line in lines {
+            let redlock = place.redlock(line.iter().copied());
+            let end = redlock
+                .env("REDLOCK_VERBOSE", "1")
+                .env("REDLOCK_LOG_FORMAT", format)
+                .end();
+            let said = format!("{}{}", end.stdout, end.stderr);
+            assert!(!said.contains(&token), "{line:?}: {said}");
+        }
+    }
+    // Nor the value of another program, which is its token.
+    let foreign = "0123456789abcdef0123456789abcdef";
+    for server in &cluster.servers {
+        let _: () = server.ask(&["SET", "lock:job", foreign]);
+    }
+    for line in &lines[..6] {
+        let end = place
+            .redlock(line.iter().copied())
+            .env("REDLOCK_VERBOSE", "1")
+            .end();
+        let said = format!("{}{}", end.stdout, end.stderr);
+        assert!(!said.contains(foreign), "{line:?}: {said}");
+    }
+}

@@ -1,0 +1,272 @@
+//! Looking at a lock: who has it, and what each server says.
+
+use nix::sys::signal::Signal;
+use std::os::unix::process::ExitStatusExt as _;
+
+use crate::hand::{Place, json};
+use crate::support::pty::{ON_TERMINAL, Pty};
+use crate::support::{BadNode, Cluster};
+
+fn look(place: &Place, line: &[&str], code: i32) -> serde_json::Value {
+    let line = ["inspect", "--json"].iter().chain(line).copied();
+    let end = place.redlock(line).end();
+    json(&end.assert_code(code).assert_silent().stdout)
+}
+
+fn states(lock: &serde_json::Value) -> Vec<&str> {
+    let nodes = lock["nodes"].as_array().expect("an array").iter();
+    nodes
+        .map(|node| node["state"].as_str().expect("a text"))
+        .collect()
+}
+
+#[test]
+fn a_held_lock_is_shown_with_all_that_is_known() {
+    let cluster = Cluster::start(3);
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    for place in [Place::of(&cluster), Place::local(directory.path())] {
+        let line = ["run", "-t", "1h", "-r", "job", "--note", "deploying v42"];
+        let script = ["sh", "-c", "echo ready; read _"];
+        let mut run = place.redlock(line.into_iter().chain(script)).start();
+        run.wait_for("ready");
+        let text = place.redlock(["inspect", "job"]).end();
+        let pid = format!("pid {}", run.pid());
+        for part in [
+            "job is held by ",
+            &pid,
+            "command   sh",
+            "deploying v42",
+            "in 59m",
+            "unless",
+        ] {
+            assert!(
+                text.assert_code(0).stdout.contains(part),
+                "{part}: {}",
+                text.stdout
+            );
+        }
+        let locks = look(&place, &["job", "other"], 0);
+        let nodes = states(&locks[0]).len();
+        let mut fields: Vec<_> = locks[0].as_object().expect("an object").keys().collect();
+        fields.sort_unstable();
+        let expected = [
+            "fencing_token",
+            "holder",
+            "nodes",
+            "quorum",
+            "resource",
+            "state",
+            "ttl_ms",
+            "votes",
+        ];
+        assert_eq!(fields, expected);
+        assert_eq!(
+            (&locks[0]["state"], &locks[1]["state"]),
+            (&"held".into(), &"free".into())
+        );
+        assert_eq!(locks[0]["votes"], nodes);
+        assert_eq!(locks[0]["holder"]["command"], "sh");
+        assert!(locks[0]["fencing_token"].is_u64());
+        assert!(locks[0]["ttl_ms"].as_u64() < Some(3_600_000 - 36_002));
+        let fields = ["error", "latency_ms", "node", "state", "ttl_ms"];
+        let mut own: Vec<_> = locks[0]["nodes"][0]
+            .as_object()
+            .expect("an object")
+            .keys()
+            .collect();
+        own.sort_unstable();
+        assert_eq!(own, fields);
+        run.write_line("");
+        run.end().assert_code(0);
+        look(&place, &["job", "other"], 3);
+    }
+}
+
+#[test]
+fn a_minority_that_failed_is_shown_and_changes_nothing() {
+    let cluster = Cluster::start(2);
+    for bad in [
+        BadNode::refusing(),
+        BadNode::hanging(),
+        BadNode::locked(),
+        BadNode::babbling(),
+    ] {
+        let place = Place::with_bad(&cluster, &bad);
+        let free = &look(&place, &["job"], 3)[0];
+        assert_eq!(
+            (&free["state"], &free["votes"]),
+            (&"free".into(), &2.into())
+        );
+        let token = place.acquire("job", "60s");
+        let held = &look(&place, &["job"], 0)[0];
+        assert_eq!(states(held)[..2], ["held", "held"]);
+        let error = held["nodes"][2]["error"].as_str().expect("a text");
+        assert!(error.contains(bad.said), "{}: {error}", bad.what);
+        let text = place.redlock(["inspect", "job"]).end().stdout;
+        assert!(text.contains(bad.said), "{text}");
+        place
+            .redlock(["release", "-r", "job", "--token", &token])
+            .end()
+            .assert_code(0);
+    }
+}
+
+#[test]
+fn what_a_quorum_does_not_agree_on_is_undecided() {
+    let mut cluster = Cluster::start(3);
+    let place = Place::of(&cluster);
+    place.acquire("job", "60s");
+    let _: i64 = cluster.servers[0].ask(&["DEL", "lock:job"]);
+    let held = &look(&place, &["job"], 0)[0];
+    assert_eq!(states(held), ["free", "held", "held"]);
+    let _: () = cluster.servers[0].ask(&["SET", "lock:job", "left over"]);
+    let held = &look(&place, &["job"], 0)[0];
+    assert_eq!(states(held), ["other", "held", "held"]);
+    let text = place.redlock(["inspect", "job"]).end().stdout;
+    assert!(
+        text.contains("another program (string, never expires)"),
+        "{text}"
+    );
+    let _: i64 = cluster.servers[1].ask(&["DEL", "lock:job"]);
+    let split = &look(&place, &["job"], 69)[0];
+    assert_eq!(
+        (&split["state"], &split["ttl_ms"]),
+        (&"undecided".into(), &serde_json::Value::Null)
+    );
+    assert_eq!(states(split), ["held", "free", "held"]);
+    cluster.servers[1].kill();
+    cluster.servers[2].kill();
+    let outage = &look(&place, &["job"], 69)[0];
+    assert_eq!(states(outage), ["held", "unreachable", "unreachable"]);
+    let text = place.redlock(["inspect", "job"]).end().stdout;
+    assert!(
+        text.contains("undecided: 1 of 3 servers answered, 2 are needed"),
+        "{text}"
+    );
+    let quiet = place.redlock(["inspect", "-q", "job"]).end();
+    assert_eq!(quiet.assert_code(69).assert_silent().stdout, "");
+}
+
+#[test]
+fn other_types_and_permanent_keys_are_shown_as_what_they_are() {
+    let cluster = Cluster::start(3);
+    let place = Place::of(&cluster);
+    for (command, said) in [
+        (
+            &["HSET", "lock:job", "a", "1"][..],
+            "a hash, as Redisson writes it",
+        ),
+        (&["RPUSH", "lock:job", "a"], "a list"),
+        (&["SET", "lock:job", "what is this"], "a string of 12 bytes"),
+    ] {
+        for server in &cluster.servers {
+            let _: i64 = server.ask(&["DEL", "lock:job"]);
+            let _: redis::Value = server.ask(command);
+        }
+        let text = place.redlock(["inspect", "job"]).end();
+        for part in [said, "expires   never", "held by another program"] {
+            assert!(
+                text.assert_code(0).stdout.contains(part),
+                "{part}: {}",
+                text.stdout
+            );
+        }
+        assert_eq!(
+            look(&place, &["job"], 0)[0]["ttl_ms"],
+            serde_json::Value::Null
+        );
+    }
+}
+
+#[test]
+fn what_other_hosts_wrote_touches_neither_terminal_nor_table_nor_json() {
+    let cluster = Cluster::start(3);
+    let place = Place::of(&cluster);
+    let json_of = |note: &str| {
+        serde_json::json!({"host": note, "pid": 1, "user": note, "command": note, "note": note,
+            "since": note})
+        .to_string()
+    };
+    let ours = |note: &str| format!("{} {}", "0".repeat(32), json_of(note)).into_bytes();
+    let hostile = [
+        ours("\x1b[31mred\x07\u{9b}2J"),
+        ours("two\nlines\rand\ttab"),
+        ours("\u{202e}reversed\u{2066}"),
+        [&ours("x")[..], b"\xff\xfe"].concat(),
+        b"\x1b]0;title\x07\n\xff".to_vec(),
+        vec![b'\x1b'; 1 << 20],
+        ours(&"long ".repeat(200_000)),
+    ];
+    for (number, value) in hostile.iter().enumerate() {
+        for server in &cluster.servers {
+            let mut set = redis::cmd("SET");
+            set.arg("lock:job").arg(value);
+            set.exec(&mut server.client()).expect("a good command");
+        }
+        for line in [
+            &["inspect", "job"][..],
+            &["inspect", "--json", "job"],
+            &["list"],
+            &["list", "--json"],
+            &["acquire", "-v", "-r", "job"],
+            &["acquire", "-v", "--log-format", "json", "-r", "job"],
+            &["run", "-v", "-r", "job", "true"],
+        ] {
+            let end = place.redlock(line.iter().copied()).end();
+            let said = format!("{}{}", end.stdout, end.stderr);
+            let bad = |c: char| c.is_control() && c != '\n' || "\u{202e}\u{2066}\u{9b}".contains(c);
+            assert!(!said.contains(bad), "{number} {line:?}: {said:?}");
+            assert!(said.len() < 5000, "{number} {line:?}: {} bytes", said.len());
+            if line.contains(&"--json") {
+                assert_eq!(json(&end.stdout).as_array().map(Vec::len), Some(1));
+                assert_eq!(end.stdout.lines().count(), 1);
+            }
+            if line == ["list"] {
+                assert_eq!(end.stdout.lines().count(), 2, "{number}: {}", end.stdout);
+            }
+        }
+    }
+}
+
+#[test]
+fn two_names_of_one_server_are_no_quorum() {
+    let cluster = Cluster::start(2);
+    let twin = format!("redis+unix://{}", cluster.servers[0].socket().display());
+    let urls = format!("{},{twin}", cluster.urls());
+    let end = cluster
+        .redlock(["inspect", "job"])
+        .env("REDLOCK_SERVERS", urls)
+        .end();
+    end.assert_code(78).assert_says(&["same server"]);
+}
+
+#[test]
+fn a_watched_lock_is_drawn_again_until_q_or_ctrl_c() {
+    let cluster = Cluster::start(3);
+    let place = Place::of(&cluster);
+    let end = place.redlock(["inspect", "--watch", "job"]).end();
+    end.assert_code(64)
+        .assert_says(&["--watch needs a terminal"]);
+    let watch = || {
+        Pty::start(
+            place.redlock_under(&ON_TERMINAL, ["inspect", "--watch", "job"]),
+            80,
+        )
+    };
+    let mut terminal = watch();
+    terminal.wait_for("job is free");
+    let token = place.acquire("job", "60s");
+    terminal.wait_for("job is held by ");
+    terminal.press("q");
+    assert_eq!(terminal.wait().code(), Some(0));
+    terminal.wait_for("\x1b[?25h\x1b[?1049l");
+    let mut terminal = watch();
+    terminal.wait_for("job is held by ");
+    terminal.press("\u{3}");
+    assert_eq!(terminal.wait().signal(), Some(Signal::SIGINT as i32));
+    terminal.wait_for("\x1b[?25h\x1b[?1049l");
+    place
+        .redlock(["release", "-r", "job", "--token", &token])
+        .end()
+        .assert_code(0);
+}
