@@ -14,7 +14,7 @@ use tokio::runtime;
 use super::{Stop, holder, nodes};
 use crate::clock::{self, Instant};
 use crate::exit::Exit;
-use crate::job::{Child, Ended, Order, Signals, StartError};
+use crate::job::{Child, Deadlines, Ended, News, Order, Scope, Signals, StartError, Watch};
 use crate::lock::quorum::{self, Verdict};
 use crate::lock::{
     Acquisition, Claim, Failure, Held, Lease, Loss, LossReason, Patience, Policy, Redlock,
@@ -91,7 +91,9 @@ impl Run<'_> {
         let held = self.acquire(&redlock, &mut signals).await?;
         let order = self.order(&held);
         let mut lease = Lease::keep(held, self.settings.common.node_timeout);
-        let mut child = match Child::start(&order) {
+        let until = valid_until(&lease.state());
+        let stop_at = self.deadlines(until).stop_at;
+        let mut child = match Child::start(&order, self.watch(until), stop_at) {
             Ok(child) => child,
             Err(error) => {
                 self.release(lease, LockWas::Kept).await;
@@ -231,6 +233,7 @@ impl Run<'_> {
             StartError::NotFound(_) => Exit::NotFound,
             StartError::NotExecutable(_) => Exit::NotExecutable,
             StartError::System(_) => Exit::System,
+            StartError::TooLate => Exit::Unavailable,
         };
         let command = self
             .settings
@@ -256,9 +259,19 @@ impl Run<'_> {
         loop {
             let loss = tokio::select! {
                 biased;
-                command = over(child, phase) => {
-                    return End { command, lock: self.lock_was(lock, lease, until, answers) };
-                }
+                news = child.news(scope(phase)) => match news {
+                    News::Over(command) => {
+                        return End { command, lock: self.lock_was(lock, lease, until, answers) };
+                    }
+                    News::StoppedByGuard => {
+                        Some(Loss { why: LossReason::NotExtended, answers: answers.clone() })
+                    }
+                    // It goes on when the servers have said whose the lock is.
+                    News::Awake => {
+                        lease.extend_now();
+                        None
+                    }
+                },
                 signal = signals.next() => {
                     child.signal_group(signal);
                     None
@@ -266,6 +279,8 @@ impl Run<'_> {
                 state = lease.changed() => match state {
                     State::Held { until: later, .. } => {
                         until = later;
+                        child.keep(self.watch(until));
+                        child.go_on();
                         None
                     }
                     State::Unknown { answers: last, .. } => {
@@ -306,13 +321,35 @@ impl Run<'_> {
                 Phase::Running
             }
             OnLost::Stop => {
-                child.stop(signal);
+                let grace = clock::now() + self.settings.kill_after;
+                let kill_at = grace.min(self.deadlines(until).kill_at);
+                child.stop(signal, kill_at);
                 let what_now = format!("stopping the command with {signal}");
                 self.reporter
                     .tell(&report::lost(&self.names, loss, &what_now));
-                let grace = clock::now() + self.settings.kill_after;
-                Phase::Stopping(grace.min(until - self.settings.margin))
+                Phase::Stopping(kill_at)
             }
+        }
+    }
+
+    /// By when a job must be told to stop and be dead, if its lock is valid `until` then.
+    fn deadlines(&self, until: Instant) -> Deadlines {
+        let kill_at = until - self.settings.margin;
+        Deadlines {
+            stop_at: kill_at - self.settings.kill_after,
+            kill_at,
+        }
+    }
+
+    /// What the guard does, should we not. With `--on-lost warn` it has no deadline: then it only
+    /// sees to it that a job does not outlive us in parts.
+    fn watch(&self, until: Instant) -> Watch {
+        Watch {
+            stop_signal: self.settings.stop_signal,
+            deadlines: match self.settings.on_lost {
+                OnLost::Stop => Some(self.deadlines(until)),
+                OnLost::Warn => None,
+            },
         }
     }
 
@@ -321,7 +358,7 @@ impl Run<'_> {
     async fn deadline(&self, phase: Phase, until: Instant) {
         match phase {
             Phase::Running if self.settings.on_lost == OnLost::Stop => {
-                clock::sleep_until(until - self.settings.margin - self.settings.kill_after).await;
+                clock::sleep_until(self.deadlines(until).stop_at).await;
             }
             Phase::Stopping(kill_at) => clock::sleep_until(kill_at).await,
             Phase::Running | Phase::Killed => std::future::pending().await,
@@ -377,13 +414,13 @@ impl Run<'_> {
     }
 }
 
-/// The command's end. Stopped by us, the job is over when its whole group is gone; ended by itself,
-/// at once: what it left in the background is neither waited for nor killed.
-async fn over(child: &mut Child, phase: Phase) -> Ended {
-    if phase != Phase::Running {
-        child.gone().await;
+/// When the job is over. Stopped by us, when its whole group is gone; ended by itself, at once: what
+/// it left in the background is neither waited for nor killed.
+fn scope(phase: Phase) -> Scope {
+    match phase {
+        Phase::Running => Scope::Command,
+        Phase::Stopping(_) | Phase::Killed => Scope::Group,
     }
-    child.ended().await
 }
 
 fn valid_until(state: &State) -> Instant {

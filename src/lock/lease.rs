@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::claim::{FencingToken, Token};
@@ -80,6 +80,7 @@ impl fmt::Display for LossReason {
 pub struct Lease<N> {
     grip: Arc<Grip<N>>,
     state: watch::Receiver<State>,
+    hurry: Arc<Notify>,
     keeper: JoinHandle<()>,
     /// The proof of ownership.
     pub token: Token,
@@ -99,6 +100,7 @@ impl<N: Node> Lease<N> {
             extensions: 0,
         };
         let (publish, state) = watch::channel(first);
+        let hurry = Arc::new(Notify::new());
         let keeper = Keeper {
             grip: Arc::clone(&grip),
             fence: held.fencing_token.0,
@@ -106,10 +108,12 @@ impl<N: Node> Lease<N> {
             valid_until: held.valid_until,
             extensions: 0,
             publish,
+            hurry: Arc::clone(&hurry),
         };
         Self {
             grip,
             state,
+            hurry,
             keeper: tokio::spawn(keeper.keep(held.since)),
             token: held.token,
             fencing_token: held.fencing_token,
@@ -135,6 +139,11 @@ impl<N: Node> Lease<N> {
             // The task ends only after it has published the loss, which was seen.
             Err(_) => std::future::pending().await,
         }
+    }
+
+    /// Asks the nodes now whether the lock is ours. A change of state tells the answer.
+    pub fn extend_now(&self) {
+        self.hurry.notify_one();
     }
 
     /// Stops keeping the lock, and gives it back.
@@ -172,6 +181,8 @@ struct Keeper<N> {
     valid_until: Instant,
     extensions: u64,
     publish: watch::Sender<State>,
+    /// Somebody wants to know now.
+    hurry: Arc<Notify>,
 }
 
 impl<N: Node> Keeper<N> {
@@ -185,7 +196,10 @@ impl<N: Node> Keeper<N> {
             } else {
                 self.next_retry(failures)
             };
-            clock::sleep_until(next.min(self.valid_until)).await;
+            tokio::select! {
+                () = clock::sleep_until(next.min(self.valid_until)) => {}
+                () = self.hurry.notified() => {}
+            }
             let round_started = clock::now();
             let limit = self.limit(failures);
             let (keeping, round) = self.ask(limit).await;
