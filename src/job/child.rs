@@ -218,13 +218,10 @@ impl Child {
             let is_dying = scope == Scope::Group && self.ended.is_some();
             let pause = if is_dying { GROUP_POLL } else { Duration::MAX };
             let event = poll_fn(|context| self.poll_event(context));
-            match tokio::time::timeout(pause, event).await {
-                Ok(Some(wish)) => {
-                    if let Some(news) = self.heed(wish) {
-                        return news;
-                    }
-                }
-                Ok(None) | Err(_) => {}
+            if let Ok(Some(wish)) = tokio::time::timeout(pause, event).await
+                && let Some(news) = self.heed(wish)
+            {
+                return news;
             }
         }
     }

@@ -201,15 +201,14 @@ impl Guard {
     }
 
     /// What the guard has let us know, if anything.
+    #[must_use]
     pub fn word(&self) -> Option<Word> {
         loop {
             match receive_byte(self.socket.as_raw_fd()) {
                 Ok(Some(ACTED)) => return Some(Word::Acted),
-                Ok(Some(_)) => {}
-                Ok(None) => return Some(Word::Gone),
-                Err(Errno::EINTR) => {}
+                Ok(Some(_)) | Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => return None,
-                Err(_) => return Some(Word::Gone),
+                Ok(None) | Err(_) => return Some(Word::Gone),
             }
         }
     }

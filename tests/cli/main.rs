@@ -6,6 +6,7 @@ mod basics;
 mod connections;
 mod contention;
 mod fencing;
+mod guard;
 mod local_node;
 mod lost;
 mod outage;

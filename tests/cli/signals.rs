@@ -203,24 +203,27 @@ fn nohup_and_a_background_job_of_a_shell_still_protect_the_command() {
             .args(show)
             .output()
             .expect("it can be started");
-        let plain = String::from_utf8(plain.stdout).expect("text");
+        let plain = mask(&plain.stdout);
         let run = ["run", "-r", "job"].into_iter().chain(show);
         let end = Redlock::under(&wrapper, run)
             .env("REDLOCK_SERVERS", cluster.urls())
             .end();
-        assert_eq!(
-            end.assert_code(0).stdout,
-            plain,
-            "{ignored}, as without redlock in front"
-        );
-        let mask = plain.trim().rsplit('\t').next().unwrap_or_default();
-        let mask = u64::from_str_radix(mask, 16).expect("a mask of bits");
+        let ours = mask(end.assert_code(0).stdout.as_bytes());
+        assert_eq!(ours, plain, "{ignored}, as without redlock in front");
         assert_ne!(
-            mask & 1 << (ignored as u32 - 1),
+            plain & 1 << (ignored as u32 - 1),
             0,
-            "{ignored} is ignored: {mask:x}"
+            "{ignored} is ignored: {plain:x}"
         );
     }
+}
+
+/// The ignored signals in a line of `/proc/self/status`, without 32 and 33: these are the C library's,
+/// which ignores them in what a program with threads spawns.
+fn mask(line: &[u8]) -> u64 {
+    let line = String::from_utf8_lossy(line);
+    let mask = line.trim().rsplit('\t').next().unwrap_or_default();
+    u64::from_str_radix(mask, 16).expect("a mask of bits") & !(0b11 << 31)
 }
 
 #[test]
