@@ -11,3 +11,4 @@ mod local_node;
 mod lost;
 mod outage;
 mod signals;
+mod terminal;

@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod faults;
 pub mod process;
 pub mod proxy;
+pub mod pty;
 pub mod server;
 
 use std::thread;
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 pub use cluster::Cluster;
 pub use faults::BadNode;
 pub use process::{End, Process, Redlock};
+pub use pty::Session;
 pub use server::Server;
 
 /// How long anything may take that is to happen at all, on a machine that is busy with other tests.
