@@ -10,5 +10,6 @@ mod guard;
 mod local_node;
 mod lost;
 mod outage;
+mod pid1;
 mod signals;
 mod terminal;
