@@ -5,6 +5,7 @@ mod support;
 mod basics;
 mod connections;
 mod contention;
+mod faults;
 mod fencing;
 mod guard;
 mod local_node;
