@@ -23,12 +23,15 @@ const TTL: Duration = Duration::from_millis(1200);
 /// How long a reply takes on its way to the victim: long enough to do harm in between.
 const REPLY: Duration = Duration::from_millis(8);
 
+/// Longer than the TTL: without a guard it would outlive its lock. TERM is ignored until it can be
+/// heeded, so that a child is never left behind by a death that is nobody's fault.
 const JOB: &str = r#"
-    id=$REDLOCK_FENCING_TOKEN; echo $id
-    (trap '' TERM; while :; do echo $id; sleep 0.01; done >>"$LOG") & child=$!
+    trap '' TERM; id=$REDLOCK_FENCING_TOKEN; echo $id
+    (while :; do echo $id; sleep 0.01; done >>"$LOG") & child=$!
     finish() { kill -9 $child; wait $child 2>/dev/null; }
     trap 'sleep 0.1; finish; echo $id >>"$LOG"; trap - TERM; kill -TERM $$' TERM
-    n=0; while [ $n -lt 50 ]; do echo $id >>"$LOG"; sleep 0.01; n=$((n + 1)); done
+    echo >"$LOG.ready"
+    n=0; while [ $n -lt 140 ]; do echo $id >>"$LOG"; sleep 0.01; n=$((n + 1)); done
     finish; echo $id >>"$LOG.done""#;
 
 /// When a fault is injected.
@@ -195,7 +198,7 @@ impl Case<'_> {
         let mut wait = |until: &dyn Fn() -> bool| {
             eventually(&self.to_string(), || until() || victim.has_ended());
         };
-        let started = || !self.lines().is_empty();
+        let started = || self.log.with_extension("ready").exists();
         match self.phase {
             Phase::BeforeTheFirstByte => {}
             Phase::BetweenVotes => wait(&|| self.requests() > 0),
@@ -359,7 +362,11 @@ fn no_fault_in_any_phase_gives_two_jobs_at_once_or_a_wrong_code() {
                     if number >= wanted {
                         return;
                     }
-                    world.case(first + number).play();
+                    let began = Instant::now();
+                    let mut case = world.case(first + number);
+                    let name = case.to_string();
+                    case.play();
+                    println!("{name}: {:?}", began.elapsed());
                     played.fetch_add(1, Ordering::SeqCst);
                 }
             });
