@@ -3,6 +3,7 @@
 mod support;
 
 mod basics;
+mod clocks;
 mod connections;
 mod contention;
 mod faults;

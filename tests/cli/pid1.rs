@@ -7,7 +7,14 @@ use nix::unistd::Pid;
 
 use crate::support::{Cluster, Process, Redlock, eventually};
 
-const CONTAINER: [&str; 4] = ["unshare", "--fork", "--pid", "--mount-proc"];
+const CONTAINER: [&str; 6] = [
+    "unshare",
+    "--user",
+    "--map-root-user",
+    "--fork",
+    "--pid",
+    "--mount-proc",
+];
 
 /// redlock as PID 1 of a namespace, and its id outside.
 struct Container {

@@ -99,10 +99,6 @@ impl Session {
         }
     }
 
-    pub fn pid(&self) -> Pid {
-        Pid::from_raw(self.child.id().cast_signed())
-    }
-
     /// Presses keys.
     pub fn press(&mut self, keys: &str) {
         let keyboard = self.keyboard.as_mut().expect("it is not hung up");
