@@ -10,9 +10,10 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use redlock::clock;
 use tempfile::TempDir;
 
 use crate::support::proxy::{Fate, Proxy};
@@ -311,14 +312,14 @@ impl Case<'_> {
         }
         thread::sleep(Duration::from_millis(30));
         assert_eq!(lines.len(), self.lines().len(), "{self}: somebody lives on");
-        let began = Instant::now();
+        let began = clock::now();
         eventually("no key is left", || {
             self.world
                 .servers
                 .iter()
                 .all(|server| server.locks().is_empty())
         });
-        let took = began.elapsed();
+        let took = clock::now().since(began);
         assert!(took < 2 * TTL, "{self}: a key was left for {took:?}");
     }
 
@@ -352,7 +353,7 @@ fn no_fault_in_any_phase_gives_two_jobs_at_once_or_a_wrong_code() {
         0
     };
     let (next, played) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let began = Instant::now();
+    let began = clock::now();
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
@@ -362,17 +363,17 @@ fn no_fault_in_any_phase_gives_two_jobs_at_once_or_a_wrong_code() {
                     if number >= wanted {
                         return;
                     }
-                    let began = Instant::now();
+                    let began = clock::now();
                     let mut case = world.case(first + number);
                     let name = case.to_string();
                     case.play();
-                    println!("{name}: {:?}", began.elapsed());
+                    println!("{name}: {:?}", clock::now().since(began));
                     played.fetch_add(1, Ordering::SeqCst);
                 }
             });
         }
     });
-    let took = began.elapsed();
+    let took = clock::now().since(began);
     println!(
         "{} faults in {took:?}: no overlap, no orphan, no wrong code",
         played.into_inner()

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -11,6 +11,7 @@ use nix::unistd::Pid;
 use crate::support::process::is_alive;
 use crate::support::proxy::{Fate, Proxy};
 use crate::support::{Cluster, PATIENCE, Process, Redlock, Server, eventually};
+use redlock::clock;
 
 /// A job of four processes that ignore TERM: a shell, its child, its grandchild, and one whose parent
 /// is gone. Prints their ids, then `ready`.
@@ -94,9 +95,9 @@ fn a_killed_redlock_takes_its_whole_job_with_it_at_once() {
         let guard = guard_of(job.run.pid());
         job.run.signal(Signal::SIGKILL);
         job.run.wait();
-        let killed = Instant::now();
+        let killed = clock::now();
         eventually("the whole job is dead", || !job.any_alive());
-        let took = killed.elapsed();
+        let took = clock::now().since(killed);
         assert!(took < Duration::from_secs(1), "{took:?}");
         job.assert_dead_before_free(&cluster);
         eventually("the guard has left", || !is_alive(guard));
@@ -108,9 +109,9 @@ fn a_frozen_redlock_loses_its_job_before_it_loses_the_lock_and_says_so_when_it_w
     let cluster = Cluster::start(3);
     let job = Job::start(&cluster, &[], &[]);
     job.run.signal(Signal::SIGSTOP);
-    let frozen = Instant::now();
+    let frozen = clock::now();
     job.assert_dead_before_free(&cluster);
-    thread::sleep((3 * TTL).saturating_sub(frozen.elapsed()));
+    thread::sleep((3 * TTL).saturating_sub(clock::now().since(frozen)));
     job.run.signal(Signal::SIGCONT);
     job.run.end().assert_code(76).assert_says(&["lost job"]);
 }

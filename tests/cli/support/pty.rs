@@ -9,12 +9,12 @@ use std::process::{Child, Command, ExitStatus};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
 
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::unistd::{Pid, setsid};
+use redlock::clock;
 
 use super::{PATIENCE, eventually};
 
@@ -116,7 +116,7 @@ impl Session {
     /// Waits until `text` is shown after what was expected before.
     #[track_caller]
     pub fn expect(&mut self, text: &str) {
-        let began = Instant::now();
+        let began = clock::now();
         loop {
             let screen = self.screen.lock().expect("no test panics with it").clone();
             if let Some(at) = screen[self.read..].find(text) {
@@ -124,7 +124,7 @@ impl Session {
                 return;
             }
             assert!(
-                began.elapsed() < PATIENCE / 3,
+                clock::now().since(began) < PATIENCE / 3,
                 "{text:?} is not shown: {screen:?}"
             );
             thread::sleep(std::time::Duration::from_millis(5));
