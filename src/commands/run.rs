@@ -263,6 +263,8 @@ impl Run<'_> {
                     News::Over(command) => {
                         return End { command, lock: self.lock_was(lock, lease, until, answers) };
                     }
+                    // We were stopped, and the lock may be gone since; but it was ours until then.
+                    News::OverInTime(command) => return End { command, lock },
                     News::StoppedByGuard => {
                         Some(Loss { why: LossReason::NotExtended, answers: answers.clone() })
                     }

@@ -81,6 +81,9 @@ pub enum Scope {
 pub enum News {
     /// The job is over. The guard was dismissed: it signals nobody any more.
     Over(Ended),
+    /// The job is over, and the guard has seen that the command ended by itself before its deadline,
+    /// however late we are.
+    OverInTime(Ended),
     /// The guard has told the job to stop, or killed it, since we did not in time.
     StoppedByGuard,
     /// The job stands still, and somebody wants it to go on. It does with [`Child::go_on`].
@@ -98,7 +101,7 @@ pub struct Child {
     endings: unix::Signal,
     /// `None` when it is dead.
     guard: Option<Guard>,
-    acted: GuardActed,
+    guarded: Guarded,
 }
 
 /// Whether the job runs, as far as its leader shows.
@@ -111,11 +114,14 @@ enum Standing {
     Awake(Wants),
 }
 
-/// Whether the guard has signalled the job.
+/// What the guard has had to do with the job's end.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum GuardActed {
-    No,
-    Yes,
+enum Guarded {
+    Nothing,
+    /// It has signalled the job.
+    Acted,
+    /// It found it ended.
+    FoundItEnded,
 }
 
 impl Child {
@@ -162,7 +168,7 @@ impl Child {
             terminal,
             endings,
             guard: Some(guard),
-            acted: GuardActed::No,
+            guarded: Guarded::Nothing,
         })
     }
 
@@ -175,7 +181,7 @@ impl Child {
     /// Tells the guard by when the job must be over from now on. A guard that somebody killed is
     /// replaced.
     pub fn keep(&mut self, watch: Watch) {
-        if self.guard.is_none() && self.ended.is_none() && self.acted == GuardActed::No {
+        if self.guard.is_none() && self.ended.is_none() && self.guarded == Guarded::Nothing {
             self.guard = Guard::start(watch).ok();
             if let Some(guard) = &self.guard {
                 guard.watch_over(self.leader);
@@ -188,7 +194,7 @@ impl Child {
     /// Asks the whole group to stop with `signal`, unless the guard has done so. A process that is
     /// suspended gets it as well. Should we be unable to, the guard kills it at `kill_at`.
     pub fn stop(&self, signal: Signal, kill_at: Instant) {
-        if self.acted == GuardActed::Yes {
+        if self.guarded == Guarded::Acted {
             return;
         }
         if let Some(guard) = &self.guard {
@@ -211,17 +217,33 @@ impl Child {
     /// not reaped.
     pub async fn news(&mut self, scope: Scope) -> News {
         loop {
-            if let Some(news) = self.look(scope) {
-                return news;
-            }
             // Nobody tells us of the end of a process that is not our child.
             let is_dying = scope == Scope::Group && self.ended.is_some();
             let pause = if is_dying { GROUP_POLL } else { Duration::MAX };
-            let event = poll_fn(|context| self.poll_event(context));
-            if let Ok(Some(wish)) = tokio::time::timeout(pause, event).await
-                && let Some(news) = self.heed(wish)
-            {
+            let news = poll_fn(|context| self.poll_news(scope, context));
+            if let Ok(news) = tokio::time::timeout(pause, news).await {
                 return news;
+            }
+        }
+    }
+
+    /// Looks whenever anything has woken us. After we were frozen much comes at once, and the job's
+    /// end must be seen before a deadline that has passed since.
+    fn poll_news(&mut self, scope: Scope, context: &mut Context<'_>) -> Poll<News> {
+        loop {
+            if let Some(news) = self.look(scope) {
+                return Poll::Ready(news);
+            }
+            if let Poll::Ready(wish) = self.terminal.poll_wish(context) {
+                if let Some(news) = self.heed(wish) {
+                    return Poll::Ready(news);
+                }
+                continue;
+            }
+            let word = self.guard.as_ref().map(|guard| guard.poll_word(context));
+            let is_told = word.is_some_and(|word| word.is_ready());
+            if !is_told && self.endings.poll_recv(context).is_pending() {
+                return Poll::Pending;
             }
         }
     }
@@ -238,18 +260,6 @@ impl Child {
         }
         self.standing = Standing::Awake(wants);
         Some(News::Awake)
-    }
-
-    /// Ready when there is something to look at, or the terminal wants something.
-    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<Wish>> {
-        if let Poll::Ready(wish) = self.terminal.poll_wish(context) {
-            return Poll::Ready(Some(wish));
-        }
-        let word = self.guard.as_ref().map(|guard| guard.poll_word(context));
-        if word.is_some_and(|word| word.is_ready()) || self.endings.poll_recv(context).is_ready() {
-            return Poll::Ready(None);
-        }
-        Poll::Pending
     }
 
     /// Forgets the command, which has ended: its id may be somebody else's from now on.
@@ -285,7 +295,10 @@ impl Child {
             Ended::Code(_) => None,
             Ended::Signal(signal) => Some(signal),
         });
-        Some(News::Over(ended))
+        Some(match self.guarded {
+            Guarded::FoundItEnded => News::OverInTime(ended),
+            Guarded::Nothing | Guarded::Acted => News::Over(ended),
+        })
     }
 
     fn look_for_end(&mut self) -> Option<Ended> {
@@ -312,8 +325,9 @@ impl Child {
             match word {
                 Word::Acted => {
                     acted = true;
-                    self.acted = GuardActed::Yes;
+                    self.guarded = Guarded::Acted;
                 }
+                Word::EndedInTime => self.guarded = Guarded::FoundItEnded,
                 // Until there is another, we keep the deadlines alone.
                 Word::Gone => self.guard = None,
             }

@@ -63,6 +63,7 @@ const ENDED: u64 = 4;
 // What the guard tells redlock.
 const STANDING: u8 = 1;
 const ACTED: u8 = 2;
+const IN_TIME: u8 = 3;
 
 type Message = [u64; 3];
 
@@ -107,6 +108,8 @@ pub enum Word {
     /// It signals the job because of the lock, or has done so. Said before the first signal is sent:
     /// whoever sees the job dead of it finds this.
     Acted,
+    /// At its deadline it found the command ended by itself, before the job had to be dead.
+    EndedInTime,
     /// It is dead; somebody killed it.
     Gone,
 }
@@ -206,6 +209,7 @@ impl Guard {
         loop {
             match receive_byte(self.socket.as_raw_fd()) {
                 Ok(Some(ACTED)) => return Some(Word::Acted),
+                Ok(Some(IN_TIME)) => return Some(Word::EndedInTime),
                 Ok(Some(_)) | Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => return None,
                 Ok(None) | Err(_) => return Some(Word::Gone),
@@ -440,7 +444,10 @@ impl Post {
         if self.phase == Phase::Waiting && now >= self.stop_at.min(self.kill_at) {
             if self.target.has_ended() {
                 // By itself, and redlock has not noticed yet. What it left in the background is
-                // nobody's business.
+                // nobody's business. If we are late ourselves, after a suspend, nobody can say when.
+                if now < self.kill_at {
+                    let _ = send(SOCKET, &[IN_TIME]);
+                }
                 self.phase = Phase::Done;
                 return;
             }

@@ -136,6 +136,22 @@ fn a_job_of_a_frozen_redlock_that_heeds_the_signal_is_asked_once_and_the_code_is
 }
 
 #[test]
+fn a_job_of_a_frozen_redlock_that_ends_by_itself_in_time_keeps_its_code() {
+    let cluster = Cluster::start(3);
+    let script = "echo ready; sleep 0.3; exit 4";
+    let mut run = cluster
+        .redlock(["run", "-t", "2s", "-r", "job", "sh", "-c", script])
+        .start();
+    run.wait_for("ready");
+    run.signal(Signal::SIGSTOP);
+    eventually("the lock is free", || cluster.locks().is_empty());
+    run.signal(Signal::SIGCONT);
+    run.end()
+        .assert_code(4)
+        .assert_says(&["job was not there any more"]);
+}
+
+#[test]
 fn a_loss_that_redlock_sees_itself_is_told_to_the_job_once() {
     let cluster = Cluster::start(3);
     let script = "exec 2>/dev/null; trap 'echo stopping' USR1; echo ready; \
