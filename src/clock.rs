@@ -6,9 +6,13 @@
 
 use std::cell::Cell;
 use std::ops::{Add, Sub};
+use std::os::fd::OwnedFd;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{self, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use nix::time::{ClockId, clock_gettime};
+use tokio::net::unix::pipe;
 
 /// An instant of `CLOCK_BOOTTIME`, as the time since this host booted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -116,13 +120,37 @@ pub fn unix_ms() -> u64 {
 /// Sleeps until `instant` has come.
 pub async fn sleep_until(instant: Instant) {
     // tokio sleeps on the monotonic clock, which stands still in suspend: we look at ours again
-    // after each sleep, and never sleep for longer than a minute without looking.
+    // after each sleep, never sleep for longer than a minute without looking, and have an alarm
+    // beside it that rings as soon as the machine wakes.
     const LONGEST_SLEEP: Duration = Duration::from_mins(1);
+    let alarm = alarm(instant);
     loop {
         let remaining = instant.remaining();
         if remaining.is_zero() {
             return;
         }
-        tokio::time::sleep(remaining.min(LONGEST_SLEEP)).await;
+        let sleep = tokio::time::sleep(remaining.min(LONGEST_SLEEP));
+        match &alarm {
+            None => sleep.await,
+            Some(alarm) => tokio::select! {
+                () = sleep => {}
+                _ = alarm.readable() => {}
+            },
+        }
     }
+}
+
+/// Readable once `instant` has come, also if that was in suspend. `None` for a short sleep, which ends
+/// soon enough after a suspend, or if the system has no more descriptors.
+fn alarm(instant: Instant) -> Option<pipe::Receiver> {
+    const SHORT: Duration = Duration::from_millis(10);
+    if instant.remaining() < SHORT {
+        return None;
+    }
+    let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
+    let timer = TimerFd::new(timerfd::ClockId::CLOCK_BOOTTIME, flags).ok()?;
+    let at = Expiration::OneShot(TimeSpec::from_duration(instant.since_boot()));
+    timer.set(at, TimerSetTimeFlags::TFD_TIMER_ABSTIME).ok()?;
+    // No pipe, and never read: only its being readable is of interest, as of any descriptor.
+    pipe::Receiver::from_owned_fd_unchecked(OwnedFd::from(timer)).ok()
 }

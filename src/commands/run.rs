@@ -10,28 +10,26 @@ mod files;
 mod letting_go;
 mod metrics;
 mod status;
+mod watching;
 
 use std::ffi::OsString;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
 use tokio::runtime;
 
 use self::account::Account;
-use self::ending::{End, LockWas, TimeWas};
+use self::ending::LockWas;
 use super::{Stop, attempt, holder, nodes};
 use crate::clock::{self, Instant};
 use crate::exit::Exit;
-use crate::job::{Child, Ended, Order, Signals, StartError};
+use crate::job::{Child, Order, Signals, StartError};
 use crate::lock::claim::marker_of;
 use crate::lock::quorum::Verdict;
-use crate::lock::{
-    Acquisition, Claim, Failure, Held, Holder, Lease, Loss, LossReason, Redlock, Resource, State,
-};
-use crate::node::{Answer, AnyNode, Extension, MarkerKind, NodeName, TOKEN_LEN};
+use crate::lock::{Acquisition, Claim, Failure, Held, Holder, Lease, Redlock, Resource, State};
+use crate::node::{AnyNode, MarkerKind, TOKEN_LEN};
 use crate::report::{self, Reporter};
-use crate::settings::{OnLost, RunSettings, StoreCommand, Wait, World};
+use crate::settings::{RunSettings, StoreCommand, Wait, World};
 
 /// Runs the command under the lock.
 ///
@@ -70,15 +68,6 @@ struct Run<'a> {
     names: String,
 }
 
-/// What is being done to the job.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Running,
-    /// It was sent the stop signal, and is killed at this instant.
-    Stopping(Instant),
-    Killed,
-}
-
 impl Run<'_> {
     async fn story(&self, account: &mut Account) -> Result<Exit, Stop> {
         let redlock = nodes::open(&self.settings.common).await?;
@@ -90,7 +79,9 @@ impl Run<'_> {
         let order = self.order(&held);
         let mut lease = Lease::keep(held, self.settings.common.node_timeout);
         let started = clock::now();
-        let mut child = match Child::start(&order) {
+        let until = valid_until(&lease.state());
+        let stop_at = self.deadlines(until).stop_at;
+        let mut child = match Child::start(&order, self.watch(until), stop_at) {
             Ok(child) => child,
             Err(error) => {
                 let stop = self.not_started(&error);
@@ -241,6 +232,7 @@ impl Run<'_> {
             StartError::NotFound(_) => Exit::NotFound,
             StartError::NotExecutable(_) => Exit::NotExecutable,
             StartError::System(_) => Exit::System,
+            StartError::TooLate => Exit::Unavailable,
         };
         let command = self
             .settings
@@ -250,170 +242,6 @@ impl Run<'_> {
         let message = format!("cannot run '{}': {error}", command.unwrap_or_default());
         Stop::new(exit, "not_started", message)
     }
-
-    /// All the control flow there is while the job runs. Invariant I6: no process of the job's
-    /// group runs after `valid_until`.
-    async fn watch_over(
-        &self,
-        child: &mut Child,
-        lease: &mut Lease<AnyNode>,
-        signals: &mut Signals,
-        started: Instant,
-    ) -> End {
-        let mut until = valid_until(&lease.state());
-        let mut phase = Phase::Running;
-        let (mut lock, mut time) = (LockWas::Kept, TimeWas::Enough);
-        let mut extensions = 0;
-        let mut answers = Vec::new();
-        loop {
-            let loss = tokio::select! {
-                biased;
-                command = over(child, phase) => {
-                    let lock = self.lock_was(lock, lease, until, answers);
-                    return End { command, lock, time, extensions };
-                }
-                signal = signals.next() => {
-                    child.signal_group(signal);
-                    None
-                }
-                state = lease.changed() => match state {
-                    State::Held { until: later, extensions: so_far } => {
-                        until = later;
-                        extensions = so_far;
-                        None
-                    }
-                    State::Unknown { answers: last, .. } => {
-                        self.reporter.tell(&report::not_extended(&self.names, &last));
-                        answers = last;
-                        None
-                    }
-                    State::Lost(loss) => Some(loss),
-                },
-                () = self.time_is_over(phase, started) => {
-                    time = TimeWas::Over;
-                    phase = self.on_time_over(child);
-                    None
-                }
-                () = self.deadline(phase, until) => {
-                    let is_grace_over = if let Phase::Stopping(kill_at) = phase {
-                        child.signal_group(Signal::SIGKILL);
-                        phase = Phase::Killed;
-                        kill_at.has_passed()
-                    } else {
-                        false
-                    };
-                    // Else it is the lock whose time is over.
-                    let loss = Loss { why: LossReason::NotExtended, answers: answers.clone() };
-                    (!is_grace_over).then_some(loss)
-                }
-            };
-            // One loss may be reported twice, by the deadline and by the lease: the first counts.
-            if let Some(loss) = loss
-                && lock == LockWas::Kept
-            {
-                lock = LockWas::Lost;
-                phase = self.on_loss(&loss, child, phase, until);
-            }
-        }
-    }
-
-    /// Does to the job what the user wants to be done when the lock is lost.
-    fn on_loss(&self, loss: &Loss, child: &Child, phase: Phase, until: Instant) -> Phase {
-        let signal = self.settings.stop_signal;
-        match self.settings.on_lost {
-            OnLost::Warn => {
-                let what_now = "the command runs on (--on-lost warn)";
-                self.reporter
-                    .tell(&report::lost(&self.names, loss, what_now));
-                phase
-            }
-            OnLost::Stop if phase == Phase::Killed => {
-                self.reporter
-                    .tell(&report::lost(&self.names, loss, "the command was killed"));
-                phase
-            }
-            OnLost::Stop => {
-                child.stop(signal);
-                let what_now = format!("stopping the command with {signal}");
-                self.reporter
-                    .tell(&report::lost(&self.names, loss, &what_now));
-                let grace = clock::now() + self.settings.kill_after;
-                Phase::Stopping(grace.min(until - self.settings.margin))
-            }
-        }
-    }
-
-    /// Comes when the command has run for as long as it may.
-    async fn time_is_over(&self, phase: Phase, started: Instant) {
-        match self.settings.max_runtime {
-            Some(limit) if phase == Phase::Running => clock::sleep_until(started + limit).await,
-            _ => std::future::pending().await,
-        }
-    }
-
-    /// Stops a command whose time is over. The lock is kept meanwhile.
-    fn on_time_over(&self, child: &Child) -> Phase {
-        let signal = self.settings.stop_signal;
-        child.stop(signal);
-        let limit = self.settings.max_runtime.unwrap_or_default();
-        self.reporter
-            .tell(&report::timed_out(&self.names, limit, signal));
-        Phase::Stopping(clock::now() + self.settings.kill_after)
-    }
-
-    /// Comes when the job must be stopped, or killed, so that it is dead before the lock can pass
-    /// on.
-    async fn deadline(&self, phase: Phase, until: Instant) {
-        match phase {
-            Phase::Running if self.settings.on_lost == OnLost::Stop => {
-                clock::sleep_until(until - self.settings.margin - self.settings.kill_after).await;
-            }
-            Phase::Stopping(kill_at) if self.settings.on_lost == OnLost::Stop => {
-                clock::sleep_until(kill_at.min(until - self.settings.margin)).await;
-            }
-            Phase::Stopping(kill_at) => clock::sleep_until(kill_at).await,
-            Phase::Running | Phase::Killed => std::future::pending().await,
-        }
-    }
-
-    /// Whether the lock was ours until the command was over. Invariant I7: a loss that nobody
-    /// noticed in time, after a suspend for instance, is a loss all the same.
-    fn lock_was(
-        &self,
-        so_far: LockWas,
-        lease: &Lease<AnyNode>,
-        until: Instant,
-        answers: Vec<(NodeName, Option<Answer<Extension>>)>,
-    ) -> LockWas {
-        let loss = match lease.state() {
-            _ if so_far == LockWas::Lost => return LockWas::Lost,
-            State::Lost(loss) => loss,
-            State::Held { until: later, .. } if later.max(until).has_passed() => Loss {
-                why: LossReason::NotExtended,
-                answers,
-            },
-            State::Unknown { .. } if until.has_passed() => Loss {
-                why: LossReason::NotExtended,
-                answers,
-            },
-            State::Held { .. } | State::Unknown { .. } => return LockWas::Kept,
-        };
-        self.reporter.tell(&report::lost(
-            &self.names,
-            &loss,
-            "the command had just ended",
-        ));
-        LockWas::Lost
-    }
-}
-
-/// The command's end. Stopped by us, the job is over when its whole group is gone; ended by itself,
-/// at once: what it left in the background is neither waited for nor killed.
-async fn over(child: &mut Child, phase: Phase) -> Ended {
-    if phase != Phase::Running {
-        child.gone().await;
-    }
-    child.ended().await
 }
 
 fn valid_until(state: &State) -> Instant {

@@ -6,11 +6,13 @@
 //! started it ends.
 
 use std::ffi::{OsStr, OsString};
+use std::future::poll_fn;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{self, Command};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -19,7 +21,10 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::{Pid, getpid};
 use tokio::signal::unix::{self, SignalKind};
 
+use super::guard::{Guard, Introduction, Watch, Word};
+use super::terminal::{Stopped, Terminal, Wants, Wish};
 use super::{death, group};
+use crate::clock::Instant;
 
 /// How often the group is looked at while it is being stopped. Its members are not our children, so
 /// nobody tells us of their end.
@@ -48,6 +53,9 @@ pub enum StartError {
     /// The system could not start any process.
     #[error("{0}")]
     System(String),
+    /// The lock's time had come before the command was there.
+    #[error("its time was over before it was started")]
+    TooLate,
 }
 
 /// How the command ended.
@@ -59,40 +67,95 @@ pub enum Ended {
     Signal(Signal),
 }
 
+/// When a job is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// When the command has ended; what it left in its group may live on.
+    Command,
+    /// When nothing of its group lives any more.
+    Group,
+}
+
+/// What happens on the child's side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// The job is over. The guard was dismissed: it signals nobody any more.
+    Over(Ended),
+    /// The job is over, and the guard has seen that the command ended by itself before its deadline,
+    /// however late we are.
+    OverInTime(Ended),
+    /// The guard has told the job to stop, or killed it, since we did not in time.
+    StoppedByGuard,
+    /// The job stands still, and somebody wants it to go on. It does with [`Child::go_on`].
+    Awake,
+}
+
 /// A command that was started, and is a zombie at most.
 pub struct Child {
     leader: Pid,
     process: process::Child,
     /// Whether the leader has ended; its group may live on.
     ended: Option<Ended>,
+    standing: Standing,
+    terminal: Terminal,
     endings: unix::Signal,
+    /// `None` when it is dead.
+    guard: Option<Guard>,
+    guarded: Guarded,
+}
+
+/// Whether the job runs, as far as its leader shows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Not,
+    /// It was stopped, and needs this to go on.
+    Still(Wants),
+    /// It was stopped, and somebody wants it to go on.
+    Awake(Wants),
+}
+
+/// What the guard has had to do with the job's end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Guarded {
+    Nothing,
+    /// It has signalled the job.
+    Acted,
+    /// It found it ended.
+    FoundItEnded,
 }
 
 impl Child {
-    /// Starts the command in a process group of its own.
+    /// Starts the command in a process group of its own, with a guard that stops it by `watch`.
+    ///
+    /// Invariant I6: nothing is started once `not_after` has come, also if we were stopped on the way.
     ///
     /// # Errors
     ///
-    /// If the command is not there, cannot be executed, or the system starts no process. No child
-    /// is left then.
-    pub fn start(order: &Order) -> Result<Self, StartError> {
+    /// If the command is not there, cannot be executed, the system starts no process, or it is too
+    /// late. No child is left then.
+    pub fn start(order: &Order, watch: Watch, not_after: Instant) -> Result<Self, StartError> {
         let [program, arguments @ ..] = &order.command[..] else {
             return Err(StartError::NotFound("no command was given".to_owned()));
         };
-        let inherited = Inherited {
-            // Looked at before we listen, which overwrites it.
-            chld_is_ignored: death::is_ignored(Signal::SIGCHLD),
-        };
+        // Looked at before we listen, which overwrites it.
+        let chld_is_ignored = death::is_ignored(Signal::SIGCHLD);
+        let system = |error: io::Error| StartError::System(error.to_string());
         // Before the child can end, or its end would not be told.
-        let endings = unix::signal(SignalKind::child())
-            .map_err(|error| StartError::System(error.to_string()))?;
+        let endings = unix::signal(SignalKind::child()).map_err(system)?;
+        let terminal = Terminal::listen().map_err(system)?;
+        let guard = Guard::start(watch).map_err(system)?;
         let mut command = Command::new(program);
         command.args(arguments).process_group(0);
         command.envs(order.set.iter().map(|(name, value)| (name, value)));
         for name in &order.remove {
             command.env_remove(name);
         }
-        prepare(&mut command, inherited);
+        let preparation = Preparation {
+            chld_is_ignored,
+            introduction: guard.introduction(),
+            not_after,
+        };
+        prepare(&mut command, preparation);
         let process = command
             .spawn()
             .map_err(|error| start_error(program, &error))?;
@@ -101,7 +164,11 @@ impl Child {
             leader,
             process,
             ended: None,
+            standing: Standing::Not,
+            terminal,
             endings,
+            guard: Some(guard),
+            guarded: Guarded::Nothing,
         })
     }
 
@@ -111,31 +178,88 @@ impl Child {
         let _ = killpg(self.leader, signal);
     }
 
-    /// Asks the whole group to stop with `signal`. A process that is suspended gets it as well.
-    pub fn stop(&self, signal: Signal) {
+    /// Tells the guard by when the job must be over from now on. A guard that somebody killed is
+    /// replaced.
+    pub fn keep(&mut self, watch: Watch) {
+        if self.guard.is_none() && self.ended.is_none() && self.guarded == Guarded::Nothing {
+            self.guard = Guard::start(watch).ok();
+            if let Some(guard) = &self.guard {
+                guard.watch_over(self.leader);
+            }
+        } else if let Some(guard) = &self.guard {
+            guard.keep(watch);
+        }
+    }
+
+    /// Asks the whole group to stop with `signal`, unless the guard has done so. A process that is
+    /// suspended gets it as well. Should we be unable to, the guard kills it at `kill_at`.
+    pub fn stop(&self, signal: Signal, kill_at: Instant) {
+        if self.guarded == Guarded::Acted {
+            return;
+        }
+        if let Some(guard) = &self.guard {
+            guard.stopping(kill_at);
+        }
         self.signal_group(signal);
         self.signal_group(Signal::SIGCONT);
     }
 
-    /// Waits until the command has ended. It is not reaped, and what it left in its group may live
-    /// on.
-    pub async fn ended(&mut self) -> Ended {
-        loop {
-            if let Some(ended) = self.look() {
-                return ended;
-            }
-            self.endings.recv().await;
+    /// Lets the job go on if [`News::Awake`] was told of it.
+    pub fn go_on(&mut self) {
+        if let Standing::Awake(wants) = self.standing {
+            self.standing = Standing::Not;
+            self.terminal.before_going_on(self.leader, wants);
+            self.signal_group(Signal::SIGCONT);
         }
     }
 
-    /// Waits until the command has ended and nothing of its group lives any more.
-    pub async fn gone(&mut self) {
-        self.ended().await;
-        while group::has_living_members(self.leader) {
-            // An end of a member that became our own child wakes us sooner.
-            let _ = tokio::time::timeout(GROUP_POLL, self.endings.recv()).await;
-            reap_adopted(self.leader);
+    /// Waits for what happens next. Nothing is lost when the future is dropped. An ended command is
+    /// not reaped.
+    pub async fn news(&mut self, scope: Scope) -> News {
+        loop {
+            // Nobody tells us of the end of a process that is not our child.
+            let is_dying = scope == Scope::Group && self.ended.is_some();
+            let pause = if is_dying { GROUP_POLL } else { Duration::MAX };
+            let news = poll_fn(|context| self.poll_news(scope, context));
+            if let Ok(news) = tokio::time::timeout(pause, news).await {
+                return news;
+            }
         }
+    }
+
+    /// Looks whenever anything has woken us. After we were frozen much comes at once, and the job's
+    /// end must be seen before a deadline that has passed since.
+    fn poll_news(&mut self, scope: Scope, context: &mut Context<'_>) -> Poll<News> {
+        loop {
+            if let Some(news) = self.look(scope) {
+                return Poll::Ready(news);
+            }
+            if let Poll::Ready(wish) = self.terminal.poll_wish(context) {
+                if let Some(news) = self.heed(wish) {
+                    return Poll::Ready(news);
+                }
+                continue;
+            }
+            let word = self.guard.as_ref().map(|guard| guard.poll_word(context));
+            let is_told = word.is_some_and(|word| word.is_ready());
+            if !is_told && self.endings.poll_recv(context).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn heed(&mut self, wish: Wish) -> Option<News> {
+        let (Standing::Still(wants) | Standing::Awake(wants)) = self.standing else {
+            if wish == Wish::Stop {
+                self.terminal.pass_stop_on(self.leader);
+            }
+            return None;
+        };
+        if wish == Wish::Stop {
+            self.terminal.stop_too();
+        }
+        self.standing = Standing::Awake(wants);
+        Some(News::Awake)
     }
 
     /// Forgets the command, which has ended: its id may be somebody else's from now on.
@@ -144,12 +268,40 @@ impl Child {
     }
 
     fn forget(&mut self) {
+        // The guard first: until it is gone, the leader's id must not become somebody else's.
+        self.guard = None;
         // It has ended, or was killed: this does not block for long.
         let _ = self.process.wait();
     }
 
-    fn look(&mut self) -> Option<Ended> {
-        reap_adopted(self.leader);
+    /// What has happened, if anything that somebody must know.
+    fn look(&mut self, scope: Scope) -> Option<News> {
+        reap_adopted(&[Some(self.leader), self.guard.as_ref().map(Guard::process)]);
+        let ended = self.look_for_end();
+        // The guard tells us before it signals: whoever was killed by it is seen here after that.
+        if self.hear_guard() {
+            return Some(News::StoppedByGuard);
+        }
+        let Some(ended) = ended else {
+            return self.look_for_stop();
+        };
+        if scope == Scope::Group && group::has_living_members(self.leader) {
+            return None;
+        }
+        if let Some(guard) = &self.guard {
+            guard.dismiss();
+        }
+        self.terminal.job_ended(match ended {
+            Ended::Code(_) => None,
+            Ended::Signal(signal) => Some(signal),
+        });
+        Some(match self.guarded {
+            Guarded::FoundItEnded => News::OverInTime(ended),
+            Guarded::Nothing | Guarded::Acted => News::Over(ended),
+        })
+    }
+
+    fn look_for_end(&mut self) -> Option<Ended> {
         if self.ended.is_none() {
             let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
             self.ended = match waitid(Id::Pid(self.leader), flags) {
@@ -165,27 +317,76 @@ impl Child {
         }
         self.ended
     }
+
+    /// Whether the guard has just told that it acted.
+    fn hear_guard(&mut self) -> bool {
+        let mut acted = false;
+        while let Some(word) = self.guard.as_ref().and_then(Guard::word) {
+            match word {
+                Word::Acted => {
+                    acted = true;
+                    self.guarded = Guarded::Acted;
+                }
+                Word::EndedInTime => self.guarded = Guarded::FoundItEnded,
+                // Until there is another, we keep the deadlines alone.
+                Word::Gone => self.guard = None,
+            }
+        }
+        acted
+    }
+
+    /// Sees the job stop and go on, and does what a shell expects of us then.
+    fn look_for_stop(&mut self) -> Option<News> {
+        let flags = WaitPidFlag::WSTOPPED | WaitPidFlag::WCONTINUED | WaitPidFlag::WNOHANG;
+        match waitid(Id::Pid(self.leader), flags) {
+            Ok(WaitStatus::Stopped(_, signal)) => {
+                let wants = self.terminal.wants(signal);
+                match self.terminal.job_stopped(self.leader, signal) {
+                    Stopped::GoOn => {
+                        self.signal_group(Signal::SIGCONT);
+                        None
+                    }
+                    Stopped::StoodStill => {
+                        self.standing = Standing::Awake(wants);
+                        Some(News::Awake)
+                    }
+                    Stopped::Alone => {
+                        self.standing = Standing::Still(wants);
+                        None
+                    }
+                }
+            }
+            Ok(WaitStatus::Continued(_)) => {
+                self.standing = Standing::Not;
+                None
+            }
+            _ => None,
+        }
+    }
 }
 
 impl Drop for Child {
     /// A panic of ours must not leave a job that nobody watches.
     fn drop(&mut self) {
-        if self.look().is_none() {
+        if self.look_for_end().is_none() {
             self.signal_group(Signal::SIGKILL);
         }
         self.forget();
     }
 }
 
-/// What the command shall find as we found it.
+/// What the child needs to know before it becomes the command.
 #[derive(Clone, Copy)]
-struct Inherited {
+struct Preparation {
+    /// The command shall find it as we found it.
     chld_is_ignored: bool,
+    introduction: Introduction,
+    not_after: Instant,
 }
 
 /// What the child does to itself between fork and exec; the library empties its signal mask and
 /// gives it back the default action of SIGPIPE.
-fn prepare(command: &mut Command, inherited: Inherited) {
+fn prepare(command: &mut Command, preparation: Preparation) {
     let parent = getpid();
     let prepare = move || {
         // Should we die, the kernel kills the child. Should we have died already, it does so
@@ -194,13 +395,19 @@ fn prepare(command: &mut Command, inherited: Inherited) {
         if nix::unistd::getppid() != parent {
             return Err(io::Error::from(Errno::ESRCH));
         }
-        if inherited.chld_is_ignored {
+        if preparation.chld_is_ignored {
             death::ignore(Signal::SIGCHLD)?;
+        }
+        preparation.introduction.make()?;
+        // Last of all: from here to the command there is only exec. Should we be stopped right now,
+        // the guard has the deadline.
+        if preparation.not_after.has_passed() {
+            return Err(io::Error::from(Errno::ETIME));
         }
         Ok(())
     };
     // SAFETY: the closure runs in the child after fork; it makes only async-signal-safe calls
-    // (prctl, getppid, sigaction) and allocates nothing.
+    // (prctl, getppid, sigaction, sendmsg, poll, recv, clock_gettime) and allocates nothing.
     unsafe {
         command.pre_exec(prepare);
     }
@@ -218,6 +425,8 @@ fn start_error(program: &OsStr, error: &io::Error) -> StartError {
             "it is there, but the interpreter that its first line names is not".to_owned(),
         ),
         Errno::ENOENT | Errno::ENOTDIR => StartError::NotFound("no such file".to_owned()),
+        Errno::ETIME => StartError::TooLate,
+        Errno::ETIMEDOUT => StartError::System("its guard did not start".to_owned()),
         Errno::EAGAIN | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE => {
             StartError::System(errno.desc().to_lowercase())
         }
@@ -230,14 +439,14 @@ fn has_directory(program: &OsStr) -> bool {
     program.as_bytes().contains(&b'/')
 }
 
-/// Reaps what became our child because its parent died: as PID 1 nobody else does. Not `leader`,
-/// whose id must not become somebody else's.
-fn reap_adopted(leader: Pid) {
+/// Reaps what became our child because its parent died: as PID 1 nobody else does. Not
+/// `ours`, whose ids must not become somebody else's.
+fn reap_adopted(ours: &[Option<Pid>]) {
     if getpid().as_raw() != 1 {
         return;
     }
     for zombie in group::zombie_children(getpid()) {
-        if zombie != leader {
+        if !ours.contains(&Some(zombie)) {
             let _ = waitid(Id::Pid(zombie), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG);
         }
     }

@@ -1,14 +1,19 @@
 //! The child's side: processes, their group, and signals. Knows nothing of locks or Redis.
 //!
 //! [`child`] starts the command in a process group of its own, signals it and sees its end;
-//! [`group`] tells whether anything of that group still runs; [`signals`] is what others send to
-//! us, as one stream; [`death`] lets us die as the command did. The only place with `unsafe`.
+//! [`guard`] is the tiny process that does so when we cannot; [`terminal`] passes the terminal
+//! between a shell, us and the command; [`group`] tells whether anything of that group still runs;
+//! [`signals`] is what others send to us, as one stream; [`death`] lets us die as the command did.
+//! The only place with `unsafe`.
 
 pub mod child;
 pub mod death;
 pub mod group;
+pub mod guard;
 pub mod signals;
+pub mod terminal;
 
-pub use child::{Child, Ended, Order, StartError};
+pub use child::{Child, Ended, News, Order, Scope, StartError};
 pub use death::die_of;
+pub use guard::{Deadlines, Watch};
 pub use signals::Signals;

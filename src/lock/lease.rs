@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::claim::{FencingToken, Token};
@@ -89,6 +89,7 @@ impl fmt::Display for LossReason {
 pub struct Lease<N> {
     grip: Arc<Grip<N>>,
     state: watch::Receiver<State>,
+    hurry: Arc<Notify>,
     keeper: JoinHandle<()>,
     /// The proof of ownership.
     pub token: Token,
@@ -108,6 +109,7 @@ impl<N: Node> Lease<N> {
             extensions: 0,
         };
         let (publish, state) = watch::channel(first);
+        let hurry = Arc::new(Notify::new());
         let keeper = Keeper {
             grip: Arc::clone(&grip),
             fence: held.fencing_token.0,
@@ -115,10 +117,12 @@ impl<N: Node> Lease<N> {
             valid_until: held.valid_until,
             extensions: 0,
             publish,
+            hurry: Arc::clone(&hurry),
         };
         Self {
             grip,
             state,
+            hurry,
             keeper: tokio::spawn(keeper.keep(held.since)),
             token: held.token,
             fencing_token: held.fencing_token,
@@ -144,6 +148,11 @@ impl<N: Node> Lease<N> {
             // The task ends only after it has published the loss, which was seen.
             Err(_) => std::future::pending().await,
         }
+    }
+
+    /// Asks the nodes now whether the lock is ours. A change of state tells the answer.
+    pub fn extend_now(&self) {
+        self.hurry.notify_one();
     }
 
     /// Stops keeping the lock. The grip is to be released then: nobody extends it any more.
@@ -196,6 +205,8 @@ struct Keeper<N> {
     valid_until: Instant,
     extensions: u64,
     publish: watch::Sender<State>,
+    /// Somebody wants to know now.
+    hurry: Arc<Notify>,
 }
 
 impl<N: Node> Keeper<N> {
@@ -216,6 +227,7 @@ impl<N: Node> Keeper<N> {
                 () = clock::sleep_until(next.min(self.valid_until)) => {}
                 // A hint that it was taken away from us: to be asked, never to be believed.
                 () = released(&mut ear) => {}
+                () = self.hurry.notified() => {}
             }
             let round_started = clock::now();
             let limit = self.limit(failures);

@@ -12,6 +12,7 @@ pub mod process;
 pub mod proxy;
 pub mod pty;
 pub mod server;
+pub mod session;
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,6 +22,7 @@ pub use faults::BadNode;
 pub use place::Place;
 pub use process::{End, Process, Redlock};
 pub use server::Server;
+pub use session::Session;
 
 /// How long anything may take that is to happen at all, on a machine that is busy with other tests.
 pub const PATIENCE: Duration = Duration::from_secs(60);

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -24,7 +24,7 @@ pub struct Process {
     stdin: Option<ChildStdin>,
     lines: Receiver<String>,
     seen: Vec<String>,
-    stderr: Option<JoinHandle<String>>,
+    stderr: Receiver<String>,
     began: Instant,
 }
 
@@ -100,10 +100,11 @@ impl Redlock {
                 }
             }
         });
-        let stderr = thread::spawn(move || {
+        let (tell, all) = mpsc::channel();
+        thread::spawn(move || {
             let mut text = Vec::new();
             let _ = stderr.read_to_end(&mut text);
-            String::from_utf8_lossy(&text).into_owned()
+            let _ = tell.send(String::from_utf8_lossy(&text).into_owned());
         });
         let stdin = child.stdin.take();
         Process {
@@ -111,7 +112,7 @@ impl Redlock {
             stdin,
             lines,
             seen: Vec::new(),
-            stderr: Some(stderr),
+            stderr: all,
             began,
         }
     }
@@ -162,7 +163,7 @@ impl Process {
     pub fn next_line(&mut self) -> String {
         let Ok(line) = self.lines.recv_timeout(PATIENCE) else {
             let _ = self.child.kill();
-            let stderr = self.stderr.take().and_then(|stderr| stderr.join().ok());
+            let stderr = self.stderr.recv_timeout(PATIENCE);
             panic!("no more lines after {:?}; stderr: {stderr:?}", self.seen);
         };
         self.seen.push(line.clone());
@@ -198,12 +199,8 @@ impl Process {
         {
             self.seen.push(line);
         }
-        let stderr = self
-            .stderr
-            .take()
-            .expect("read once")
-            .join()
-            .expect("the reader is fine");
+        let stderr = self.stderr.recv_timeout(PATIENCE);
+        let stderr = stderr.expect("nobody has its stderr any more");
         let stdout = self.seen.iter().map(|line| format!("{line}\n")).collect();
         End {
             status,

@@ -5,12 +5,13 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-use super::eventually;
+use super::{PATIENCE, eventually};
 
 /// Ports are taken from here upwards, below those that the kernel gives to clients.
 const PORTS: std::ops::Range<u16> = 10_000..32_000;
@@ -68,6 +69,11 @@ impl Server {
         format!("127.0.0.1:{}", self.port)
     }
 
+    /// Where it keeps its files.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// The Unix socket that every server listens on as well.
     pub fn socket(&self) -> PathBuf {
         self.directory.path().join("redis.sock")
@@ -76,7 +82,11 @@ impl Server {
     /// A client of the default user.
     pub fn client(&self) -> redis::Connection {
         let client = redis::Client::open(self.url()).expect("a good URL");
-        client.get_connection().expect("the server answers")
+        let connection = client.get_connection_with_timeout(PATIENCE / 3);
+        let connection = connection.expect("the server answers");
+        let bound = connection.set_read_timeout(Some(PATIENCE / 3));
+        bound.expect("a bound that is not zero");
+        connection
     }
 
     /// The answer to one command of the default user.
@@ -195,9 +205,12 @@ fn is_up(port: u16, process: &mut Child) -> bool {
 /// Whether somebody who speaks Redis is there: an error (NOAUTH, LOADING) is an answer, too.
 fn answers(port: u16) -> bool {
     let client = redis::Client::open(format!("redis://127.0.0.1:{port}")).expect("a good URL");
-    let Ok(mut connection) = client.get_connection() else {
+    let bound = Duration::from_secs(1);
+    let Ok(mut connection) = client.get_connection_with_timeout(bound) else {
         return false;
     };
+    let bounded = connection.set_read_timeout(Some(bound));
+    bounded.expect("a bound that is not zero");
     match redis::cmd("PING").query::<String>(&mut connection) {
         Ok(_) => true,
         Err(error) => !error.is_io_error(),

@@ -1,0 +1,247 @@
+//! Watching over a job: all the control flow there is while it runs.
+//!
+//! Invariant I6: no process of the job's group runs after `valid_until`. Whatever is decided here is
+//! known to the guard process first, which does it should we be unable to.
+
+use nix::sys::signal::Signal;
+
+use super::ending::{End, LockWas, TimeWas};
+use super::{Run, valid_until};
+use crate::clock::{self, Instant};
+use crate::job::{Child, Deadlines, Ended, News, Scope, Signals, Watch};
+use crate::lock::{Lease, Loss, LossReason, State};
+use crate::node::{Answer, AnyNode, Extension, NodeName};
+use crate::report;
+use crate::settings::OnLost;
+
+/// What is being done to the job.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Running,
+    /// It was sent the stop signal, and is killed at this instant.
+    Stopping(Instant),
+    Killed,
+}
+
+/// What happens while a job runs.
+enum Event {
+    Child(News),
+    Signal(Signal),
+    Lease(State),
+    /// The command has run for as long as it may.
+    TimeOver,
+    /// The job must be stopped, or killed.
+    Deadline,
+}
+
+/// How far a job has come.
+struct Course {
+    started: Instant,
+    until: Instant,
+    phase: Phase,
+    lock: LockWas,
+    time: TimeWas,
+    extensions: u64,
+    /// What the nodes answered in the last round that extended nothing.
+    answers: Vec<(NodeName, Option<Answer<Extension>>)>,
+}
+
+impl Course {
+    fn not_extended(&self) -> Loss {
+        Loss {
+            why: LossReason::NotExtended,
+            answers: self.answers.clone(),
+        }
+    }
+
+    fn end(&self, command: Ended, lock: LockWas) -> End {
+        End {
+            command,
+            lock,
+            time: self.time,
+            extensions: self.extensions,
+        }
+    }
+}
+
+impl Run<'_> {
+    /// Watches over the command that was `started`, until it is over.
+    pub(super) async fn watch_over(
+        &self,
+        child: &mut Child,
+        lease: &mut Lease<AnyNode>,
+        signals: &mut Signals,
+        started: Instant,
+    ) -> End {
+        let mut course = Course {
+            started,
+            until: valid_until(&lease.state()),
+            phase: Phase::Running,
+            lock: LockWas::Kept,
+            time: TimeWas::Enough,
+            extensions: 0,
+            answers: Vec::new(),
+        };
+        loop {
+            let event = tokio::select! {
+                biased;
+                news = child.news(scope(course.phase)) => Event::Child(news),
+                signal = signals.next() => Event::Signal(signal),
+                state = lease.changed() => Event::Lease(state),
+                () = self.time_is_over(&course) => Event::TimeOver,
+                () = self.deadline(&course) => Event::Deadline,
+            };
+            match event {
+                Event::Child(News::Over(command)) => {
+                    return course.end(command, self.lock_was(&course, lease));
+                }
+                // We were stopped, and the lock may be gone since; but it was ours until then.
+                Event::Child(News::OverInTime(command)) => return course.end(command, course.lock),
+                Event::Child(News::StoppedByGuard) => {
+                    self.on_loss(&course.not_extended(), child, &mut course);
+                }
+                // It goes on when the servers have said whose the lock is.
+                Event::Child(News::Awake) => lease.extend_now(),
+                Event::Signal(signal) => child.signal_group(signal),
+                Event::Lease(state) => self.on_state(state, child, &mut course),
+                Event::TimeOver => self.on_time_over(child, &mut course),
+                Event::Deadline => self.on_deadline(child, &mut course),
+            }
+        }
+    }
+
+    fn on_state(&self, state: State, child: &mut Child, course: &mut Course) {
+        match state {
+            State::Held { until, extensions } => {
+                course.until = until;
+                course.extensions = extensions;
+                child.keep(self.watch(until));
+                child.go_on();
+            }
+            State::Unknown { answers, .. } => {
+                self.reporter
+                    .tell(&report::not_extended(&self.names, &answers));
+                course.answers = answers;
+            }
+            State::Lost(loss) => self.on_loss(&loss, child, course),
+        }
+    }
+
+    /// Does to the job what the user wants to be done when the lock is lost. One loss may be reported
+    /// twice, by the deadline and by the lease: the first counts.
+    fn on_loss(&self, loss: &Loss, child: &Child, course: &mut Course) {
+        if course.lock == LockWas::Lost {
+            return;
+        }
+        course.lock = LockWas::Lost;
+        let signal = self.settings.stop_signal;
+        let what_now = match self.settings.on_lost {
+            OnLost::Warn => "the command runs on (--on-lost warn)".to_owned(),
+            OnLost::Stop if course.phase == Phase::Killed => "the command was killed".to_owned(),
+            OnLost::Stop => {
+                let grace = clock::now() + self.settings.kill_after;
+                let kill_at = grace.min(self.deadlines(course.until).kill_at);
+                child.stop(signal, kill_at);
+                course.phase = Phase::Stopping(kill_at);
+                format!("stopping the command with {signal}")
+            }
+        };
+        self.reporter
+            .tell(&report::lost(&self.names, loss, &what_now));
+    }
+
+    /// Comes when the command has run for as long as it may.
+    async fn time_is_over(&self, course: &Course) {
+        match self.settings.max_runtime {
+            Some(limit) if course.phase == Phase::Running => {
+                clock::sleep_until(course.started + limit).await;
+            }
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// Stops a command whose time is over. The lock is kept meanwhile.
+    fn on_time_over(&self, child: &Child, course: &mut Course) {
+        let signal = self.settings.stop_signal;
+        let kill_at = clock::now() + self.settings.kill_after;
+        child.stop(signal, kill_at);
+        course.time = TimeWas::Over;
+        course.phase = Phase::Stopping(kill_at);
+        let limit = self.settings.max_runtime.unwrap_or_default();
+        self.reporter
+            .tell(&report::timed_out(&self.names, limit, signal));
+    }
+
+    /// Comes when the job must be stopped, or killed, so that it is dead before the lock can pass
+    /// on; and when the grace of a job that is being stopped is over.
+    async fn deadline(&self, course: &Course) {
+        let Deadlines { stop_at, kill_at } = self.deadlines(course.until);
+        let is_bound = self.settings.on_lost == OnLost::Stop;
+        match course.phase {
+            Phase::Running if is_bound => clock::sleep_until(stop_at).await,
+            Phase::Stopping(grace) if is_bound => clock::sleep_until(grace.min(kill_at)).await,
+            Phase::Stopping(grace) => clock::sleep_until(grace).await,
+            Phase::Running | Phase::Killed => std::future::pending().await,
+        }
+    }
+
+    fn on_deadline(&self, child: &Child, course: &mut Course) {
+        if let Phase::Stopping(grace) = course.phase {
+            child.signal_group(Signal::SIGKILL);
+            course.phase = Phase::Killed;
+            if grace.has_passed() {
+                return;
+            }
+        }
+        // It is the lock whose time is over.
+        self.on_loss(&course.not_extended(), child, course);
+    }
+
+    /// By when a job must be told to stop and be dead, if its lock is valid `until` then.
+    pub(super) fn deadlines(&self, until: Instant) -> Deadlines {
+        let kill_at = until - self.settings.margin;
+        Deadlines {
+            stop_at: kill_at - self.settings.kill_after,
+            kill_at,
+        }
+    }
+
+    /// What the guard does, should we not. With `--on-lost warn` it has no deadline: then it only
+    /// sees to it that a job does not outlive us in parts.
+    pub(super) fn watch(&self, until: Instant) -> Watch {
+        Watch {
+            stop_signal: self.settings.stop_signal,
+            deadlines: match self.settings.on_lost {
+                OnLost::Stop => Some(self.deadlines(until)),
+                OnLost::Warn => None,
+            },
+        }
+    }
+
+    /// Whether the lock was ours until the command was over. Invariant I7: a loss that nobody
+    /// noticed in time, after a suspend for instance, is a loss all the same.
+    fn lock_was(&self, course: &Course, lease: &Lease<AnyNode>) -> LockWas {
+        let loss = match lease.state() {
+            _ if course.lock == LockWas::Lost => return LockWas::Lost,
+            State::Lost(loss) => loss,
+            State::Held { until, .. } if until.max(course.until).has_passed() => {
+                course.not_extended()
+            }
+            State::Unknown { .. } if course.until.has_passed() => course.not_extended(),
+            State::Held { .. } | State::Unknown { .. } => return LockWas::Kept,
+        };
+        let what_now = "the command had just ended";
+        self.reporter
+            .tell(&report::lost(&self.names, &loss, what_now));
+        LockWas::Lost
+    }
+}
+
+/// When the job is over. Stopped by us, when its whole group is gone; ended by itself, at once: what
+/// it left in the background is neither waited for nor killed.
+fn scope(phase: Phase) -> Scope {
+    match phase {
+        Phase::Running => Scope::Command,
+        Phase::Stopping(_) | Phase::Killed => Scope::Group,
+    }
+}

@@ -1,0 +1,232 @@
+//! The terminal between a shell, us and the job: who is in front, and who stands still.
+//!
+//! The job has a process group of its own, so the kernel takes it for a background job and stops it
+//! when it reads. It gets the terminal when it asks in this way, and not before: a job that never
+//! asks leaves it to `| less` and to the script around us. Whatever the job does that a shell must
+//! see (it stops, it dies of Ctrl-C) we do as well, with the terminal back in our hands. Without a
+//! terminal nothing of this ever happens. Called by `child`.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal};
+use nix::sys::signal::{kill, killpg, sigaction, sigprocmask};
+use nix::unistd::{Pid, getpgrp, getpid, tcgetpgrp, tcsetpgrp};
+use tokio::signal::unix::{self, SignalKind};
+
+use super::death;
+use crate::clock::{self, Instant};
+
+/// How long a job may take over a Ctrl-Z, to put the screen in order for instance. A stop after that
+/// has other reasons.
+const STOPS_WITHIN: Duration = Duration::from_secs(5);
+
+/// The terminal, as far as it concerns a job.
+pub struct Terminal {
+    holder: Holder,
+    /// When Ctrl-Z was passed on to the job: a stop of it is an answer to that.
+    asked_to_stop: Option<Instant>,
+    suspends: Option<unix::Signal>,
+    continues: unix::Signal,
+}
+
+/// Who has the terminal, of us two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holder {
+    /// We, or neither.
+    Us,
+    /// The job: it was handed over.
+    Job,
+}
+
+/// What becomes of a job that has stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// It has got what it wanted, and goes on.
+    GoOn,
+    /// We stood still with it, for the shell to see, and somebody has continued us; or nobody was
+    /// there to see, and we did not.
+    StoodStill,
+    /// It stands still until somebody continues us.
+    Alone,
+}
+
+/// What the terminal or a shell wants of us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// To stop: Ctrl-Z.
+    Stop,
+    /// To go on: `fg`, `bg`.
+    GoOn,
+}
+
+impl Terminal {
+    /// Listens for Ctrl-Z and for being continued, from now on.
+    ///
+    /// # Errors
+    ///
+    /// If the system refuses.
+    pub fn listen() -> io::Result<Self> {
+        let suspends = if death::is_ignored(Signal::SIGTSTP) {
+            None
+        } else {
+            Some(unix::signal(SignalKind::from_raw(Signal::SIGTSTP as i32))?)
+        };
+        Ok(Self {
+            holder: Holder::Us,
+            asked_to_stop: None,
+            suspends,
+            continues: unix::signal(SignalKind::from_raw(Signal::SIGCONT as i32))?,
+        })
+    }
+
+    /// The next wish. Nothing is lost when it is not waited for.
+    pub fn poll_wish(&mut self, context: &mut Context<'_>) -> Poll<Wish> {
+        if let Some(suspends) = &mut self.suspends
+            && suspends.poll_recv(context).is_ready()
+        {
+            return Poll::Ready(Wish::Stop);
+        }
+        self.continues.poll_recv(context).map(|_| Wish::GoOn)
+    }
+
+    /// Passes Ctrl-Z on to `job`: it reached our group, which is not the job's.
+    pub fn pass_stop_on(&mut self, job: Pid) {
+        self.asked_to_stop = Some(clock::now());
+        let _ = killpg(job, Signal::SIGTSTP);
+    }
+
+    /// Stands still with a job that stands still already.
+    pub fn stop_too(&mut self) {
+        self.take_back();
+        stand_still(Signal::SIGTSTP, Pid::from_raw(0));
+    }
+
+    /// `job` was stopped by `signal`.
+    pub fn job_stopped(&mut self, job: Pid, signal: Signal) -> Stopped {
+        let wants_terminal = matches!(signal, Signal::SIGTTIN | Signal::SIGTTOU);
+        if wants_terminal {
+            if self.holder == Holder::Job || is_in_front(getpgrp()) {
+                self.give_to(job);
+                return Stopped::GoOn;
+            }
+            // In the background it stands still, as any job that wants the terminal there.
+            // Where nobody can continue us, we are not stopped, and it waits for the terminal alone.
+            stand_still(signal, Pid::from_raw(0));
+            return Stopped::Alone;
+        }
+        let asked_at = self.asked_to_stop.take();
+        let was_asked = asked_at.is_some_and(|at| !(at + STOPS_WITHIN).has_passed());
+        if self.holder == Holder::Job {
+            // Ctrl-Z reached the job alone: whoever started us must see it as well.
+            self.take_back();
+            stand_still(signal, Pid::from_raw(0));
+            Stopped::StoodStill
+        } else if was_asked {
+            // Whoever is with us in our group got the same Ctrl-Z.
+            stand_still(signal, getpid());
+            Stopped::StoodStill
+        } else {
+            Stopped::Alone
+        }
+    }
+
+    /// Before `job`, which was stopped by `signal`, is continued: it gets the terminal if it wants it
+    /// and we are in front.
+    pub fn before_going_on(&mut self, job: Pid, wants: Wants) {
+        if wants == Wants::Terminal && is_in_front(getpgrp()) {
+            self.give_to(job);
+        }
+    }
+
+    /// Whether the job has the terminal, or had it until it stopped by `signal`.
+    #[must_use]
+    pub fn wants(&self, signal: Signal) -> Wants {
+        if self.holder == Holder::Job || matches!(signal, Signal::SIGTTIN | Signal::SIGTTOU) {
+            Wants::Terminal
+        } else {
+            Wants::Nothing
+        }
+    }
+
+    /// The job is over, killed by `signal` if there is one. Whoever started us gets the terminal back,
+    /// and Ctrl-C if the job died of it: it reached the job alone.
+    pub fn job_ended(&mut self, signal: Option<Signal>) {
+        if self.holder == Holder::Us {
+            return;
+        }
+        self.take_back();
+        if let Some(signal @ (Signal::SIGINT | Signal::SIGQUIT)) = signal {
+            // We listen for it: it does not end us here.
+            let _ = kill(Pid::from_raw(0), signal);
+        }
+    }
+
+    fn give_to(&mut self, job: Pid) {
+        // As long as we are not in front, what we say must not stop us, also with `stty tostop`.
+        block(Signal::SIGTTOU, SigmaskHow::SIG_BLOCK);
+        put_in_front(job);
+        self.holder = Holder::Job;
+    }
+
+    fn take_back(&mut self) {
+        if self.holder == Holder::Us {
+            return;
+        }
+        put_in_front(getpgrp());
+        block(Signal::SIGTTOU, SigmaskHow::SIG_UNBLOCK);
+        self.holder = Holder::Us;
+    }
+}
+
+/// What a job that stands still will need when it goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wants {
+    /// The terminal.
+    Terminal,
+    /// Nothing but to go on.
+    Nothing,
+}
+
+/// The terminal that our session has. Not stdin, which may be a file or another terminal.
+fn terminal() -> io::Result<File> {
+    let flags = libc::O_NOCTTY | libc::O_NONBLOCK;
+    OpenOptions::new()
+        .read(true)
+        .custom_flags(flags)
+        .open("/dev/tty")
+}
+
+fn is_in_front(group: Pid) -> bool {
+    terminal().is_ok_and(|terminal| tcgetpgrp(terminal) == Ok(group))
+}
+
+/// Puts `group` in front, if there is a terminal. The caller is in front or has SIGTTOU blocked.
+fn put_in_front(group: Pid) {
+    if let Ok(terminal) = terminal() {
+        let _ = tcsetpgrp(terminal, group);
+    }
+}
+
+/// Stops `whom` (0 is our group) with `signal`, us included, and returns when we were continued. In a
+/// group that nobody could continue the kernel stops nobody, and this returns at once.
+fn stand_still(signal: Signal, whom: Pid) {
+    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    // SAFETY: the default action runs no code of ours.
+    let before = unsafe { sigaction(signal, &default) };
+    // The kernel delivers it to this thread, the main one, before the call returns.
+    let _ = kill(whom, signal);
+    if let Ok(before) = before {
+        // SAFETY: it is the action that was there before, tokio's or none.
+        let _ = unsafe { sigaction(signal, &before) };
+    }
+}
+
+fn block(signal: Signal, how: SigmaskHow) {
+    let mut set = SigSet::empty();
+    set.add(signal);
+    let _ = sigprocmask(how, Some(&set), None);
+}

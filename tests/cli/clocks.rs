@@ -1,0 +1,123 @@
+//! Clocks that are set, and a machine that slept, as far as a test can pretend: a small library in
+//! front of the C library's adds to what `clock_gettime` answers.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::support::{Cluster, Process, Redlock};
+
+/// Adds the seconds in the file `$STEP_DIR/CLOCK` to the clock of that number.
+const SHIM: &str = r#"
+    #define _GNU_SOURCE
+    #include <fcntl.h>
+    #include <stdio.h>
+    #include <stdlib.h>
+    #include <sys/syscall.h>
+    #include <time.h>
+    #include <unistd.h>
+    static char directory[512];
+    __attribute__((constructor)) static void look(void) {
+        snprintf(directory, sizeof directory, "%s", getenv("STEP_DIR"));
+    }
+    int clock_gettime(clockid_t clock, struct timespec *time) {
+        int result = syscall(SYS_clock_gettime, clock, time);
+        char path[600], text[32] = "";
+        snprintf(path, sizeof path, "%s/%d", directory, (int)clock);
+        int file = open(path, O_RDONLY | O_CLOEXEC);
+        if (file >= 0) {
+            read(file, text, sizeof text - 1);
+            close(file);
+            time->tv_sec += atol(text);
+        }
+        return result;
+    }
+"#;
+
+const REALTIME: i32 = libc::CLOCK_REALTIME;
+const BOOTTIME: i32 = libc::CLOCK_BOOTTIME;
+
+struct Clocks {
+    directory: TempDir,
+    library: PathBuf,
+}
+
+impl Clocks {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let (source, library) = (directory.path().join("a.c"), directory.path().join("a.so"));
+        fs::write(&source, SHIM).expect("the directory is ours");
+        let compiler = Command::new("cc")
+            .args(["-shared", "-fPIC", "-w", "-o"])
+            .args([&library, &source])
+            .status();
+        assert!(compiler.expect("Rust needs cc as well").success());
+        Self { directory, library }
+    }
+
+    fn step(&self, clock: i32, seconds: i64) {
+        // By rename: whoever reads it reads all of it.
+        let new = self.directory.path().join("new");
+        fs::write(&new, seconds.to_string()).expect("the directory is ours");
+        fs::rename(&new, self.path(clock)).expect("the directory is ours");
+    }
+
+    fn path(&self, clock: i32) -> PathBuf {
+        self.directory.path().join(clock.to_string())
+    }
+
+    fn redlock(&self, cluster: &Cluster, script: &str) -> Process {
+        // The job itself has true clocks.
+        let script = format!("unset LD_PRELOAD; {script}");
+        let run = Redlock::new(["run", "-t", "3s", "-r", "job", "sh", "-c", &script]);
+        run.env("REDLOCK_SERVERS", cluster.urls())
+            .env("LD_PRELOAD", path(&self.library))
+            .env("STEP_DIR", path(self.directory.path()))
+            .start()
+    }
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().expect("a plain path")
+}
+
+#[test]
+fn a_wall_clock_that_is_set_changes_nothing_but_the_floor_of_the_fencing_token() {
+    let cluster = Cluster::start(3);
+    let clocks = Clocks::new();
+    let mut before = 0;
+    for step in [0, 86_400, -86_400] {
+        let script = "echo $REDLOCK_FENCING_TOKEN; echo ready; read _; exit 3";
+        let mut run = clocks.redlock(&cluster, script);
+        let token: u64 = run.next_line().parse().expect("a number");
+        assert!(token > before, "{token} is not above {before}");
+        before = token;
+        run.wait_for("ready");
+        // In the middle of a job, for several rounds of extension.
+        clocks.step(REALTIME, step);
+        thread::sleep(Duration::from_millis(3_500));
+        cluster
+            .redlock(["run", "-r", "job", "true"])
+            .end()
+            .assert_code(75);
+        run.write_line("");
+        run.end().assert_code(3).assert_silent();
+    }
+}
+
+#[test]
+fn a_machine_that_slept_for_longer_than_the_validity_stops_the_job_and_says_so() {
+    let cluster = Cluster::start(3);
+    let clocks = Clocks::new();
+    let mut run = clocks.redlock(&cluster, "trap '' TERM; echo ready; sleep 60; echo never");
+    run.wait_for("ready");
+    clocks.step(BOOTTIME, 3_600);
+    let end = run.end();
+    end.assert_code(76).assert_says(&["lost job"]);
+    assert_eq!(end.stdout, "ready\n");
+    assert!(end.took < Duration::from_secs(15), "{end:?}");
+}

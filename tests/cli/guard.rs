@@ -1,0 +1,348 @@
+//! The guard: whatever becomes of redlock, its job is dead before the lock can pass to another.
+
+use std::fs;
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::support::process::is_alive;
+use crate::support::proxy::{Fate, Proxy};
+use crate::support::{Cluster, PATIENCE, Process, Redlock, Server, eventually};
+use redlock::clock;
+
+/// A job of four processes that ignore TERM: a shell, its child, its grandchild, and one whose parent
+/// is gone. Prints their ids, then `ready`.
+const TRIBE: &str = "trap '' TERM; export LOOP='while :; do sleep 0.05; done'
+    sh -c 'sh -c \"$LOOP\" & echo $$ $!; eval \"$LOOP\"' &
+    sh -c 'sh -c \"$LOOP\" & echo $!'
+    sleep 0.2; echo $$; echo ready; eval \"$LOOP\"";
+
+const TTL: Duration = Duration::from_secs(2);
+
+struct Job {
+    run: Process,
+    members: Vec<Pid>,
+}
+
+impl Job {
+    fn start(cluster: &Cluster, wrapper: &[&str], options: &[&str]) -> Self {
+        let head = ["run", "-t", "2s", "-k", "300ms", "-r", "job"];
+        let job = ["sh", "-c", TRIBE];
+        let words = head.iter().chain(options).chain(&job).copied();
+        let run = Redlock::under(wrapper, words).env("REDLOCK_SERVERS", cluster.urls());
+        let mut run = run.start();
+        let mut members = Vec::new();
+        loop {
+            let line = run.next_line();
+            if line == "ready" {
+                break;
+            }
+            members.extend(line.split(' ').map(pid));
+        }
+        assert_eq!(members.len(), 4, "{members:?}");
+        Self { run, members }
+    }
+
+    fn any_alive(&self) -> bool {
+        self.members.iter().any(|&member| is_alive(member))
+    }
+
+    /// Watches until all are dead and the lock is free for others, and fails if that was the wrong
+    /// way round.
+    #[track_caller]
+    fn assert_dead_before_free(&self, cluster: &Cluster) {
+        let mut dead = false;
+        eventually("the lock is free", || {
+            // In this order: what is alive now was alive before the keys were looked at.
+            let keys = cluster.values("lock:job");
+            let is_free = keys.iter().filter(|key| key.is_none()).count() > keys.len() / 2;
+            dead = dead || !self.any_alive();
+            assert!(
+                dead || !is_free,
+                "the lock was free while the job was alive"
+            );
+            is_free
+        });
+        assert!(!self.any_alive());
+    }
+}
+
+fn pid(text: &str) -> Pid {
+    Pid::from_raw(text.trim().parse().expect("a pid"))
+}
+
+/// The guard of this redlock.
+fn guard_of(redlock: Pid) -> Pid {
+    let children = fs::read_to_string(format!("/proc/{redlock}/task/{redlock}/children"));
+    let children = children.expect("redlock runs");
+    let mut children = children.split_whitespace().map(pid);
+    let is_guard = |child: &Pid| read(*child, "comm") == "rl-guard\n";
+    children.find(is_guard).expect("there is a guard")
+}
+
+fn read(process: Pid, what: &str) -> String {
+    fs::read_to_string(format!("/proc/{process}/{what}")).unwrap_or_default()
+}
+
+#[test]
+fn a_killed_redlock_takes_its_whole_job_with_it_at_once() {
+    let cluster = Cluster::start(3);
+    for options in [&[][..], &["--on-lost", "warn"]] {
+        let mut job = Job::start(&cluster, &[], options);
+        let guard = guard_of(job.run.pid());
+        job.run.signal(Signal::SIGKILL);
+        job.run.wait();
+        let killed = clock::now();
+        eventually("the whole job is dead", || !job.any_alive());
+        let took = clock::now().since(killed);
+        assert!(took < Duration::from_secs(1), "{took:?}");
+        job.assert_dead_before_free(&cluster);
+        eventually("the guard has left", || !is_alive(guard));
+    }
+}
+
+#[test]
+fn a_frozen_redlock_loses_its_job_before_it_loses_the_lock_and_says_so_when_it_wakes() {
+    let cluster = Cluster::start(3);
+    let job = Job::start(&cluster, &[], &[]);
+    job.run.signal(Signal::SIGSTOP);
+    let frozen = clock::now();
+    job.assert_dead_before_free(&cluster);
+    thread::sleep((3 * TTL).saturating_sub(clock::now().since(frozen)));
+    job.run.signal(Signal::SIGCONT);
+    job.run.end().assert_code(76).assert_says(&["lost job"]);
+}
+
+#[test]
+fn a_job_of_a_frozen_redlock_that_heeds_the_signal_is_asked_once_and_the_code_is_76() {
+    let cluster = Cluster::start(3);
+    let script = "trap 'echo stopping; sleep 0.1; exit 0' USR1; echo ready; \
+                  while :; do sleep 0.05; done";
+    let run = [
+        "run", "-t", "2s", "-s", "USR1", "-r", "job", "sh", "-c", script,
+    ];
+    let mut run = cluster.redlock(run).start();
+    run.wait_for("ready");
+    run.signal(Signal::SIGSTOP);
+    run.wait_for("stopping");
+    thread::sleep(Duration::from_millis(300));
+    run.signal(Signal::SIGCONT);
+    let end = run.end();
+    end.assert_code(76);
+    assert_eq!(end.stdout, "ready\nstopping\n");
+}
+
+#[test]
+fn a_job_of_a_frozen_redlock_that_ends_by_itself_in_time_keeps_its_code() {
+    let cluster = Cluster::start(3);
+    let script = "echo ready; sleep 0.3; exit 4";
+    let mut run = cluster
+        .redlock(["run", "-t", "2s", "-r", "job", "sh", "-c", script])
+        .start();
+    run.wait_for("ready");
+    run.signal(Signal::SIGSTOP);
+    eventually("the lock is free", || cluster.locks().is_empty());
+    run.signal(Signal::SIGCONT);
+    run.end()
+        .assert_code(4)
+        .assert_says(&["job was not there any more"]);
+}
+
+#[test]
+fn a_loss_that_redlock_sees_itself_is_told_to_the_job_once() {
+    let cluster = Cluster::start(3);
+    let script = "exec 2>/dev/null; trap 'echo stopping' USR1; echo ready; \
+                  while :; do sleep 0.02; done";
+    let run = [
+        "run", "-t", "3s", "-k", "600ms", "-s", "USR1", "-r", "job", "sh", "-c", script,
+    ];
+    let mut run = cluster.redlock(run).start();
+    run.wait_for("ready");
+    for server in &cluster.servers {
+        server.hang();
+    }
+    let end = run.end();
+    end.assert_code(76);
+    assert_eq!(end.stdout, "ready\nstopping\n");
+}
+
+#[test]
+fn a_kill_of_redlocks_whole_group_does_not_reach_the_guard() {
+    let cluster = Cluster::start(3);
+    let mut job = Job::start(&cluster, &["timeout", "-s", "KILL", "1"], &[]);
+    job.run.wait();
+    job.assert_dead_before_free(&cluster);
+}
+
+#[test]
+fn a_guard_has_nothing_of_redlocks_but_its_own_three_descriptors() {
+    let cluster = Cluster::start(3);
+    let job = Job::start(&cluster, &[], &[]);
+    let redlock = job.run.pid();
+    let guard = guard_of(redlock);
+    let mut descriptors = Vec::new();
+    for entry in fs::read_dir(format!("/proc/{guard}/fd")).expect("it is ours") {
+        let path: PathBuf = entry.expect("it is ours").path();
+        let target = fs::read_link(path).expect("it is open");
+        let target = target.to_string_lossy().into_owned();
+        descriptors.push(
+            target
+                .split_once(':')
+                .map_or(target.clone(), |(kind, _)| kind.to_owned()),
+        );
+    }
+    descriptors.sort();
+    assert_eq!(descriptors, ["anon_inode", "anon_inode", "socket"]);
+    assert!(!read(guard, "cmdline").contains("redlock"));
+    assert_eq!(
+        fs::read_link(format!("/proc/{guard}/cwd")).unwrap(),
+        PathBuf::from("/")
+    );
+    let session = nix::unistd::getsid(Some(guard)).expect("it runs");
+    assert_eq!(session, guard, "a session of its own");
+    // Whatever can be blocked is.
+    for signal in [
+        Signal::SIGTERM,
+        Signal::SIGINT,
+        Signal::SIGHUP,
+        Signal::SIGUSR1,
+    ] {
+        kill(guard, signal).expect("it runs");
+    }
+    thread::sleep(Duration::from_millis(50));
+    assert!(is_alive(guard));
+    // Its own memory is what it and redlock have changed since the fork.
+    let private = read(guard, "smaps_rollup");
+    let private: u64 = private
+        .lines()
+        .filter(|line| line.starts_with("Private_"))
+        .filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok())
+        .sum();
+    assert!(private < 1024, "{private} kB");
+}
+
+#[test]
+fn nothing_is_left_of_the_guard_and_what_a_command_left_behind_runs_on() {
+    let cluster = Cluster::start(3);
+    let script = "sleep 300 >/dev/null 2>&1 & echo $!; echo ready; read _";
+    let run = ["run", "-t", "1s", "-r", "job", "sh", "-c", script];
+    let mut run = cluster.redlock(run).start();
+    let left_behind = pid(&run.next_line());
+    run.wait_for("ready");
+    let guard = guard_of(run.pid());
+    run.write_line("");
+    // Ends only when nobody has its stdout any more.
+    let end = run.end();
+    end.assert_code(0).assert_silent();
+    assert!(
+        !PathBuf::from(format!("/proc/{guard}")).exists(),
+        "no guard, not even a zombie"
+    );
+    thread::sleep(Duration::from_millis(1500));
+    assert!(is_alive(left_behind), "the lock's end is nothing to it");
+    kill(left_behind, Signal::SIGKILL).expect("it is ours");
+}
+
+#[test]
+fn a_command_that_cannot_be_executed_leaves_no_guard() {
+    let cluster = Cluster::start(3);
+    let end = cluster
+        .redlock(["run", "-r", "job", "no such command"])
+        .end();
+    end.assert_code(127);
+    assert_eq!(cluster.locks(), [""; 0]);
+}
+
+#[test]
+fn a_guard_that_was_killed_is_replaced_with_the_next_extension() {
+    let cluster = Cluster::start(3);
+    let mut job = Job::start(&cluster, &[], &[]);
+    let first = guard_of(job.run.pid());
+    kill(first, Signal::SIGKILL).expect("it runs");
+    eventually("another guard", || {
+        let redlock = job.run.pid();
+        let children = read(redlock, &format!("task/{redlock}/children"));
+        let mut children = children.split_whitespace().map(pid);
+        children.any(|child| child != first && read(child, "comm") == "rl-guard\n")
+    });
+    job.run.signal(Signal::SIGKILL);
+    job.run.wait();
+    eventually("the whole job is dead", || !job.any_alive());
+}
+
+#[test]
+fn a_guard_that_is_frozen_holds_nobody_up() {
+    let cluster = Cluster::start(3);
+    let script = "echo ready; read _; exit 5";
+    let run = ["run", "-t", "1s", "-r", "job", "sh", "-c", script];
+    let mut run = cluster.redlock(run).start();
+    run.wait_for("ready");
+    let guard = guard_of(run.pid());
+    kill(guard, Signal::SIGSTOP).expect("it runs");
+    // Several extensions that it does not read.
+    thread::sleep(Duration::from_secs(2));
+    run.write_line("");
+    run.end().assert_code(5).assert_silent();
+    eventually("the guard is gone", || !is_alive(guard));
+}
+
+#[test]
+fn with_on_lost_warn_a_frozen_redlock_costs_the_job_nothing() {
+    let cluster = Cluster::start(3);
+    let script = "echo ready; read _; echo done; exit 0";
+    let run = [
+        "run",
+        "-t",
+        "1s",
+        "--on-lost",
+        "warn",
+        "-r",
+        "job",
+        "sh",
+        "-c",
+        script,
+    ];
+    let mut run = cluster.redlock(run).start();
+    run.wait_for("ready");
+    run.signal(Signal::SIGSTOP);
+    thread::sleep(Duration::from_millis(2500));
+    run.write_line("");
+    run.wait_for("done");
+    run.signal(Signal::SIGCONT);
+    run.end().assert_code(76);
+}
+
+#[test]
+fn nothing_is_started_once_it_would_have_to_be_stopped() {
+    let servers: Vec<Server> = (0..3).map(|_| Server::start()).collect();
+    let proxies: Vec<Proxy> = servers.iter().map(Proxy::before).collect();
+    let urls: Vec<String> = proxies.iter().map(Proxy::url).collect();
+    // Late enough to be past the time for the stop signal, early enough to be a valid lock.
+    for proxy in &proxies {
+        proxy.set_replies(Fate::Delay(Duration::from_millis(1_500)));
+    }
+    let run = [
+        "run",
+        "-t",
+        "2s",
+        "--node-timeout",
+        "10s",
+        "-r",
+        "job",
+        "echo",
+        "never",
+    ];
+    let end = Redlock::new(run)
+        .env("REDLOCK_SERVERS", urls.join(","))
+        .end();
+    end.assert_code(69)
+        .assert_says(&["over before it was started"]);
+    assert_eq!(end.stdout, "");
+    assert!(end.took < PATIENCE / 2, "{end:?}");
+    eventually("the lock is given back", || {
+        servers.iter().all(|server| server.locks().is_empty())
+    });
+}

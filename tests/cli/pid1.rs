@@ -1,0 +1,100 @@
+//! redlock as the first process of a container.
+
+use std::fs;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::support::{Cluster, Process, Redlock, eventually};
+
+const CONTAINER: [&str; 6] = [
+    "unshare",
+    "--user",
+    "--map-root-user",
+    "--fork",
+    "--pid",
+    "--mount-proc",
+];
+
+/// redlock as PID 1 of a namespace, and its id outside.
+struct Container {
+    run: Process,
+    first: Pid,
+}
+
+impl Container {
+    fn start(cluster: &Cluster, script: &str) -> Self {
+        let words = ["run", "-t", "2s", "-r", "job", "sh", "-c", script];
+        let mut run = Redlock::under(&CONTAINER, words)
+            .env("REDLOCK_SERVERS", cluster.urls())
+            .start();
+        run.wait_for("ready");
+        let unshare = run.pid();
+        let children = fs::read_to_string(format!("/proc/{unshare}/task/{unshare}/children"));
+        let children = children.expect("unshare runs");
+        let first = children.trim().parse().expect("one child");
+        Self {
+            run,
+            first: Pid::from_raw(first),
+        }
+    }
+}
+
+#[test]
+fn the_exit_code_is_the_commands_and_128_and_the_signal_if_one_killed_it() {
+    let cluster = Cluster::start(3);
+    for (script, code) in [
+        ("echo ready; exit 9", 9),
+        ("echo ready; kill -TERM $$; sleep 9", 143),
+        ("echo ready; kill -KILL $$; sleep 9", 137),
+    ] {
+        let container = Container::start(&cluster, script);
+        container.run.end().assert_code(code).assert_silent();
+        assert_eq!(cluster.locks(), [""; 0]);
+    }
+}
+
+#[test]
+fn signals_reach_the_command_and_without_a_handler_of_ours_none_would() {
+    let cluster = Cluster::start(3);
+    let script = "exec 2>/dev/null; trap 'echo stopping; exit 4' TERM; echo ready; \
+                  while :; do sleep 0.05; done";
+    let container = Container::start(&cluster, script);
+    kill(container.first, Signal::SIGTERM).expect("it runs");
+    let end = container.run.end();
+    end.assert_code(4);
+    assert!(end.stdout.contains("stopping"), "{end:?}");
+}
+
+#[test]
+fn orphans_are_reaped_and_the_guard_is_not_taken_for_one() {
+    let cluster = Cluster::start(3);
+    // Twenty processes whose parents are gone, and which end at once.
+    let script = "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do \
+                  (sleep 0.1 &); done; echo ready; read _; exit 6";
+    let mut container = Container::start(&cluster, script);
+    let first = container.first;
+    eventually("the orphans are reaped", || {
+        let path = format!("/proc/{first}/task/{first}/children");
+        let children = fs::read_to_string(path).expect("it runs");
+        // The command and the guard.
+        children.split_whitespace().count() == 2
+    });
+    container.run.write_line("");
+    container.run.end().assert_code(6).assert_silent();
+}
+
+#[test]
+fn a_frozen_first_process_loses_its_job_in_time() {
+    let cluster = Cluster::start(3);
+    let script = "trap '' TERM; echo ready; while :; do sleep 0.05; echo alive; done";
+    let container = Container::start(&cluster, script);
+    kill(container.first, Signal::SIGSTOP).expect("it runs");
+    let mut contender = cluster
+        .redlock(["run", "-w", "10s", "-r", "job", "sh", "-c", "echo mine"])
+        .start();
+    contender.wait_for("mine");
+    contender.end().assert_code(0);
+    kill(container.first, Signal::SIGCONT).expect("it runs");
+    container.run.end().assert_code(76);
+}

@@ -1,0 +1,274 @@
+//! On a terminal everything behaves as without redlock in front.
+
+use std::thread;
+use std::time::Duration;
+
+use crate::support::process::is_alive;
+use crate::support::{Cluster, Session, eventually};
+
+const SHELLS: [&[&str]; 2] = [
+    &["bash", "--norc", "--noprofile", "--noediting", "-i"],
+    &["dash", "-i"],
+];
+
+const CTRL_C: &str = "\x03";
+const CTRL_Z: &str = "\x1a";
+
+/// A shell at a terminal, with `$R` to run something under the lock.
+fn shell(cluster: &Cluster, words: &[&str]) -> Session {
+    let mut shell = Session::start(words, &[("REDLOCK_SERVERS", &cluster.urls())]);
+    shell.expect("> ");
+    shell.enter("R=\"$REDLOCK run -t 3s -k 500ms -r job\"; echo do''ne");
+    shell.expect("done");
+    shell
+}
+
+#[test]
+fn a_job_reads_what_is_typed() {
+    let cluster = Cluster::start(3);
+    for words in SHELLS {
+        let mut shell = shell(&cluster, words);
+        shell.enter("$R sh -c 'read a; read b; echo \"got $a-$b\"; exit 7'; echo code=$?");
+        shell.enter("one");
+        shell.enter("two");
+        shell.expect("got one-two");
+        shell.expect("code=7");
+        // And the shell has the terminal again.
+        shell.enter("read c; echo \"mine $c\"");
+        shell.enter("three");
+        shell.expect("mine three");
+    }
+}
+
+#[test]
+fn ctrl_c_ends_a_job_that_has_the_terminal_and_one_that_has_not() {
+    let cluster = Cluster::start(3);
+    for words in SHELLS {
+        let mut shell = shell(&cluster, words);
+        shell.enter("$R sh -c 'echo rea''dy; sleep 100'");
+        shell.expect("ready");
+        shell.press(CTRL_C);
+        shell.expect("> ");
+        shell.enter("echo code=$?");
+        shell.expect("code=130");
+        shell.enter("$R sh -c 'read a; echo rea''dy; read b; echo \"not $b\"'");
+        shell.enter("one");
+        shell.expect("ready");
+        shell.press(CTRL_C);
+        shell.expect("> ");
+        shell.enter("echo code=$?");
+        shell.expect("code=130");
+        eventually("the lock is free", || cluster.locks().is_empty());
+    }
+}
+
+#[test]
+fn a_script_around_redlock_ends_by_ctrl_c_and_has_the_terminal_back_otherwise() {
+    let cluster = Cluster::start(3);
+    for words in SHELLS {
+        let name = words[0];
+        let mut shell = shell(&cluster, words);
+        shell.enter(&format!(
+            "{name} -c \"$R sh -c 'read a; echo rea''dy; sleep 100'; echo af''ter\""
+        ));
+        shell.enter("one");
+        shell.expect("ready");
+        shell.press(CTRL_C);
+        shell.expect("> ");
+        shell.enter("echo code=$?");
+        shell.expect("code=130");
+        assert!(
+            !shell.screen().contains("\nafter"),
+            "{name}: {:?}",
+            shell.screen()
+        );
+        shell.enter(&format!(
+            "{name} -c \"$R sh -c 'read a; echo \\\"job \\$a\\\"'; read b; echo \\\"script \\$b\\\"\""
+        ));
+        shell.enter("one");
+        shell.expect("job one");
+        shell.enter("two");
+        shell.expect("script two");
+    }
+}
+
+#[test]
+fn ctrl_z_stops_a_job_and_fg_or_bg_lets_it_go_on() {
+    let cluster = Cluster::start(3);
+    for words in SHELLS {
+        let mut shell = shell(&cluster, words);
+        // Without the terminal.
+        shell.enter("$R sh -c 'echo rea''dy; sleep 1; echo go''ne on'");
+        shell.expect("ready");
+        shell.press(CTRL_Z);
+        shell.expect("> ");
+        shell.enter("jobs; echo li''sted");
+        shell.expect("topped");
+        shell.expect("listed");
+        shell.enter("bg");
+        shell.expect("gone on");
+        shell.enter("wait; echo wai''ted");
+        shell.expect("waited");
+        // With it.
+        shell.enter("$R sh -c 'read a; echo rea''dy; read b; echo \"got $a-$b\"'; echo code=$?");
+        shell.enter("one");
+        shell.expect("ready");
+        shell.press(CTRL_Z);
+        shell.expect("> ");
+        shell.enter("echo sh''ell");
+        shell.expect("shell");
+        shell.enter("fg");
+        shell.enter("two");
+        shell.expect("got one-two");
+        shell.enter("echo bac''k");
+        shell.expect("back");
+        eventually("the lock is free", || cluster.locks().is_empty());
+    }
+}
+
+#[test]
+fn a_job_in_the_background_that_reads_waits_for_fg() {
+    let cluster = Cluster::start(3);
+    for words in SHELLS {
+        let mut shell = shell(&cluster, words);
+        shell.enter("$R sh -c 'echo rea''dy; read a; echo \"got $a\"' &");
+        shell.expect("ready");
+        thread::sleep(Duration::from_millis(300));
+        shell.enter("jobs; echo li''sted");
+        shell.expect("topped");
+        shell.expect("listed");
+        shell.enter("fg");
+        shell.enter("one");
+        shell.expect("got one");
+        shell.enter("echo bac''k");
+        shell.expect("back");
+    }
+}
+
+#[test]
+fn a_job_that_was_stopped_for_too_long_is_dead_when_it_is_to_go_on() {
+    let cluster = Cluster::start(3);
+    for words in SHELLS {
+        let mut shell = shell(&cluster, words);
+        shell.enter("$R sh -c 'echo pi\"\"d=$$; while :; do sleep 0.1; done'");
+        shell.expect("pid=");
+        let job = shell.pid_shown();
+        shell.press(CTRL_Z);
+        shell.expect("> ");
+        // Nobody extends: the guard kills it, and the lock passes on.
+        eventually("the job is dead", || !is_alive(job));
+        let next = cluster
+            .redlock(["run", "-w", "10s", "-r", "job", "true"])
+            .end();
+        next.assert_code(0);
+        shell.enter("fg");
+        shell.expect("lost job");
+        shell.enter("echo code=$?");
+        shell.expect("code=76");
+    }
+}
+
+#[test]
+fn a_stopped_job_whose_lock_was_taken_away_is_not_continued() {
+    let cluster = Cluster::start(3);
+    let mut shell = shell(&cluster, SHELLS[0]);
+    let job =
+        "trap 'echo te''rm; exit' TERM; echo rea''dy; while :; do echo ru''ns; sleep 0.01; done";
+    shell.enter(&format!("$R sh -c '{}'", job.replace('\'', "'\\''")));
+    shell.expect("ready");
+    shell.press(CTRL_Z);
+    shell.expect("> ");
+    for server in &cluster.servers {
+        let _: () = server.ask(&["DEL", "lock:job"]);
+    }
+    shell.enter("fg");
+    shell.expect("lost job");
+    shell.enter("echo code=$?");
+    shell.expect("code=76");
+}
+
+#[test]
+fn a_pager_works_behind_a_pipe_and_as_the_job() {
+    let cluster = Cluster::start(3);
+    let mut shell = shell(&cluster, SHELLS[0]);
+    shell.enter("$R seq 1000 1999 | less; echo le''ft");
+    shell.expect("1010");
+    shell.press("q");
+    shell.expect("left");
+    shell.enter("seq 1000 1999 >/tmp/redlock-less.$$; $R less /tmp/redlock-less.$$; echo le''ft");
+    shell.expect("1010");
+    shell.press("G");
+    shell.expect("1999");
+    shell.press("q");
+    shell.expect("left");
+    shell.enter("rm /tmp/redlock-less.$$; echo cle''an");
+    shell.expect("clean");
+}
+
+#[test]
+fn an_inner_shell_has_job_control_of_its_own() {
+    let cluster = Cluster::start(3);
+    let mut shell = shell(&cluster, SHELLS[0]);
+    shell.enter("PS1='inner> ' $R bash --norc --noprofile --noediting -i");
+    shell.expect("inner> ");
+    shell.enter("sleep 100");
+    thread::sleep(Duration::from_millis(300));
+    shell.press(CTRL_Z);
+    shell.expect("Stopped");
+    shell.enter("kill -KILL %1; wait; echo inn''er");
+    shell.expect("inner\r\n");
+    shell.enter("exit 3");
+    shell.enter("echo code=$?");
+    shell.expect("code=3");
+}
+
+#[test]
+fn an_editor_edits() {
+    let cluster = Cluster::start(3);
+    let mut shell = shell(&cluster, SHELLS[0]);
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let path = file.path().display();
+    shell.enter(&format!("$R vi {path}; echo code=$?"));
+    thread::sleep(Duration::from_millis(500));
+    shell.press("ihello\x1b");
+    thread::sleep(Duration::from_millis(300));
+    shell.press(":wq\n");
+    shell.expect("code=0");
+    let text = std::fs::read_to_string(file.path()).expect("it is there");
+    assert_eq!(text, "hello\n");
+}
+
+#[test]
+fn a_job_ends_with_its_terminal() {
+    let cluster = Cluster::start(3);
+    for script in [
+        "echo pi\"\"d=$$; sleep 100",
+        "read a; echo pi\"\"d=$$; read b",
+    ] {
+        let mut shell = shell(&cluster, SHELLS[0]);
+        shell.enter(&format!("$R sh -c '{script}'"));
+        shell.enter("one");
+        shell.expect("pid=");
+        let job = shell.pid_shown();
+        shell.hang_up();
+        eventually("the job is dead", || !is_alive(job));
+        eventually("the lock is free", || cluster.locks().is_empty());
+    }
+}
+
+#[test]
+fn without_a_shell_ctrl_z_does_not_leave_a_job_behind_that_stands_still() {
+    // Nobody could continue redlock here: as without it, Ctrl-Z does nothing.
+    let cluster = Cluster::start(3);
+    let redlock = env!("CARGO_BIN_EXE_redlock");
+    let script = "read a; echo ready; read b; echo got $a-$b; exit 4";
+    let words = [redlock, "run", "-r", "job", "sh", "-c", script];
+    let mut session = Session::start(&words, &[("REDLOCK_SERVERS", &cluster.urls())]);
+    session.enter("one");
+    session.expect("ready");
+    session.press(CTRL_Z);
+    thread::sleep(Duration::from_millis(200));
+    session.enter("two");
+    session.expect("got one-two");
+    assert_eq!(session.end().code(), Some(4));
+}
