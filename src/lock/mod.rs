@@ -4,7 +4,7 @@
 //! decides what answers mean, [`wait`] when to try again, [`redlock`] asks the nodes, [`grip`] is
 //! what one attempt has left on them, and [`lease`] keeps a lock that is held. [`ear`] hears that
 //! one was released; [`view`] is what looking at a lock comes to, [`by_hand`] what people do with
-//! one, [`list`] all of them, and [`forms`] tells whose they are.
+//! one and [`outcome`] what came of it, [`list`] all of them, and [`forms`] tells whose they are.
 
 pub mod by_hand;
 pub mod claim;
@@ -13,6 +13,7 @@ pub mod forms;
 pub mod grip;
 pub mod lease;
 pub mod list;
+pub mod outcome;
 pub mod quorum;
 pub mod redlock;
 pub mod view;
