@@ -38,6 +38,30 @@ pub enum Command {
     Inspect(HandArguments),
     /// `redlock list`
     List(HandArguments),
+    /// `redlock history`
+    History(HistoryArguments),
+    /// `redlock config`, with the options of every command.
+    Config(Options),
+}
+
+/// What was typed after `redlock history`.
+#[derive(Debug)]
+pub struct HistoryArguments {
+    /// The options of every command.
+    pub options: Options,
+    /// The name.
+    pub resource: OsString,
+    /// How to show it.
+    pub show: Show,
+}
+
+/// How to show what was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Show {
+    /// To people.
+    Table,
+    /// To programs.
+    Json,
 }
 
 /// What was typed after `redlock run`.
@@ -90,6 +114,16 @@ impl Cli {
                 resources: typed(matches, "resource"),
                 command: typed(matches, "command"),
             }),
+            Some(("config", matches)) => Command::Config(Options::of(matches)),
+            Some(("history", matches)) => Command::History(HistoryArguments {
+                options: Options::of(matches),
+                resource: typed(matches, "name").pop().unwrap_or_default(),
+                show: if matches.get_flag("json") {
+                    Show::Json
+                } else {
+                    Show::Table
+                },
+            }),
             Some((name, matches)) if hand::is_one(name) => hand::command(name, matches),
             _ => unreachable!("every command of the definition is handled above"),
         };
@@ -103,6 +137,8 @@ impl Command {
     pub fn options(&self) -> &Options {
         match self {
             Self::Run(arguments) => &arguments.options,
+            Self::History(arguments) => &arguments.options,
+            Self::Config(options) => options,
             Self::Acquire(arguments)
             | Self::Extend(arguments)
             | Self::Release(arguments)
@@ -162,6 +198,8 @@ pub fn definition() -> Definition {
                 .display_order(order)
         }))
         .subcommand(run())
+        .subcommand(history())
+        .subcommand(config())
         .subcommands(hand::definitions())
 }
 
@@ -261,11 +299,41 @@ fn run() -> Definition {
         )
 }
 
-fn lock_options() -> [Arg; 8] {
+fn history() -> Definition {
+    Definition::new("history")
+        .about("Show the last runs of a resource: where, when, how long, how they ended")
+        .long_about(
+            "Show the last runs of a resource: where, when, how long, and how they ended. The last \
+             20 are kept with the lock on the servers, for 35 days after the last of them, unless \
+             run was given --no-history.",
+        )
+        .override_usage("redlock history [OPTIONS] NAME")
+        .arg(
+            Arg::new("name")
+                .value_name("NAME")
+                .value_parser(OsStringValueParser::new())
+                .help("The resource, written as for run"),
+        )
+        .arg(switch("json").help("Print an array of JSON objects"))
+}
+
+fn config() -> Definition {
+    Definition::new("config")
+        .about("Show the merged settings and where each comes from, or check a file of settings")
+        .long_about(
+            "Show the merged settings and where each comes from, secrets masked, in the form of a \
+             file of settings. Everything is judged as run would do it, for every resource that has \
+             a section: with --config FILE a file is checked before it is rolled out.",
+        )
+        .override_usage("redlock config [OPTIONS]")
+}
+
+fn lock_options() -> [Arg; 10] {
     [
         option("resource", "NAME").short('r').action(ArgAction::Append).help(
             "What to lock: any name of at most 512 bytes, the same on all hosts. Repeat it to hold \
-             several, all or none",
+             several, all or none. {date}, {hour} and {minute} in it are replaced by the local \
+             time, {date:utc} and so on by UTC, {host} and {user} by ours; {{ is a brace",
         ),
         option("ttl", "DUR").short('t').help(
             "How long others stay locked out if this host dies, 500ms to 24h [default: 30s]. Not \
@@ -278,6 +346,15 @@ fn lock_options() -> [Arg; 8] {
         option("conflict-exit-code", "N").short('E').help(
             "The exit code for: somebody else holds the lock, 0 to 255 [default: 75]",
         ),
+        option("min-hold", "DUR").help(
+            "Keep the lock at least so long after it was acquired, even if the command is quicker, \
+             so that hosts whose clocks differ do not both run it [default: 0]. Never sleeps: the \
+             lock is left to expire",
+        ),
+        option("once-per", "DUR").help(
+            "If the command exits 0, nobody runs it again until DUR after the lock was acquired, \
+             less a tenth of DUR (at most 30s). If it fails, the next one may try again",
+        ),
         option("note", "TEXT")
             .help("Shown to whoever looks at the lock, as in --note 'deploying v42'"),
         switch("no-command").help(
@@ -286,17 +363,21 @@ fn lock_options() -> [Arg; 8] {
         option("restart-guard", "MODE").help(
             "Whether servers that restarted within the restart window, and may have forgotten a \
              lock, may grant one: auto (if all of them did), strict (never), off (always) \
-             [default: auto]. Checked, but without effect in this version",
+             [default: auto]",
         ),
         option("restart-window", "DUR").help(
             "The restart window, at least the longest TTL in use [default: 1m]; the TTL counts if \
-             it is longer. Checked, but without effect in this version",
+             it is longer",
         ),
     ]
 }
 
-fn job_options() -> [Arg; 3] {
+fn job_options() -> [Arg; 7] {
     [
+        option("max-runtime", "DUR").help(
+            "Stop the command when it has run for DUR, and exit 124; the lock is kept until it is \
+             dead [default: no limit]",
+        ),
         option("kill-after", "DUR").short('k').help(
             "The time between the stop signal and SIGKILL, where redlock stops the command \
              [default: 5s, at most a quarter of the TTL]",
@@ -307,6 +388,13 @@ fn job_options() -> [Arg; 3] {
         option("on-lost", "ACTION").help(
             "What happens to the command when the lock cannot be kept: stop it before another can \
              get the lock, or warn and let it run; both exit 76 [default: stop]",
+        ),
+        switch("no-history").help("Do not record the run with the lock; see redlock history"),
+        option("status-file", "FILE")
+            .help("Write one JSON object on how it ended to FILE, whatever the outcome, by rename"),
+        option("metrics-file", "FILE").help(
+            "Write gauges of the run to FILE, by rename, for the textfile collector of \
+             Prometheus' node_exporter",
         ),
     ]
 }
@@ -328,9 +416,10 @@ fn switch(name: &'static str) -> Arg {
 const AFTER_RUN: &str = "\
 Exit codes:
   the command's  it ran to its end under the lock; if a signal killed it, redlock dies of the same
-  75 (-E)        somebody else holds the lock
+  75 (-E)        somebody else holds the lock, or it was already done in this period (--once-per)
   69             no quorum of servers could be reached: an outage, not a skip
   76             the lock was lost while the command ran
+  124            the command ran longer than --max-runtime
   126, 127       the command could not be executed, was not found
   64             the command line makes no sense
   77             a server refused: authentication or ACL
@@ -340,6 +429,12 @@ Exit codes:
 Examples:
   One line in the crontab of several hosts; one of them runs the report:
     0 3 * * * redlock run -r daily-report -t 10m -- report.sh
+
+  The same for hosts whose clocks differ by some seconds, without a hung report holding it for ever:
+    0 3 * * * redlock run -r daily-report --min-hold 1m --max-runtime 2h -- report.sh
+
+  At most one success an hour over all hosts; who fails is followed by the next:
+    */5 * * * * redlock run -r sync --once-per 1h -- sync.sh
 
   Wait for up to five minutes for another deployment:
     redlock run -r deploy -w 5m --note 'deploying v42' -- ./deploy.sh v42
@@ -407,7 +502,8 @@ mod tests {
     use super::*;
 
     fn parse(line: &str) -> Result<RunArguments, Answer> {
-        match Cli::parse(line.split_whitespace().map(Into::into))?.command {
+        let cli = Cli::parse(line.split_whitespace().map(Into::into))?;
+        match cli.command {
             Command::Run(arguments) => Ok(arguments),
             other => panic!("{line}: {other:?}"),
         }
@@ -453,7 +549,7 @@ mod tests {
         let line = ["redlock", "run", "-r", "a", "--", "echo"].map(OsString::from);
         let cli = Cli::parse(line.into_iter().chain([odd.clone()])).expect("a good line");
         let Command::Run(arguments) = cli.command else {
-            panic!("a run was typed");
+            panic!("{cli:?}");
         };
         assert_eq!(arguments.command[1], odd);
     }

@@ -24,6 +24,8 @@ pub enum Exit {
     Conflict(u8),
     /// The lock was lost while the command ran.
     Lost,
+    /// The command ran longer than `--max-runtime` and was stopped.
+    TimedOut,
     /// A server turned us away: authentication or ACL.
     Refused,
     /// The configuration makes no sense.
@@ -51,6 +53,7 @@ impl Exit {
             Self::System => 71,
             Self::Conflict(code) | Self::Command(code) => code,
             Self::Lost => 76,
+            Self::TimedOut => 124,
             Self::Refused => 77,
             Self::Configuration => 78,
             Self::NotExecutable => 126,

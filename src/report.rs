@@ -6,19 +6,22 @@
 
 pub mod hand;
 pub mod lock_view;
+pub mod runs;
 pub mod table;
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use nix::sys::signal::Signal;
 use serde_json::{Map, Value};
 
 use crate::clock;
-use crate::lock::claim::holder_of;
+use crate::lock::claim::{holder_of, marker_of};
 use crate::lock::quorum::{Verdict, majority};
 use crate::lock::{Failure, Held, Letting, Loss};
-use crate::node::{Answer, Extension, Foreign, NodeError, NodeName, Release, Vote};
+use crate::node::{Answer, Extension, Foreign, MarkerKind, NodeError, NodeName, Release, Vote};
 use crate::settings::{LogFormat, Output, Verbosity};
 
 /// Who wants to read a line.
@@ -209,6 +212,35 @@ pub fn holder(by: &Foreign) -> String {
     text
 }
 
+/// Why a key is not to be had, as messages say it: `held by web-2 (pid 4123, backup.sh) for 3m12s`,
+/// `kept by web-2 after its run, free in 41s`, `done by web-2 2m ago, next run possible in 57m`.
+#[must_use]
+pub fn standing(by: &Foreign) -> String {
+    let Some((kind, holder)) = marker_of(&by.value).zip(holder_of(&by.value)) else {
+        return format!("held by {}", self::holder(by));
+    };
+    let rest = by
+        .ttl
+        .map_or_else(|| "never".to_owned(), |ttl| format!("in {}", short(ttl)));
+    match kind {
+        MarkerKind::Kept => format!("kept by {} after its run, free {rest}", holder.host),
+        MarkerKind::Done => {
+            let ago =
+                age(&holder.since).map_or_else(String::new, |age| format!(" {} ago", short(age)));
+            format!("done by {}{ago}, next run possible {rest}", holder.host)
+        }
+    }
+}
+
+/// The same after the name of the resource: `is held by …`, `was done by …`.
+fn is_standing(by: &Foreign) -> String {
+    let verb = match marker_of(&by.value) {
+        Some(MarkerKind::Done) => "was",
+        Some(MarkerKind::Kept) | None => "is",
+    };
+    format!("{verb} {}", standing(by))
+}
+
 /// A value that no redlock wrote: a holder without a name.
 fn nameless(by: &Foreign) -> String {
     let rest = match by.ttl {
@@ -259,16 +291,12 @@ pub fn not_extended(names: &str, answers: &[(NodeName, Option<Answer<Extension>>
 pub fn skipped(names: &str, failure: &Failure, waited: Option<Duration>) -> Line {
     let by = failure
         .holder()
-        .map_or_else(|| "somebody".to_owned(), holder);
+        .map_or_else(|| "is held by somebody".to_owned(), is_standing);
     let end = match waited {
         Some(waited) => format!("gave up after {}", short(waited)),
         None => "skipped".to_owned(),
     };
-    let line = Line::new(
-        Level::Notice,
-        "skipped",
-        format!("{names} is held by {by}; {end}"),
-    );
+    let line = Line::new(Level::Notice, "skipped", format!("{names} {by}; {end}"));
     with_holder(line.with("resource", names), failure.holder())
 }
 
@@ -285,7 +313,13 @@ pub fn nested(names: &str) -> Line {
 #[must_use]
 pub fn trying_again(names: &str, failure: &Failure) -> Line {
     let message = match &failure.verdict {
-        Verdict::Held(by) => format!("{names} is held by {}; waiting", holder(by)),
+        Verdict::Held(by) => format!("{names} {}; waiting", is_standing(by)),
+        Verdict::ColdStart => {
+            format!(
+                "{names}: all servers restarted, a cold start: {}",
+                votes(failure)
+            )
+        }
         _ => format!("{}; trying again", outcome(names, failure)),
     };
     Line::new(Level::Detail, "waiting", message).with("resource", names)
@@ -302,6 +336,7 @@ pub fn not_acquired(names: &str, failure: &Failure) -> Line {
     let event = match &failure.verdict {
         Verdict::Refused => "refused",
         Verdict::Split => "split",
+        Verdict::Young | Verdict::ColdStart => "restarted",
         _ => "unavailable",
     };
     let message = format!("{}{advice}", outcome(names, failure));
@@ -316,7 +351,7 @@ pub fn not_acquired(names: &str, failure: &Failure) -> Line {
 fn outcome(names: &str, failure: &Failure) -> String {
     let nodes = failure.votes.len();
     let quorum = majority(nodes);
-    let answers = list(&failure.votes, vote_text);
+    let answers = votes(failure);
     match (&failure.verdict, failure.invalid) {
         (_, Some(invalid)) => format!("{names} was {invalid}: {answers}"),
         (Verdict::Refused, _) => {
@@ -333,6 +368,10 @@ fn outcome(names: &str, failure: &Failure) -> String {
         }
         _ => format!("no quorum for {names} ({quorum} of {nodes} servers needed): {answers}"),
     }
+}
+
+fn votes(failure: &Failure) -> String {
+    list(&failure.votes, vote_text)
 }
 
 /// The lock was lost while the command ran.
@@ -362,6 +401,57 @@ pub fn not_released(names: &str, nodes: &[NodeName], letting: &Letting, rest: Du
     Line::new(Level::Error, "not_released", message).with("resource", names)
 }
 
+/// A file that was asked for could not be written.
+#[must_use]
+pub fn not_written(path: &Path, error: &std::io::Error) -> Line {
+    let message = format!("cannot write {}: {error}", path.display());
+    Line::new(Level::Error, "not_written", message)
+}
+
+/// No quorum of nodes told of the last runs.
+#[must_use]
+pub fn no_history(name: &str, answers: &[(NodeName, Answer<Vec<String>>)], needed: usize) -> Line {
+    let text = |answer: &Answer<Vec<String>>| match answer {
+        Ok(_) => "answered".to_owned(),
+        Err(error) => error_text(error),
+    };
+    let told: Vec<String> = answers
+        .iter()
+        .map(|(node, answer)| format!("{node}: {}", text(answer)))
+        .collect();
+    let message = format!(
+        "no quorum for the history of {name} ({needed} of {} servers needed): {}",
+        answers.len(),
+        told.join(", ")
+    );
+    Line::new(Level::Error, "unavailable", message).with("resource", name)
+}
+
+/// The command ran for as long as it may, and is stopped.
+#[must_use]
+pub fn timed_out(names: &str, limit: Duration, signal: Signal) -> Line {
+    let message = format!(
+        "{names} ran for {} (--max-runtime); stopping the command with {signal}",
+        short(limit)
+    );
+    Line::new(Level::Error, "timed_out", message).with("resource", names)
+}
+
+/// The command succeeded, but too few nodes know that it shall not run again in this period.
+#[must_use]
+pub fn not_marked_done(names: &str, nodes: &[NodeName], letting: &Letting) -> Line {
+    let answers: Vec<_> = nodes
+        .iter()
+        .cloned()
+        .zip(letting.answers.iter().cloned())
+        .collect();
+    let answers = list(&answers, release_text);
+    let message = format!(
+        "{names} is done, but that was noted on no quorum of servers ({answers}); it may run again in this period"
+    );
+    Line::new(Level::Error, "not_marked_done", message).with("resource", names)
+}
+
 /// The lock was gone before it was given back, without having been reported lost.
 #[must_use]
 pub fn gone_before_release(names: &str) -> Line {
@@ -372,6 +462,14 @@ pub fn gone_before_release(names: &str) -> Line {
 }
 
 fn with_holder(line: Line, by: Option<&Foreign>) -> Line {
+    let state = by.map(|by| match marker_of(&by.value) {
+        None => "held",
+        Some(MarkerKind::Kept) => "kept",
+        Some(MarkerKind::Done) => "done",
+    });
+    let rest = by.and_then(|by| by.ttl);
+    let rest_ms = rest.map(|rest| u64::try_from(rest.as_millis()).unwrap_or(u64::MAX));
+    let line = line.with("state", state).with("ttl_ms", rest_ms);
     let holder = by.and_then(|by| holder_of(&by.value));
     line.with(
         "holder",
@@ -393,7 +491,12 @@ fn list<T>(
 fn vote_text(vote: Option<&Answer<Vote>>) -> String {
     match vote {
         Some(Ok(Vote::Granted { .. })) => "free".to_owned(),
-        Some(Ok(Vote::Taken { by, .. })) => format!("held by {}", holder(by)),
+        Some(Ok(Vote::Taken { by, .. })) => standing(by),
+        Some(Ok(Vote::Young { uptime, rest, .. })) => format!(
+            "restarted {} ago without its locks, perhaps; votes again in {}",
+            short(*uptime),
+            short(*rest)
+        ),
         Some(Err(error)) => error_text(error),
         None => "no answer yet".to_owned(),
     }
@@ -403,7 +506,7 @@ fn extension_text(extension: Option<&Answer<Extension>>) -> String {
     match extension {
         Some(Ok(Extension::Extended)) => "extended".to_owned(),
         Some(Ok(Extension::Missing)) => "gone".to_owned(),
-        Some(Ok(Extension::Foreign(by))) => format!("held by {}", holder(by)),
+        Some(Ok(Extension::Foreign(by))) => standing(by),
         Some(Err(error)) => error_text(error),
         None => "no answer yet".to_owned(),
     }
@@ -446,6 +549,19 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_restarted_is_named_with_the_time_when_it_votes_again() {
+        let vote = Vote::Young {
+            uptime: Duration::from_secs(12),
+            rest: Duration::from_secs(49),
+            run_id: None,
+        };
+        assert_eq!(
+            vote_text(Some(&Ok(vote))),
+            "restarted 12s ago without its locks, perhaps; votes again in 49s"
+        );
+    }
+
+    #[test]
     fn a_holder_is_named_and_another_program_is_described() {
         let value = br#"0123456789abcdef0123456789abcdef {"host":"web-2","pid":4123,"user":"root","command":"backup.sh","since":"2001-01-01T00:00:00Z"}"#;
         let mut by = Foreign {
@@ -460,6 +576,18 @@ mod tests {
             "{}",
             holder(&by)
         );
+        let mut standing_of = |state: u8| {
+            by.value[32] = state;
+            standing(&by)
+        };
+        assert!(standing_of(b' ').starts_with("held by web-2 (pid 4123, "));
+        assert_eq!(
+            standing_of(b'~'),
+            "kept by web-2 after its run, free in 9.8s"
+        );
+        let done = standing_of(b'!');
+        assert!(done.starts_with("done by web-2 "), "{done}");
+        assert!(done.ends_with(" ago, next run possible in 9.8s"), "{done}");
         by.value = vec![0xff; 20];
         assert_eq!(holder(&by), "another program (string, expires in 9.8s)");
     }

@@ -11,7 +11,7 @@ const MAY_USE: [(&str, &[&str]); 9] = [
     ("cli", &[]),
     ("clock", &[]),
     ("exit", &[]),
-    ("settings", &["cli", "exit", "lock", "node"]),
+    ("settings", &["cli", "clock", "exit", "lock", "node"]),
     ("report", &["clock", "lock", "node", "settings"]),
     ("node", &["clock"]),
     ("lock", &["clock", "node"]),

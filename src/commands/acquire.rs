@@ -5,16 +5,17 @@
 
 use std::io::Write as _;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Stop, by_hand, holder, nodes};
+use super::{Stop, attempt, by_hand, holder, nodes};
 use crate::clock;
 use crate::exit::Exit;
 use crate::job::Signals;
 use crate::lock::quorum::Verdict;
-use crate::lock::{Acquisition, Claim, Failure, Held, Patience, Policy};
-use crate::node::AnyNode;
+use crate::lock::{Acquisition, Claim, Failure, Held, Policy};
+use crate::node::{AnyNode, Parting};
 use crate::report::{self, Reporter, hand};
 use crate::settings::hand::{AcquireSettings, Format};
 use crate::settings::{Wait, World};
@@ -36,6 +37,8 @@ pub fn acquire(
             Signals::listen().map_err(|error| by_hand::system("listen for signals", &error))?;
         let name = settings.resource.as_str();
         let node_timeout = settings.common.node_timeout;
+        // Whoever does not get the token has had no run to tell of.
+        let nothing = Arc::new(Parting::default());
         let began = clock::now();
         let mut told = None;
         let on_failure = |failure: &Failure| {
@@ -61,13 +64,13 @@ pub fn acquire(
         tokio::select! {
             biased;
             signal = signals.next() => {
-                held.grip.release(node_timeout).await;
+                held.grip.release(&nothing, node_timeout).await;
                 return Err(Stop::silent(Exit::Signal(signal)));
             }
             () = held.hear_the_rest(node_timeout) => {}
         }
         if let Err(error) = print(&held, settings) {
-            held.grip.release(node_timeout).await;
+            held.grip.release(&nothing, node_timeout).await;
             let line = hand::token_not_written(name, &error);
             return Err(Stop::telling(Exit::System, line));
         }
@@ -80,15 +83,12 @@ fn claim(settings: &AcquireSettings, world: &World) -> (Claim, Policy) {
     let holder = holder::of_our_parent(world, settings.note.as_deref());
     let resources = std::slice::from_ref(&settings.resource);
     let key_format = &settings.common.key_format;
-    let policy = Policy {
-        node_timeout: settings.common.node_timeout,
-        patience: match settings.wait {
-            Wait::No => Patience::None,
-            Wait::For(duration) => Patience::For(duration),
-            Wait::Forever => Patience::Forever,
-        },
-        rng: fastrand::Rng::new(),
-    };
+    let policy = attempt::policy(
+        &settings.common,
+        settings.wait,
+        settings.restart_guard,
+        settings.restart_window,
+    );
     (
         Claim::new(resources, key_format, settings.ttl, holder),
         policy,
@@ -96,17 +96,12 @@ fn claim(settings: &AcquireSettings, world: &World) -> (Claim, Policy) {
 }
 
 fn not_acquired(name: &str, failure: &Failure, waited: Option<std::time::Duration>) -> Stop {
-    let exit = match &failure.verdict {
-        Verdict::Held(_) => {
-            return Stop::telling(Exit::Conflict(75), hand::not_free(name, failure, waited));
-        }
-        Verdict::SameServer(..) => Exit::Configuration,
-        Verdict::Refused => Exit::Refused,
-        Verdict::Unreachable | Verdict::Split | Verdict::Acquired | Verdict::Undecided => {
-            Exit::Unavailable
-        }
+    let exit = attempt::exit_of(&failure.verdict, by_hand::CONFLICT);
+    let line = match &failure.verdict {
+        Verdict::Held(_) => hand::not_free(name, failure, waited),
+        _ => hand::not_acquired(name, failure),
     };
-    Stop::telling(exit, hand::not_acquired(name, failure))
+    Stop::telling(exit, line)
 }
 
 /// Prints the token: the only time that anything of ours does.

@@ -12,6 +12,9 @@ use crate::lock::outcome::Outcome;
 use crate::node::{Answer, Foreign, TOKEN_LEN};
 use crate::report::{Line, hand};
 
+/// The exit code for "somebody else holds it", which only `run` lets the user choose.
+pub const CONFLICT: u8 = 75;
+
 /// Runs `story` to its end. A resolver's thread may hang for long; nobody waits for it.
 ///
 /// # Errors
@@ -56,7 +59,7 @@ pub fn leave<T>(outcome: Outcome, token: &[u8], about: &About<T>) -> Result<Exit
         Outcome::Gone => (Exit::Lost, hand::gone(name, answers, *text)),
         // What a run leaves behind has its token, and is nobody's.
         Outcome::Held(by) if is_of(token, &by) => (Exit::Lost, hand::over(name, &by)),
-        Outcome::Held(by) => (Exit::Conflict(75), hand::held_now(name, &by)),
+        Outcome::Held(by) => (Exit::Conflict(CONFLICT), hand::held_now(name, &by)),
         Outcome::Refused => {
             let advice = "check user, password and ACL";
             (Exit::Refused, hand::no_quorum(name, answers, *text, advice))

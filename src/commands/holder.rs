@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::time::SystemTime;
 
-use nix::unistd::{Uid, gethostname, getppid};
+use nix::unistd::getppid;
 
 use crate::lock::Holder;
 use crate::report::rfc3339;
@@ -17,12 +17,9 @@ pub fn of_this_process(world: &World, command: Option<&OsStr>, note: Option<&str
         name.to_string_lossy().into_owned()
     };
     Holder {
-        host: gethostname().map_or_else(
-            |_| "?".to_owned(),
-            |name| name.to_string_lossy().into_owned(),
-        ),
+        host: world.host(),
         pid: std::process::id(),
-        user: user(world),
+        user: world.user_name(),
         command: command.map(file_name),
         note: note.map(ToOwned::to_owned),
         since: rfc3339(SystemTime::now()),
@@ -35,19 +32,4 @@ pub fn of_our_parent(world: &World, note: Option<&str>) -> Holder {
         pid: getppid().as_raw().cast_unsigned(),
         ..of_this_process(world, None, note)
     }
-}
-
-/// The user's name without asking the system's directory of users, which may hang on a server.
-fn user(world: &World) -> String {
-    let uid = Uid::effective();
-    if uid.is_root() {
-        return "root".to_owned();
-    }
-    let named = ["LOGNAME", "USER"]
-        .into_iter()
-        .find_map(|name| world.variable(name));
-    named.map_or_else(
-        || uid.to_string(),
-        |name| name.to_string_lossy().into_owned(),
-    )
 }

@@ -4,8 +4,11 @@
 //! The only place where errors of all layers meet and become an [`Exit`] and a [`Line`].
 
 mod acquire;
+mod attempt;
 mod by_hand;
+mod config;
 mod extend;
+mod history;
 mod holder;
 mod inspect;
 mod list;
@@ -82,6 +85,10 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         cli::Command::Run(arguments) => settings::run(&arguments, &world)
             .map_err(|error| Stop::new(error.exit, "settings", error.message))
             .and_then(|settings| run::run(&settings, &world, reporter)),
+        cli::Command::Config(options) => config::config(&options, &world),
+        cli::Command::History(arguments) => settings::history(&arguments, &world)
+            .map_err(Stop::from)
+            .and_then(|settings| history::history(&settings, arguments.show)),
         cli::Command::Acquire(arguments) => hand::acquire(&arguments, &world)
             .map_err(Stop::from)
             .and_then(|settings| acquire::acquire(&settings, &world, reporter)),

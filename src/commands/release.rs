@@ -71,7 +71,7 @@ async fn take_away(
     refuse_unless_known(name, &shown)?;
     if settings.right == Right::Ask && !says_yes(&hand::holders(name, &shown)) {
         let line = report::Line::new(report::Level::Error, "kept", "nothing was changed");
-        return Err(Stop::telling(Exit::Conflict(75), line));
+        return Err(Stop::telling(Exit::Conflict(by_hand::CONFLICT), line));
     }
     let (outcome, answers) = redlock.evict(&key, &shown, node_timeout).await;
     let about = About {
@@ -81,7 +81,10 @@ async fn take_away(
         advice: ADVICE,
     };
     match outcome {
-        Outcome::Held(by) => Err(Stop::telling(Exit::Conflict(75), hand::changed(name, &by))),
+        Outcome::Held(by) => Err(Stop::telling(
+            Exit::Conflict(by_hand::CONFLICT),
+            hand::changed(name, &by),
+        )),
         Outcome::Gone => Err(Stop::telling(Exit::Lost, hand::nobody(name))),
         outcome => {
             let exit = by_hand::leave(outcome, &[], &about)?;

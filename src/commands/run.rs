@@ -4,6 +4,13 @@
 //! wait for whichever comes first of three things: the child ends, a signal comes, the lease
 //! changes. Then stop the job if need be, release, and leave with the child's answer.
 
+mod account;
+mod ending;
+mod files;
+mod letting_go;
+mod metrics;
+mod status;
+
 use std::ffi::OsString;
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -11,16 +18,18 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use tokio::runtime;
 
-use super::{Stop, holder, nodes};
+use self::account::Account;
+use self::ending::{End, LockWas, TimeWas};
+use super::{Stop, attempt, holder, nodes};
 use crate::clock::{self, Instant};
 use crate::exit::Exit;
 use crate::job::{Child, Ended, Order, Signals, StartError};
-use crate::lock::quorum::{self, Verdict};
+use crate::lock::claim::marker_of;
+use crate::lock::quorum::Verdict;
 use crate::lock::{
-    Acquisition, Claim, Failure, Held, Lease, Loss, LossReason, Patience, Policy, Redlock,
-    Resource, State,
+    Acquisition, Claim, Failure, Held, Holder, Lease, Loss, LossReason, Redlock, Resource, State,
 };
-use crate::node::{Answer, AnyNode, Extension, Node, NodeName, TOKEN_LEN};
+use crate::node::{Answer, AnyNode, Extension, MarkerKind, NodeName, TOKEN_LEN};
 use crate::report::{self, Reporter};
 use crate::settings::{OnLost, RunSettings, StoreCommand, Wait, World};
 
@@ -43,9 +52,12 @@ pub fn run(settings: &RunSettings, world: &World, reporter: Reporter) -> Result<
         reporter,
         names: names.join(", "),
     };
-    let exit = runtime.block_on(run.story());
+    let mut account = Account::begin();
+    let exit = runtime.block_on(run.story(&mut account));
     // A resolver's thread may hang for long; nobody waits for it.
     runtime.shutdown_background();
+    let code = exit.as_ref().map_or_else(|stop| stop.exit, |exit| *exit);
+    run.leave_files(&account, code.code());
     exit
 }
 
@@ -58,21 +70,6 @@ struct Run<'a> {
     names: String,
 }
 
-/// How the command's time under the lock ended.
-#[derive(Clone, Copy)]
-struct End {
-    command: Ended,
-    lock: LockWas,
-}
-
-/// Whether the command had the lock all the time.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum LockWas {
-    Kept,
-    /// The lease was reported lost, or the job was signalled because of the lock.
-    Lost,
-}
-
 /// What is being done to the job.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -83,57 +80,71 @@ enum Phase {
 }
 
 impl Run<'_> {
-    async fn story(&self) -> Result<Exit, Stop> {
+    async fn story(&self, account: &mut Account) -> Result<Exit, Stop> {
         let redlock = nodes::open(&self.settings.common).await?;
         // Before the first byte: a signal that comes now must not leave a key behind.
         let mut signals =
             Signals::listen().map_err(|error| system("listen for signals", &error))?;
-        let held = self.acquire(&redlock, &mut signals).await?;
+        let held = self.acquire(&redlock, &mut signals, account).await?;
+        account.acquired(held.fencing_token);
         let order = self.order(&held);
         let mut lease = Lease::keep(held, self.settings.common.node_timeout);
+        let started = clock::now();
         let mut child = match Child::start(&order) {
             Ok(child) => child,
             Err(error) => {
-                self.release(lease, LockWas::Kept).await;
-                return Err(self.not_started(&error));
+                let stop = self.not_started(&error);
+                let code = Some(stop.exit.code());
+                self.release(lease, LockWas::Kept, account, code, &mut signals)
+                    .await;
+                return Err(stop);
             }
         };
-        let end = self.watch_over(&mut child, &mut lease, &mut signals).await;
-        self.release(lease, end.lock).await;
+        let end = self
+            .watch_over(&mut child, &mut lease, &mut signals, started)
+            .await;
+        account.ended(end.outcome(), end.command, clock::now().since(started));
+        account.extensions = end.extensions;
+        self.release(lease, end.lock, account, None, &mut signals)
+            .await;
         child.reap();
-        Ok(match (end.lock, end.command) {
-            (LockWas::Lost, _) => Exit::Lost,
-            (LockWas::Kept, Ended::Code(code)) => Exit::Command(code),
-            (LockWas::Kept, Ended::Signal(signal)) => Exit::Signal(signal),
-        })
+        Ok(end.exit())
+    }
+
+    /// Who we are, as others shall see it.
+    fn holder(&self) -> Holder {
+        let settings = self.settings;
+        let command = match settings.store_command {
+            StoreCommand::FileName => settings.command.first().map(OsString::as_os_str),
+            StoreCommand::Nothing => None,
+        };
+        holder::of_this_process(self.world, command, settings.note.as_deref())
     }
 
     async fn acquire(
         &self,
         redlock: &Redlock<AnyNode>,
         signals: &mut Signals,
+        account: &mut Account,
     ) -> Result<Held<AnyNode>, Stop> {
         let settings = self.settings;
-        let command = match settings.store_command {
-            StoreCommand::FileName => settings.command.first().map(OsString::as_os_str),
-            StoreCommand::Nothing => None,
-        };
-        let holder = holder::of_this_process(self.world, command, settings.note.as_deref());
         let claim = Claim::new(
             &settings.resources,
             &settings.common.key_format,
             settings.ttl,
-            holder,
+            self.holder(),
+        )
+        .staying(settings.min_hold.max(settings.once_per.unwrap_or_default()));
+        let policy = attempt::policy(
+            &settings.common,
+            settings.wait,
+            settings.restart_guard,
+            settings.restart_window,
         );
-        let policy = Policy {
-            node_timeout: settings.common.node_timeout,
-            patience: patience(settings.wait),
-            rng: fastrand::Rng::new(),
-        };
         let began = clock::now();
         let mut told = None;
         let on_failure = |failure: &Failure| {
-            if self.is_our_own(failure) {
+            if self.is_our_own(failure) || self.is_done(failure) {
                 return ControlFlow::Break(());
             }
             // The same holder, or the same trouble, is told once.
@@ -158,6 +169,7 @@ impl Run<'_> {
                 Ok(held)
             }
             Acquisition::Failed(failure) => {
+                account.failed(&failure);
                 Err(self.not_acquired(&failure, clock::now().since(began)))
             }
             Acquisition::Interrupted(signal) => Err(Stop::silent(Exit::Signal(signal))),
@@ -166,25 +178,14 @@ impl Run<'_> {
 
     /// Why there is no lock, as a line and a code.
     fn not_acquired(&self, failure: &Failure, waited: Duration) -> Stop {
-        let (exit, line) = match &failure.verdict {
+        let exit = attempt::exit_of(&failure.verdict, self.settings.conflict_exit);
+        let line = match &failure.verdict {
+            Verdict::Held(_) if self.is_our_own(failure) => report::nested(&self.names),
             Verdict::Held(_) => {
-                let line = if self.is_our_own(failure) {
-                    report::nested(&self.names)
-                } else {
-                    let waited = (self.settings.wait != Wait::No).then_some(waited);
-                    report::skipped(&self.names, failure, waited)
-                };
-                return Stop::telling(Exit::Conflict(self.settings.conflict_exit), line);
+                let waited = (self.settings.wait != Wait::No).then_some(waited);
+                report::skipped(&self.names, failure, waited)
             }
-            Verdict::SameServer(..) => (
-                Exit::Configuration,
-                report::not_acquired(&self.names, failure),
-            ),
-            Verdict::Refused => (Exit::Refused, report::not_acquired(&self.names, failure)),
-            Verdict::Unreachable | Verdict::Split | Verdict::Acquired | Verdict::Undecided => (
-                Exit::Unavailable,
-                report::not_acquired(&self.names, failure),
-            ),
+            _ => report::not_acquired(&self.names, failure),
         };
         Stop::telling(exit, line)
     }
@@ -195,6 +196,15 @@ impl Run<'_> {
         let around = around.as_ref().map(|token| token.as_encoded_bytes());
         let holder = failure.holder().and_then(|by| by.value.get(..TOKEN_LEN));
         holder.is_some() && holder == around
+    }
+
+    /// Whether a quorum says that the job is done for this period. Who wants it once per period
+    /// does not wait for the next one.
+    fn is_done(&self, failure: &Failure) -> bool {
+        let Verdict::Held(by) = &failure.verdict else {
+            return false;
+        };
+        self.settings.once_per.is_some() && marker_of(&by.value) == Some(MarkerKind::Done)
     }
 
     /// What to start, and what it is told about its lock.
@@ -248,24 +258,28 @@ impl Run<'_> {
         child: &mut Child,
         lease: &mut Lease<AnyNode>,
         signals: &mut Signals,
+        started: Instant,
     ) -> End {
         let mut until = valid_until(&lease.state());
         let mut phase = Phase::Running;
-        let mut lock = LockWas::Kept;
+        let (mut lock, mut time) = (LockWas::Kept, TimeWas::Enough);
+        let mut extensions = 0;
         let mut answers = Vec::new();
         loop {
             let loss = tokio::select! {
                 biased;
                 command = over(child, phase) => {
-                    return End { command, lock: self.lock_was(lock, lease, until, answers) };
+                    let lock = self.lock_was(lock, lease, until, answers);
+                    return End { command, lock, time, extensions };
                 }
                 signal = signals.next() => {
                     child.signal_group(signal);
                     None
                 }
                 state = lease.changed() => match state {
-                    State::Held { until: later, .. } => {
+                    State::Held { until: later, extensions: so_far } => {
                         until = later;
+                        extensions = so_far;
                         None
                     }
                     State::Unknown { answers: last, .. } => {
@@ -275,14 +289,22 @@ impl Run<'_> {
                     }
                     State::Lost(loss) => Some(loss),
                 },
+                () = self.time_is_over(phase, started) => {
+                    time = TimeWas::Over;
+                    phase = self.on_time_over(child);
+                    None
+                }
                 () = self.deadline(phase, until) => {
-                    if matches!(phase, Phase::Stopping(_)) {
+                    let is_grace_over = if let Phase::Stopping(kill_at) = phase {
                         child.signal_group(Signal::SIGKILL);
                         phase = Phase::Killed;
-                        None
+                        kill_at.has_passed()
                     } else {
-                        Some(Loss { why: LossReason::NotExtended, answers: answers.clone() })
-                    }
+                        false
+                    };
+                    // Else it is the lock whose time is over.
+                    let loss = Loss { why: LossReason::NotExtended, answers: answers.clone() };
+                    (!is_grace_over).then_some(loss)
                 }
             };
             // One loss may be reported twice, by the deadline and by the lease: the first counts.
@@ -290,20 +312,25 @@ impl Run<'_> {
                 && lock == LockWas::Kept
             {
                 lock = LockWas::Lost;
-                phase = self.on_loss(&loss, child, until);
+                phase = self.on_loss(&loss, child, phase, until);
             }
         }
     }
 
     /// Does to the job what the user wants to be done when the lock is lost.
-    fn on_loss(&self, loss: &Loss, child: &Child, until: Instant) -> Phase {
+    fn on_loss(&self, loss: &Loss, child: &Child, phase: Phase, until: Instant) -> Phase {
         let signal = self.settings.stop_signal;
         match self.settings.on_lost {
             OnLost::Warn => {
                 let what_now = "the command runs on (--on-lost warn)";
                 self.reporter
                     .tell(&report::lost(&self.names, loss, what_now));
-                Phase::Running
+                phase
+            }
+            OnLost::Stop if phase == Phase::Killed => {
+                self.reporter
+                    .tell(&report::lost(&self.names, loss, "the command was killed"));
+                phase
             }
             OnLost::Stop => {
                 child.stop(signal);
@@ -316,12 +343,33 @@ impl Run<'_> {
         }
     }
 
+    /// Comes when the command has run for as long as it may.
+    async fn time_is_over(&self, phase: Phase, started: Instant) {
+        match self.settings.max_runtime {
+            Some(limit) if phase == Phase::Running => clock::sleep_until(started + limit).await,
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// Stops a command whose time is over. The lock is kept meanwhile.
+    fn on_time_over(&self, child: &Child) -> Phase {
+        let signal = self.settings.stop_signal;
+        child.stop(signal);
+        let limit = self.settings.max_runtime.unwrap_or_default();
+        self.reporter
+            .tell(&report::timed_out(&self.names, limit, signal));
+        Phase::Stopping(clock::now() + self.settings.kill_after)
+    }
+
     /// Comes when the job must be stopped, or killed, so that it is dead before the lock can pass
     /// on.
     async fn deadline(&self, phase: Phase, until: Instant) {
         match phase {
             Phase::Running if self.settings.on_lost == OnLost::Stop => {
                 clock::sleep_until(until - self.settings.margin - self.settings.kill_after).await;
+            }
+            Phase::Stopping(kill_at) if self.settings.on_lost == OnLost::Stop => {
+                clock::sleep_until(kill_at.min(until - self.settings.margin)).await;
             }
             Phase::Stopping(kill_at) => clock::sleep_until(kill_at).await,
             Phase::Running | Phase::Killed => std::future::pending().await,
@@ -357,24 +405,6 @@ impl Run<'_> {
         ));
         LockWas::Lost
     }
-
-    /// Gives the lock back. What goes wrong is told, and never changes the command's code.
-    async fn release(&self, lease: Lease<AnyNode>, lock: LockWas) {
-        let nodes: Vec<NodeName> = lease.nodes().map(|node| node.name().clone()).collect();
-        let until = valid_until(&lease.state());
-        let letting = lease.release(self.settings.common.node_timeout).await;
-        if lock == LockWas::Lost {
-            return;
-        }
-        if !letting.is_complete() {
-            let rest = until.remaining() + quorum::drift(self.settings.ttl);
-            self.reporter
-                .tell(&report::not_released(&self.names, &nodes, &letting, rest));
-        } else if letting.was_gone() {
-            self.reporter
-                .tell(&report::gone_before_release(&self.names));
-        }
-    }
 }
 
 /// The command's end. Stopped by us, the job is over when its whole group is gone; ended by itself,
@@ -391,14 +421,6 @@ fn valid_until(state: &State) -> Instant {
         State::Held { until, .. } | State::Unknown { until, .. } => *until,
         // Nothing is ours any more.
         State::Lost(_) => Instant::ORIGIN,
-    }
-}
-
-fn patience(wait: Wait) -> Patience {
-    match wait {
-        Wait::No => Patience::None,
-        Wait::For(duration) => Patience::For(duration),
-        Wait::Forever => Patience::Forever,
     }
 }
 

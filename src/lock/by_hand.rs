@@ -86,6 +86,7 @@ impl<N: ByHand> Redlock<N> {
             // The holder is not known here, and not needed: nothing is created.
             value: format!("{} ", token.as_str()).into_bytes(),
             ttl,
+            stay: ttl,
         });
         let decided = |answers: &Answers<Extension>| extended(answers) != Outcome::NoQuorum;
         let answers = self

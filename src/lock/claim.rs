@@ -3,11 +3,12 @@
 //! Plain data, used by everybody above the nodes.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use crate::node::{Entry, FOREIGN_VALUE_LIMIT, TOKEN_LEN, glob};
+use crate::clock;
+use crate::node::{Entry, FOREIGN_VALUE_LIMIT, MarkerKind, TOKEN_LEN, glob};
 
 /// The longest name of a resource, in bytes.
 pub const RESOURCE_LIMIT: usize = 512;
@@ -148,7 +149,7 @@ impl fmt::Debug for Token {
 
 /// A number that only grows from holder to holder of a resource; for the database, which refuses a
 /// smaller one than it has seen. Not a [`Token`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct FencingToken(pub u64);
 
 impl fmt::Display for FencingToken {
@@ -172,7 +173,8 @@ pub struct Holder {
     /// What the holder wants to be known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
-    /// When the lock was taken, by the holder's wall clock, in RFC 3339.
+    /// When the lock was taken, by the holder's wall clock, in RFC 3339. Each attempt writes its
+    /// own time.
     pub since: String,
 }
 
@@ -211,6 +213,9 @@ pub struct Claim {
     pub keys: Vec<String>,
     /// For how long the keys live when nobody extends them.
     pub ttl: Duration,
+    /// The longest time for which others may be kept out, by the lock or by a marker left in its
+    /// place.
+    pub stay: Duration,
     /// What others shall see.
     pub holder: Holder,
 }
@@ -226,17 +231,38 @@ impl Claim {
         // One order for all contenders, and each key once.
         keys.sort_unstable();
         keys.dedup();
-        Self { keys, ttl, holder }
+        Self {
+            keys,
+            ttl,
+            stay: ttl,
+            holder,
+        }
     }
 
-    /// What an attempt under `token` writes: `TOKEN {json}`, the blank being the state "held".
+    /// The same claim by somebody who may leave a marker for `stay`.
+    #[must_use]
+    pub fn staying(self, stay: Duration) -> Self {
+        Self {
+            stay: self.stay.max(stay),
+            ..self
+        }
+    }
+
+    /// What an attempt under `token` that begins now writes: `TOKEN {json}`, the blank being the
+    /// state "held". Whoever waited holds the lock since then, and not since he began to wait.
     #[must_use]
     pub fn entry(&self, token: &Token) -> Entry {
-        let value = format!("{} {}", token.as_str(), self.holder.json()).into_bytes();
+        let now = UNIX_EPOCH + Duration::from_millis(clock::unix_ms());
+        let holder = Holder {
+            since: humantime::format_rfc3339_millis(now).to_string(),
+            ..self.holder.clone()
+        };
+        let value = format!("{} {}", token.as_str(), holder.json()).into_bytes();
         Entry {
             keys: self.keys.clone(),
             value,
             ttl: self.ttl,
+            stay: self.stay,
         }
     }
 }
@@ -244,14 +270,26 @@ impl Claim {
 /// Reads the holder out of a key's value; `None` if another program wrote it.
 #[must_use]
 pub fn holder_of(value: &[u8]) -> Option<Holder> {
+    let (_, json) = take_apart(value)?;
+    serde_json::from_slice(json).ok()
+}
+
+/// Reads out of a key's value whether its job is over, and why others are still kept out; `None` if
+/// somebody holds it.
+#[must_use]
+pub fn marker_of(value: &[u8]) -> Option<MarkerKind> {
+    let (state, _) = take_apart(value)?;
+    [MarkerKind::Kept, MarkerKind::Done]
+        .into_iter()
+        .find(|kind| kind.state() == state)
+}
+
+/// The state and the JSON of a value that a redlock wrote.
+fn take_apart(value: &[u8]) -> Option<(u8, &[u8])> {
     let (token, rest) = value.split_at_checked(TOKEN_LEN)?;
     let (state, json) = rest.split_first()?;
     let ours = token.iter().all(u8::is_ascii_hexdigit) && b" ~!".contains(state);
-    if ours {
-        serde_json::from_slice(json).ok()
-    } else {
-        None
-    }
+    ours.then_some((*state, json))
 }
 
 #[cfg(test)]
@@ -274,6 +312,7 @@ mod tests {
         let claim = Claim {
             keys: vec!["lock:a".to_owned()],
             ttl: Duration::from_secs(1),
+            stay: Duration::from_secs(1),
             holder: holder(&"\"\\ä".repeat(200_000)),
         };
         let entry = claim.entry(&Token::random());

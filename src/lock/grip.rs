@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::quorum::{self, Answers};
 use crate::clock::{self, Instant};
-use crate::node::{Answer, Entry, Node, NodeError, Release, Vote};
+use crate::node::{Answer, Entry, Node, NodeError, Parting, Release, Vote};
 
 /// The least time that a release gives the nodes beyond a quorum: a few round trips of a local network.
 const LEAST_GRACE: Duration = Duration::from_millis(2);
@@ -56,6 +56,14 @@ impl Letting {
     pub fn was_gone(&self) -> bool {
         let gone = |answer: &&Option<_>| matches!(answer, Some(Ok(Release::NotOurs)));
         self.answers.iter().filter(gone).count() >= quorum::majority(self.answers.len())
+    }
+
+    /// Whether a quorum had the lock still as ours, so that what was to be left there is known to
+    /// be.
+    #[must_use]
+    pub fn is_left(&self) -> bool {
+        let left = |answer: &&Option<_>| matches!(answer, Some(Ok(Release::Released)));
+        self.answers.iter().filter(left).count() >= quorum::majority(self.answers.len())
     }
 
     /// How many answers are still to come.
@@ -120,17 +128,20 @@ impl<N: Node> Grip<N> {
         let answered = |index: &usize| matches!(votes[*index], Some(Ok(_)));
         let waited_for = owed.iter().copied().filter(answered).count();
         let mut letting = Letting::begin(self.nodes.len(), owed.len());
-        self.let_go(&mut letting, &owed, waited_for, limit).await;
+        let parting = Arc::default();
+        self.let_go(&mut letting, &parting, &owed, (waited_for, limit))
+            .await;
     }
 
-    /// Gives the lock back on every node that was sent a byte. The nodes have `node_timeout`; without
+    /// Gives the lock back on every node that was sent a byte, and leaves there what `parting`
+    /// says. May be repeated: what was left already stays. The nodes have `node_timeout`; without
     /// a quorum of answers it is repeated once on new connections, within [`RELEASE_LIMIT`] in all.
-    pub async fn release(&self, node_timeout: Duration) -> Letting {
+    pub async fn release(&self, parting: &Arc<Parting>, node_timeout: Duration) -> Letting {
         let began = clock::now();
         let owing: Vec<usize> = self.owing().collect();
         let mut letting = Letting::begin(self.nodes.len(), owing.len());
         let wanted = letting.missing();
-        self.let_go(&mut letting, &owing, wanted, node_timeout)
+        self.let_go(&mut letting, parting, &owing, (wanted, node_timeout))
             .await;
         if letting.is_complete() {
             return letting;
@@ -144,7 +155,8 @@ impl<N: Node> Grip<N> {
         }
         let limit = (began + RELEASE_LIMIT).remaining();
         let wanted = letting.missing();
-        self.let_go(&mut letting, &failed, wanted, limit).await;
+        self.let_go(&mut letting, parting, &failed, (wanted, limit))
+            .await;
         letting
     }
 
@@ -159,14 +171,22 @@ impl<N: Node> Grip<N> {
         (0..self.nodes.len()).filter(|index| self.nodes[*index].may_hold_a_key())
     }
 
-    /// Sends the release to the nodes `owed`, and waits for `wanted` answers; for the others as long
-    /// again as that took, since a hung node must not hold up the end of a job.
-    async fn let_go(&self, letting: &mut Letting, owed: &[usize], wanted: usize, limit: Duration) {
+    /// Sends the release to the nodes `owed`, which have a `limit`, and waits for `wanted` answers;
+    /// for the others as long again as that took, since a hung node must not hold up the end of a
+    /// job.
+    async fn let_go(
+        &self,
+        letting: &mut Letting,
+        parting: &Arc<Parting>,
+        owed: &[usize],
+        (wanted, limit): (usize, Duration),
+    ) {
         let began = clock::now();
         let mut pending = JoinSet::new();
         for &index in owed {
             let (node, entry) = (Arc::clone(&self.nodes[index]), Arc::clone(&self.entry));
-            pending.spawn(async move { (index, node.release(entry, limit).await) });
+            let parting = Arc::clone(parting);
+            pending.spawn(async move { (index, node.release(entry, parting, limit).await) });
         }
         let mut answered = 0;
         let mut give_up = (wanted == 0).then(|| grace(began, limit));
@@ -205,6 +225,6 @@ async fn next_before<T: 'static>(pending: &mut JoinSet<T>, give_up: Option<Insta
 fn may_have_written(vote: Option<&Answer<Vote>>) -> bool {
     !matches!(
         vote,
-        Some(Ok(Vote::Taken { .. }) | Err(NodeError::Refused(_)))
+        Some(Ok(Vote::Taken { .. } | Vote::Young { .. }) | Err(NodeError::Refused(_)))
     )
 }

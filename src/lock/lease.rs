@@ -13,7 +13,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::claim::{FencingToken, Token};
 use super::ear::{Ear, Heard};
-use super::grip::{Grip, Letting};
+use super::grip::Grip;
 use super::quorum::{self, Answers, Keeping};
 use super::redlock::Held;
 use crate::clock::{self, Instant};
@@ -146,12 +146,20 @@ impl<N: Node> Lease<N> {
         }
     }
 
-    /// Stops keeping the lock, and gives it back.
-    pub async fn release(self, node_timeout: Duration) -> Letting {
+    /// Stops keeping the lock. The grip is to be released then: nobody extends it any more.
+    #[must_use]
+    pub async fn stop(mut self) -> Arc<Grip<N>> {
         // What is under way when the task ends is ordered before the release on its connection.
         self.keeper.abort();
-        let _ = self.keeper.await;
-        self.grip.release(node_timeout).await
+        let _ = (&mut self.keeper).await;
+        Arc::clone(&self.grip)
+    }
+}
+
+impl<N> Drop for Lease<N> {
+    /// Nobody keeps a lock that nobody has any more: it expires.
+    fn drop(&mut self) {
+        self.keeper.abort();
     }
 }
 
@@ -223,7 +231,8 @@ impl<N: Node> Keeper<N> {
                     started = round_started;
                     failures = 0;
                     self.extended(quorum::valid_until(started, ttl));
-                    self.finish(round, limit).await;
+                    self.finish(round, limit, started + ttl / ROUNDS_PER_TTL)
+                        .await;
                 }
                 Keeping::Lost => return self.lost(LossReason::NotOurs, round.answers),
                 Keeping::Unknown | Keeping::Undecided => {
@@ -282,20 +291,33 @@ impl<N: Node> Keeper<N> {
     }
 
     /// Hears the rest of a round that extended, puts the key back where it was missing, and gives up
-    /// the connections that failed. Nothing of it counts in this round.
-    async fn finish(&self, mut round: Round, limit: Duration) {
-        while round.next().await {}
-        let answers = round.answers;
-        let mut healing = JoinSet::new();
-        for (index, node) in self.grip.nodes().iter().enumerate() {
-            if answers[index] == Some(Ok(Extension::Missing)) {
-                let (node, entry) = (Arc::clone(node), Arc::clone(self.grip.entry()));
-                let fence = self.fence;
-                healing.spawn(async move { node.heal(entry, fence, limit).await });
+    /// the connections that failed. Nothing of it counts in this round, and it must not hold up the
+    /// `next` one: after failed rounds a node has so much time that the lock could expire meanwhile.
+    async fn finish(&self, mut round: Round, limit: Duration, next: Instant) {
+        let rest = async {
+            let mut healing = JoinSet::new();
+            let mut healed = vec![false; round.answers.len()];
+            loop {
+                for (index, node) in self.grip.nodes().iter().enumerate() {
+                    let is_missing = round.answers[index] == Some(Ok(Extension::Missing));
+                    if is_missing && !std::mem::replace(&mut healed[index], true) {
+                        let (node, entry) = (Arc::clone(node), Arc::clone(self.grip.entry()));
+                        let fence = self.fence;
+                        healing.spawn(async move { node.heal(entry, fence, limit).await });
+                    }
+                }
+                if !round.next().await {
+                    break;
+                }
             }
+            healing.join_all().await;
+        };
+        tokio::select! {
+            biased;
+            () = rest => {}
+            () = clock::sleep_until(next) => {}
         }
-        healing.join_all().await;
-        self.reopen_failed(&answers);
+        self.reopen_failed(&round.answers);
     }
 
     fn reopen_failed(&self, answers: &Answers<Extension>) {

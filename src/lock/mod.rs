@@ -1,21 +1,24 @@
 //! The quorum: a lock that is held on a majority of independent nodes, as Redlock describes it.
 //!
 //! Knows no command line and no child. In reading order: [`claim`] is what is asked for, [`quorum`]
-//! decides what answers mean, [`wait`] when to try again, [`redlock`] asks the nodes, [`grip`] is
-//! what one attempt has left on them, and [`lease`] keeps a lock that is held. [`ear`] hears that
-//! one was released; [`view`] is what looking at a lock comes to, [`by_hand`] what people do with
-//! one and [`outcome`] what came of it, [`list`] all of them, and [`forms`] tells whose they are.
+//! decides what answers mean, [`restart`] who may vote, [`wait`] when to try again, [`redlock`] asks
+//! the nodes, [`grip`] is what one attempt has left on them, and [`lease`] keeps a lock that is held.
+//! [`ear`] hears that one was released, [`history`] is what was told about the last ones; [`view`] is
+//! what looking at a lock comes to, [`by_hand`] what people do with one and [`outcome`] what came of
+//! it, [`list`] all of them, and [`forms`] tells whose they are.
 
 pub mod by_hand;
 pub mod claim;
 pub mod ear;
 pub mod forms;
 pub mod grip;
+pub mod history;
 pub mod lease;
 pub mod list;
 pub mod outcome;
 pub mod quorum;
 pub mod redlock;
+pub mod restart;
 pub mod view;
 pub mod wait;
 
@@ -24,4 +27,5 @@ pub use ear::Ear;
 pub use grip::{Grip, Letting};
 pub use lease::{Lease, Loss, LossReason, State};
 pub use redlock::{Acquisition, Failure, Held, Policy, Redlock};
+pub use restart::{RestartGuard, Restarts};
 pub use wait::Patience;

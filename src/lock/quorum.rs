@@ -44,6 +44,12 @@ pub enum Verdict {
     Refused,
     /// Fewer than a quorum answered: an outage, never to be taken for a held lock.
     Unreachable,
+    /// A quorum answered, but not without servers that restarted and may have forgotten a lock: an
+    /// outage until they may vote again, see [`votes_again`].
+    Young,
+    /// Every node answered, all are free, and all have restarted: nobody could ever begin unless they
+    /// may grant. See [`cold_start_verdict`].
+    ColdStart,
     /// Enough nodes answered, and they agree on nobody: contenders, a stale key, a hole in the view.
     Split,
     /// These two nodes are one server; whatever they answer counts once.
@@ -72,10 +78,16 @@ pub fn verdict(votes: &[Option<Answer<Vote>>]) -> Verdict {
     {
         return Verdict::Held(holder.clone());
     }
+    let young = votes
+        .iter()
+        .filter(|vote| matches!(vote, Some(Ok(Vote::Young { .. }))))
+        .count();
+    // Those whose answer is one: what a server that restarted does not know says nothing.
     let answered = votes
         .iter()
         .filter(|vote| matches!(vote, Some(Ok(_))))
-        .count();
+        .count()
+        - young;
     // Nothing that is still to come can make it anybody's.
     if answered >= quorum && granted + pending < quorum && equal + pending < quorum {
         return Verdict::Split;
@@ -86,11 +98,44 @@ pub fn verdict(votes: &[Option<Answer<Vote>>]) -> Verdict {
     let refused = |vote: &&Option<Answer<Vote>>| matches!(vote, Some(Err(NodeError::Refused(_))));
     if votes.iter().filter(refused).count() > votes.len() - quorum {
         Verdict::Refused
-    } else if answered < quorum {
-        Verdict::Unreachable
-    } else {
+    } else if answered >= quorum {
         Verdict::Split
+    } else if young == votes.len() {
+        Verdict::ColdStart
+    } else if answered + young >= quorum {
+        Verdict::Young
+    } else {
+        Verdict::Unreachable
     }
+}
+
+/// The verdict on the `votes` of an attempt that lifts the restart guard, after a [`Verdict::ColdStart`].
+///
+/// It takes every node to acquire. The guard may be lifted only because no lock is older than the
+/// restarts, but another contender may have acquired in the same manner since, and one of its nodes
+/// may have restarted again: a majority of young nodes may then have forgotten it, all of them cannot
+/// without a majority having been wiped. Whoever holds the lock is on some node, and that node refuses.
+#[must_use]
+pub fn cold_start_verdict(votes: &[Option<Answer<Vote>>]) -> Verdict {
+    let granted = |vote: &Option<_>| matches!(vote, Some(Ok(Vote::Granted { .. })));
+    match verdict(votes) {
+        Verdict::Acquired if votes.iter().all(granted) => Verdict::Acquired,
+        Verdict::Acquired if votes.iter().all(|vote| vote.is_none() || granted(vote)) => {
+            Verdict::Undecided
+        }
+        Verdict::Acquired => Verdict::Split,
+        other => other,
+    }
+}
+
+/// After what time the last of the servers that restarted may vote again; `None` if none has.
+#[must_use]
+pub fn votes_again(votes: &[Option<Answer<Vote>>]) -> Option<Duration> {
+    let rests = votes.iter().filter_map(|vote| match vote {
+        Some(Ok(Vote::Young { rest, .. })) => Some(*rest),
+        _ => None,
+    });
+    rests.max()
 }
 
 /// The largest number of nodes that name the same value under the same key, and that value. Of
@@ -115,7 +160,9 @@ fn largest_group(votes: &[Option<Answer<Vote>>]) -> (usize, Option<&Foreign>) {
 
 fn same_server(votes: &[Option<Answer<Vote>>]) -> Option<(usize, usize)> {
     let run_id = |index: usize| match &votes[index] {
-        Some(Ok(Vote::Granted { run_id, .. } | Vote::Taken { run_id, .. })) => run_id.as_ref(),
+        Some(Ok(
+            Vote::Granted { run_id, .. } | Vote::Taken { run_id, .. } | Vote::Young { run_id, .. },
+        )) => run_id.as_ref(),
         _ => None,
     };
     let pairs =
@@ -126,7 +173,7 @@ fn same_server(votes: &[Option<Answer<Vote>>]) -> Option<(usize, usize)> {
 }
 
 /// The earliest time after which a majority can be free, as far as `votes` tell: the q-th smallest
-/// rest of life, a free node counting as zero. `None` if a majority never expires or did not answer.
+/// rest of life; a free node counts as zero, or as the time until it may vote. `None` if a majority never expires or did not answer.
 #[must_use]
 pub fn earliest_free(votes: &[Option<Answer<Vote>>]) -> Option<Duration> {
     let mut rests: Vec<Duration> = votes
@@ -134,6 +181,7 @@ pub fn earliest_free(votes: &[Option<Answer<Vote>>]) -> Option<Duration> {
         .filter_map(|vote| match vote {
             Some(Ok(Vote::Taken { by, .. })) => by.ttl,
             Some(Ok(Vote::Granted { .. })) => Some(Duration::ZERO),
+            Some(Ok(Vote::Young { rest, .. })) => Some(*rest),
             _ => None,
         })
         .collect();
@@ -220,6 +268,10 @@ pub fn keeping(answers: &[Option<Answer<Extension>>]) -> Keeping {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "a list of votes reads best when each is made as it stands there"
+)]
 mod tests {
     use super::*;
 
@@ -245,6 +297,14 @@ mod tests {
             kind: "string".to_owned(),
             ttl: ttl_ms.map(Duration::from_millis),
         }
+    }
+
+    fn young(rest_s: u64) -> Option<Answer<Vote>> {
+        Some(Ok(Vote::Young {
+            uptime: Duration::from_secs(1),
+            rest: Duration::from_secs(rest_s),
+            run_id: None,
+        }))
     }
 
     fn failed() -> Option<Answer<Vote>> {
@@ -311,6 +371,38 @@ mod tests {
             verdict(&[granted(), refused(), failed()]),
             Verdict::Unreachable
         );
+    }
+
+    #[test]
+    fn a_restarted_server_is_no_vote_but_no_outage_either() {
+        let young = || young(49);
+        assert_eq!(verdict(&[granted(), young(), granted()]), Verdict::Acquired);
+        assert_eq!(verdict(&[granted(), young(), None]), Verdict::Undecided);
+        assert_eq!(verdict(&[granted(), young(), failed()]), Verdict::Young);
+        assert_eq!(verdict(&[taken("x"), young(), failed()]), Verdict::Young);
+        assert_eq!(verdict(&[young(), young(), failed()]), Verdict::Young);
+        assert_eq!(
+            verdict(&[young(), failed(), failed()]),
+            Verdict::Unreachable
+        );
+        assert_eq!(verdict(&[taken("x"), granted(), young()]), Verdict::Split);
+    }
+
+    #[test]
+    fn all_servers_restarted_and_free_are_a_cold_start() {
+        assert_eq!(verdict(&[young(1), young(2), None]), Verdict::Undecided);
+        let cold = [young(1), young(3), young(2)];
+        assert_eq!(verdict(&cold), Verdict::ColdStart);
+        assert_eq!(votes_again(&cold), Some(Duration::from_secs(3)));
+    }
+
+    #[test]
+    fn a_cold_start_takes_every_node() {
+        let verdict = |third| cold_start_verdict(&[granted(), granted(), third]);
+        assert_eq!(verdict(granted()), Verdict::Acquired);
+        assert_eq!(verdict(None), Verdict::Undecided);
+        assert_eq!(verdict(taken("x")), Verdict::Split);
+        assert_eq!(verdict(failed()), Verdict::Split);
     }
 
     #[test]

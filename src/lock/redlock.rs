@@ -18,9 +18,10 @@ use super::claim::{Claim, FencingToken, Token};
 use super::ear::Ear;
 use super::grip::Grip;
 use super::quorum::{self, Answers, Fencing, Verdict};
+use super::restart::{RestartGuard, Restarts};
 use super::wait::{Informed, Next, Patience, Retries};
 use crate::clock::{self, Instant};
-use crate::node::{Answer, Foreign, Node, NodeName, Vote};
+use crate::node::{Answer, Ballot, Foreign, Node, NodeName, Vote};
 
 /// Rounds of raising the fencing counters before an attempt is given up. Each round but the last was
 /// overtaken by another contender, who is then as far as we are.
@@ -38,6 +39,8 @@ pub struct Policy {
     pub node_timeout: Duration,
     /// For how long to try.
     pub patience: Patience,
+    /// Whether servers that restarted may grant.
+    pub restarts: Restarts,
     /// Where randomness comes from: a seed replays the whole wait.
     pub rng: Rng,
 }
@@ -111,8 +114,27 @@ pub enum Acquisition<N, S> {
     Interrupted(S),
 }
 
+/// What it takes to acquire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rule {
+    /// A majority of servers that have been up for long enough.
+    Majority,
+    /// Every server, whatever its age: right after all of them answered that they restarted.
+    ColdStart,
+}
+
+impl Rule {
+    fn verdict(self, votes: &Answers<Vote>) -> Verdict {
+        match self {
+            Self::Majority => quorum::verdict(votes),
+            Self::ColdStart => quorum::cold_start_verdict(votes),
+        }
+    }
+}
+
 /// One round of asking, and its votes so far.
 struct Attempt<N> {
+    rule: Rule,
     grip: Grip<N>,
     token: Token,
     started: Instant,
@@ -149,13 +171,19 @@ impl<N: Node> Redlock<N> {
         let mut interrupted = std::pin::pin!(interrupted);
         let mut rng = policy.rng;
         let mut retries = Retries::new(policy.patience, clock::now(), rng.fork());
+        let mut rule = Rule::Majority;
         let mut ear: Option<Ear> = None;
         loop {
             // What was told before an attempt is in its answers.
             if let Some(ear) = &mut ear {
                 ear.forget();
             }
-            let mut attempt = self.begin(claim, retries.limit(policy.node_timeout));
+            let min_uptime = match rule {
+                Rule::Majority => policy.restarts.min_uptime(claim.ttl),
+                Rule::ColdStart => Duration::ZERO,
+            };
+            let limit = retries.limit(policy.node_timeout);
+            let mut attempt = self.begin(claim, rule, min_uptime, limit);
             let outcome = unless(interrupted.as_mut(), attempt.decide(claim)).await;
             let (verdict, invalid) = match outcome {
                 Err(signal) => {
@@ -168,6 +196,18 @@ impl<N: Node> Redlock<N> {
                 Ok(Err(verdict)) => verdict,
             };
             attempt.abandon().await;
+            // Once, and at once: any other attempt asks for their age again.
+            rule = match (&verdict, policy.restarts.guard) {
+                (Verdict::ColdStart, RestartGuard::Auto) => Rule::ColdStart,
+                _ => Rule::Majority,
+            };
+            if rule == Rule::ColdStart {
+                let failure = self.failure(verdict, attempt.votes, None);
+                if on_failure(&failure).is_break() {
+                    return Acquisition::Failed(failure);
+                }
+                continue;
+            }
             let now = clock::now();
             let started = attempt.started;
             retries.inform(informed(ear.as_ref()));
@@ -196,18 +236,49 @@ impl<N: Node> Redlock<N> {
         }
     }
 
-    fn begin(&self, claim: &Claim, limit: Duration) -> Attempt<N> {
+    /// What each node tells of the last runs of the resource with this `key`; see `history::merge`.
+    ///
+    /// # Panics
+    ///
+    /// If a node panics.
+    pub async fn history(
+        &self,
+        key: &str,
+        limit: Duration,
+    ) -> Vec<(NodeName, Answer<Vec<String>>)> {
+        let mut asking = JoinSet::new();
+        for (index, node) in self.nodes.iter().enumerate() {
+            let (node, key) = (Arc::clone(node), key.to_owned());
+            asking.spawn(async move { (index, node.history(&key, limit).await) });
+        }
+        let mut answers = asking.join_all().await;
+        answers.sort_by_key(|(index, _)| *index);
+        let named = |(index, answer): (usize, _)| (self.nodes[index].name().clone(), answer);
+        answers.into_iter().map(named).collect()
+    }
+
+    fn begin(
+        &self,
+        claim: &Claim,
+        rule: Rule,
+        min_uptime: Duration,
+        limit: Duration,
+    ) -> Attempt<N> {
         let token = Token::random();
         let grip = Grip::new(Arc::clone(&self.nodes), claim.entry(&token));
         // Before the first byte: the validity is counted from here.
         let started = clock::now();
-        let unix_ms = clock::unix_ms();
+        let ballot = Ballot {
+            unix_ms: clock::unix_ms(),
+            min_uptime,
+        };
         let mut pending = JoinSet::new();
         for (index, node) in self.nodes.iter().enumerate() {
             let (node, entry) = (Arc::clone(node), Arc::clone(grip.entry()));
-            pending.spawn(async move { (index, node.acquire(entry, unix_ms, limit).await) });
+            pending.spawn(async move { (index, node.acquire(entry, ballot, limit).await) });
         }
         Attempt {
+            rule,
             grip,
             token,
             started,
@@ -234,11 +305,11 @@ impl<N: Node> Attempt<N> {
         &mut self,
         claim: &Claim,
     ) -> Result<(FencingToken, Instant), (Verdict, Option<Invalid>)> {
-        let mut verdict = quorum::verdict(&self.votes);
+        let mut verdict = self.rule.verdict(&self.votes);
         while verdict == Verdict::Undecided {
             let (index, vote) = next(&mut self.pending).await;
             self.votes[index] = Some(vote);
-            verdict = quorum::verdict(&self.votes);
+            verdict = self.rule.verdict(&self.votes);
         }
         if verdict != Verdict::Acquired {
             return Err((verdict, None));

@@ -69,6 +69,10 @@ pub struct Retries {
     split_since: Option<Instant>,
     outages: u32,
     outage_since: Option<Instant>,
+    /// When the servers that had restarted were to vote again, as told first in this outage: waiting
+    /// for that is no outage, however long it takes. Told once, so that servers that restart again and
+    /// again do not hold a waiter for ever.
+    promised: Option<Instant>,
     informed: Informed,
 }
 
@@ -94,6 +98,7 @@ impl Retries {
             split_since: None,
             outages: 0,
             outage_since: None,
+            promised: None,
             informed: Informed::No,
         }
     }
@@ -128,6 +133,11 @@ impl Retries {
                 self.outage_over();
                 self.after_split(started, now)
             }
+            Verdict::Young | Verdict::ColdStart => {
+                let promise = quorum::votes_again(votes).map(|rest| now + rest);
+                self.promised = self.promised.or(promise);
+                self.after_outage(started, now)
+            }
             // A lock that could not be made valid in time is as good as an outage.
             Verdict::Unreachable | Verdict::Acquired | Verdict::Undecided => {
                 self.after_outage(started, now)
@@ -143,6 +153,7 @@ impl Retries {
     fn outage_over(&mut self) {
         self.outages = 0;
         self.outage_since = None;
+        self.promised = None;
     }
 
     fn after_held(&mut self, by: &Foreign, votes: &Answers<Vote>) -> Option<Duration> {
@@ -173,6 +184,7 @@ impl Retries {
 
     fn after_outage(&mut self, started: Instant, now: Instant) -> Option<Duration> {
         let since = *self.outage_since.get_or_insert(started);
+        let since = self.promised.map_or(since, |promised| promised.max(since));
         let over = match self.patience {
             Patience::None => self.outages >= OUTAGE_RETRIES,
             Patience::For(_) => false,
@@ -312,6 +324,26 @@ mod tests {
         assert_eq!(retries.next(&verdict, &votes, last, last), pause);
         let end = ORIGIN + Duration::from_secs(1);
         assert_eq!(retries.next(&verdict, &votes, end, end), Next::GiveUp);
+    }
+
+    #[test]
+    fn a_waiter_waits_until_restarted_servers_vote_again_and_a_minute_more() {
+        let young = |rest_s| {
+            let vote = Vote::Young {
+                uptime: Duration::from_secs(1),
+                rest: Duration::from_secs(rest_s),
+                run_id: None,
+            };
+            vec![Some(Ok(vote)); 3]
+        };
+        let mut retries = retries(Patience::Forever);
+        let at = |s| ORIGIN + Duration::from_secs(s);
+        let mut next = |s, rest_s| retries.next(&Verdict::Young, &young(rest_s), at(s), at(s));
+        assert!(matches!(next(0, 600), Next::Again(_)));
+        // One of them restarted again: that promise is not believed.
+        assert!(matches!(next(599, 600), Next::Again(_)));
+        assert!(matches!(next(659, 540), Next::Again(_)));
+        assert_eq!(next(660, 540), Next::GiveUp);
     }
 
     #[test]

@@ -1,11 +1,20 @@
--- Takes every lock, or none. ARGV: value, ttl_ms, client_unix_ms, mark.
+-- Takes every lock, or none. ARGV: value, ttl_ms, client_unix_ms, mark, guard_s, stay_ms.
 -- INFO only through pcall: an ACL without it must not stop a lock.
 local info = redis.pcall('INFO', 'server')
-local run = type(info) == 'string' and string.match(info, 'run_id:(%x+)') or ''
+info = type(info) == 'string' and info or ''
+local run = string.match(info, 'run_id:(%x+)') or ''
 local other = check(ARGV[4])
 if other then other[7] = run; return other end
+-- A server that came back without its data would vote for a second holder. Its refusals count: what
+-- it still knows is true. Where INFO is forbidden, nobody can tell its age.
+local up = tonumber(string.match(info, 'uptime_in_seconds:(%-?%d+)'))
+if up and up < tonumber(ARGV[5]) then return {'young', string.format('%.0f', math.max(up, 0)), run} end
 local now = redis.call('TIME')
-local limit = now[1] * 1000 + math.floor(now[2] / 1000) + 60000
+local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
+-- The client's clock counts within half a second of ours. So tokens grow even from a holder whose clock
+-- is fast to one whose clock is slow, when the counter was lost in between: a server that lost it does
+-- not vote for longer than that.
+local floor = math.max(now_ms - 500, math.min(tonumber(ARGV[3]), now_ms + 500))
 -- The locks first: when memory is full the first SET fails, and nothing has been done.
 for i = 1, n do redis.call('SET', KEYS[i], ARGV[1], 'PX', ARGV[2]) end
-return {'granted', raise(math.min(tonumber(ARGV[3]), limit), 1, tonumber(ARGV[2])), run}
+return {'granted', raise(floor, 1, tonumber(ARGV[6])), run}

@@ -1,5 +1,5 @@
 -- Raises the rest of every lock to at least the TTL if all are ours. Never creates, deletes or shortens.
--- ARGV: mark, fence, ttl_ms.
+-- ARGV: mark, fence, ttl_ms, stay_ms.
 local other, gone = check(ARGV[1])
 if other then return other end
 if gone > 0 then return {'missing'} end
@@ -8,5 +8,5 @@ for i = 1, n do
   -- -1 is a lock that somebody made permanent: longer than anything we could give it.
   if left >= 0 and left < tonumber(ARGV[3]) then redis.call('PEXPIRE', KEYS[i], ARGV[3]) end
 end
-raise(tonumber(ARGV[2]), 0, tonumber(ARGV[3]))
+raise(tonumber(ARGV[2]), 0, tonumber(ARGV[4]))
 return {'extended'}

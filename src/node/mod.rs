@@ -9,6 +9,7 @@ pub mod endpoint;
 pub mod glob;
 pub mod local;
 pub mod notices;
+pub mod parting;
 pub mod redis;
 
 use std::fmt;
@@ -20,6 +21,7 @@ pub use by_hand::{ByHand, Found, Listed, Page, Proof, Removal, Sight, Values, Wa
 pub use endpoint::{Credentials, Endpoint, Secret, TlsFiles};
 pub use local::LocalNode;
 pub use notices::{Notice, Notices};
+pub use parting::{Marker, MarkerKind, Parting};
 pub use redis::RedisNode;
 
 /// Bytes of an [`Entry`]'s value that prove who owns it: 32 hexadecimal digits.
@@ -27,6 +29,13 @@ pub const TOKEN_LEN: usize = 32;
 
 /// The most bytes of a foreign value that a node hands back.
 pub const FOREIGN_VALUE_LIMIT: usize = 512;
+
+/// By how much a client's wall clock may differ from a node's in the floor of the fencing counters.
+///
+/// All nodes are given the same clock, so that they answer the same number and no second round is
+/// needed. A clock that is further off costs that round, and breaks nothing: a node that lost its
+/// counters does not vote for longer than twice this, so whoever comes after gets a larger number.
+pub const CLOCK_ERROR_MS: u64 = 500;
 
 /// What one attempt writes, the same bytes on every node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +47,9 @@ pub struct Entry {
     pub value: Vec<u8>,
     /// For how long the keys live when nobody extends them.
     pub ttl: Duration,
+    /// The longest time for which this holder may keep others out, dead or alive: the TTL, or a
+    /// marker that it will leave. The fencing counters live twice as long.
+    pub stay: Duration,
 }
 
 impl Entry {
@@ -72,6 +84,26 @@ pub enum Vote {
         /// As in [`Vote::Granted`].
         run_id: Option<String>,
     },
+    /// Every key is free, but the server restarted less than [`Ballot::min_uptime`] ago and may have
+    /// forgotten a lock; nothing was written.
+    Young {
+        /// For how long it has been up, by its own account: whole seconds.
+        uptime: Duration,
+        /// After what time it may grant.
+        rest: Duration,
+        /// As in [`Vote::Granted`].
+        run_id: Option<String>,
+    },
+}
+
+/// What a vote is asked with, the same on every node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ballot {
+    /// The client's wall clock, in milliseconds since 1970: the floor of the fencing counters.
+    pub unix_ms: u64,
+    /// For how long a server must have been up before it grants; zero asks for no age at all. A node
+    /// whose age is not to be known grants, and so does one that cannot forget within its life.
+    pub min_uptime: Duration,
 }
 
 /// A value that is not ours, as one node sees it.
@@ -113,7 +145,7 @@ pub enum Extension {
 /// The answer to [`Node::release`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Release {
-    /// At least one key was ours and is gone now.
+    /// At least one key was ours, and is gone or a marker now.
     Released,
     /// No key was ours: gone already, or somebody else's.
     NotOurs,
@@ -155,13 +187,13 @@ pub trait Node: Send + Sync + 'static {
     /// How the node is called in messages.
     fn name(&self) -> &NodeName;
 
-    /// Takes every key of `entry` if all are free (or ours already), and raises the fencing
-    /// counters to one number: the largest of each counter + 1 and `unix_ms`, the client's wall
-    /// clock in milliseconds, which counts for at most a minute more than the node's own.
+    /// Takes every key of `entry` if all are free (or ours already) and the server is old enough for
+    /// the `ballot`, and raises the fencing counters to one number: the largest of each counter + 1
+    /// and the client's wall clock, as far as it is within [`CLOCK_ERROR_MS`] of the node's own.
     fn acquire(
         &self,
         entry: Arc<Entry>,
-        unix_ms: u64,
+        ballot: Ballot,
         limit: Duration,
     ) -> impl Future<Output = Answer<Vote>> + Send;
 
@@ -191,12 +223,26 @@ pub trait Node: Send + Sync + 'static {
         limit: Duration,
     ) -> impl Future<Output = Answer<Extension>> + Send;
 
-    /// Deletes every key that is ours.
+    /// Deletes every key that is ours, or puts the marker of `parting` in its place; and tells the
+    /// history. Telling it may fail unnoticed: that is no reason to call a lock not released.
     fn release(
         &self,
         entry: Arc<Entry>,
+        parting: Arc<Parting>,
         limit: Duration,
     ) -> impl Future<Output = Answer<Release>> + Send;
+
+    /// The last runs of the resource with this `key`, the latest first, as they were told to
+    /// [`Node::release`]; at most [`parting::HISTORY_RUNS`]. A kind of node that keeps none answers
+    /// none.
+    fn history(
+        &self,
+        key: &str,
+        limit: Duration,
+    ) -> impl Future<Output = Answer<Vec<String>>> + Send {
+        let _ = (key, limit);
+        async { Ok(Vec::new()) }
+    }
 
     /// Listens for the release of any of `keys`, from when this answers until the connection
     /// breaks. A node that cannot be listened to refuses.
@@ -238,8 +284,8 @@ impl Node for AnyNode {
         either!(self, node => node.name())
     }
 
-    async fn acquire(&self, entry: Arc<Entry>, unix_ms: u64, limit: Duration) -> Answer<Vote> {
-        either!(self, node => node.acquire(entry, unix_ms, limit).await)
+    async fn acquire(&self, entry: Arc<Entry>, ballot: Ballot, limit: Duration) -> Answer<Vote> {
+        either!(self, node => node.acquire(entry, ballot, limit).await)
     }
 
     async fn raise(&self, entry: Arc<Entry>, fence: u64, limit: Duration) -> Answer<Raised> {
@@ -254,8 +300,17 @@ impl Node for AnyNode {
         either!(self, node => node.heal(entry, fence, limit).await)
     }
 
-    async fn release(&self, entry: Arc<Entry>, limit: Duration) -> Answer<Release> {
-        either!(self, node => node.release(entry, limit).await)
+    async fn release(
+        &self,
+        entry: Arc<Entry>,
+        parting: Arc<Parting>,
+        limit: Duration,
+    ) -> Answer<Release> {
+        either!(self, node => node.release(entry, parting, limit).await)
+    }
+
+    async fn history(&self, key: &str, limit: Duration) -> Answer<Vec<String>> {
+        either!(self, node => node.history(key, limit).await)
     }
 
     async fn listen(&self, keys: Arc<[String]>, limit: Duration) -> Answer<Notices> {

@@ -1,11 +1,36 @@
--- Deletes every lock that is ours, and tells who waits. ARGV: mark.
+-- Deletes every lock that is ours, or leaves a marker in its place, and tells who waits.
+-- ARGV: mark, the marker's state ('' for none), its ms, a run for the history ('' for none),
+-- and how many runs and ms of history are kept.
+local token, state = string.sub(ARGV[1], 1, -2), ARGV[2]
 local released = 'not ours'
 for i = 1, n do
   local _, value = held(i)
   if ours(value, ARGV[1]) then
-    redis.call('DEL', KEYS[i])
+    if state == '' then
+      redis.call('DEL', KEYS[i])
+    else
+      -- In this order: when memory is full a SET fails, unless the script has written already.
+      redis.call('PEXPIRE', KEYS[i], ARGV[3])
+      redis.call('SET', KEYS[i], token .. state .. string.sub(value, #ARGV[1] + 1), 'PX', ARGV[3])
+    end
     released = 'released'
+    -- After the release, and through pcall: a user without channel rights has released all the same.
     notify(i)
+  elseif state ~= '' and ours(value, token .. state) then
+    -- This very release again: its answer was lost.
+    released = 'released'
+  end
+end
+-- The history last and through pcall as well. Its key is not declared, since an ACL that does not
+-- know it would refuse the whole script; the braces keep it where the lock is.
+if ARGV[4] ~= '' then
+  for i = 1, n do
+    local history = '{' .. KEYS[i] .. '}:history'
+    if redis.pcall('LINDEX', history, 0) ~= ARGV[4] then
+      redis.pcall('LPUSH', history, ARGV[4])
+      redis.pcall('LTRIM', history, 0, tonumber(ARGV[5]) - 1)
+      redis.pcall('PEXPIRE', history, ARGV[6])
+    end
   end
 end
 return {released}

@@ -87,6 +87,17 @@ impl File {
         Self::find_and_read(sources).ok()?
     }
 
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The resources that have a section.
+    pub fn resources(&self) -> impl Iterator<Item = &str> {
+        self.resources.keys().map(String::as_str)
+    }
+
     /// What the file says about `row`, the section of `resource` before `[defaults]` before the
     /// top.
     #[must_use]

@@ -43,9 +43,9 @@ pub struct AcquireSettings {
     pub wait: Wait,
     /// Shown to whoever looks at the lock.
     pub note: Option<String>,
-    /// Whether servers that restarted may grant. Without effect so far.
+    /// Whether servers that restarted may grant.
     pub restart_guard: RestartGuard,
-    /// For how long a server counts as restarted. Without effect so far.
+    /// For how long a server counts as restarted.
     pub restart_window: std::time::Duration,
     /// How to print the token.
     pub format: Format,
@@ -144,7 +144,7 @@ pub struct ListSettings {
 ///
 /// If the settings make no sense.
 pub fn acquire(arguments: &HandArguments, world: &World) -> Result<AcquireSettings, Error> {
-    let resource = one_resource(arguments, "acquire -r NAME")?;
+    let resource = one_resource(arguments, world, "acquire -r NAME")?;
     let sources = sources(arguments, world, &options::ACQUIRE)?;
     Ok(AcquireSettings {
         resource,
@@ -170,7 +170,7 @@ pub fn extend(
     world: &World,
     input: impl Read,
 ) -> Result<ExtendSettings, Error> {
-    let resource = one_resource(arguments, "extend -r NAME --token TOKEN")?;
+    let resource = one_resource(arguments, world, "extend -r NAME --token TOKEN")?;
     let Some(given) = token(arguments, world, input)? else {
         return Err(usage(
             "no token: give what acquire has printed with --token TOKEN, with --token - on \
@@ -203,7 +203,7 @@ pub fn release(
     world: &World,
     input: impl Read,
 ) -> Result<ReleaseSettings, Error> {
-    let resource = one_resource(arguments, "release -r NAME --token TOKEN")?;
+    let resource = one_resource(arguments, world, "release -r NAME --token TOKEN")?;
     let has = |name| arguments.options.values(name).is_some();
     let right = match (has("force"), has("yes")) {
         (true, _) if has("token") => {
@@ -244,7 +244,7 @@ pub fn inspect(arguments: &HandArguments, world: &World) -> Result<InspectSettin
             "no name given; name what to look at, as in redlock inspect daily-report",
         ));
     }
-    let resources = resources(&arguments.names)?;
+    let resources = resources(&arguments.names, world)?;
     let sources = sources(arguments, world, &[])?;
     let has = |name| arguments.options.values(name).is_some();
     let quiet = verbosity(&sources)? == Verbosity::Quiet;
@@ -306,13 +306,17 @@ fn format(arguments: &HandArguments) -> Format {
     }
 }
 
-fn one_resource(arguments: &HandArguments, example: &str) -> Result<Resource, Error> {
+fn one_resource(
+    arguments: &HandArguments,
+    world: &World,
+    example: &str,
+) -> Result<Resource, Error> {
     match &arguments.names[..] {
         [] => Err(usage(&format!(
             "no resource given; name it with -r, as in redlock {example}"
         ))),
         [_] => {
-            let mut one = resources(&arguments.names)?;
+            let mut one = resources(&arguments.names, world)?;
             Ok(one.remove(0))
         }
         _ => Err(usage(

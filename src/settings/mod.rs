@@ -2,8 +2,8 @@
 //! text that a user wrote and has to wonder about it. No message and no `Debug` shows a password.
 //!
 //! `options` is the table of what there is, `sources` the one way in which values are merged,
-//! `file` the file, `servers` the quorum they make, `world` the environment. Called by `commands`;
-//! opens no connection.
+//! `file` the file, `servers` the quorum they make, `template` the names of resources, `world` the
+//! environment, `shown` all of it for people. Called by `commands`; opens no connection.
 
 mod duration;
 mod file;
@@ -11,10 +11,12 @@ pub mod hand;
 mod options;
 mod server_url;
 mod servers;
+mod shown;
 mod sources;
+mod template;
 mod world;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -22,7 +24,9 @@ use nix::sys::signal::Signal;
 
 use self::file::File;
 use self::options::Choice;
+pub use self::shown::config;
 use self::sources::{AnySetting, Setting, Sources};
+use self::template::Moment;
 pub use self::world::{User, World};
 use crate::cli::{self, Cli};
 use crate::exit::Exit;
@@ -108,7 +112,7 @@ pub enum Servers {
 pub struct RunSettings {
     /// What every command needs.
     pub common: Common,
-    /// What to lock, as typed; at least one.
+    /// What to lock, with templates expanded; at least one.
     pub resources: Vec<Resource>,
     /// For how long keys live when nobody extends them.
     pub ttl: Duration,
@@ -116,6 +120,12 @@ pub struct RunSettings {
     pub wait: Wait,
     /// The exit code for a lock that is held.
     pub conflict_exit: u8,
+    /// For how long the lock stays at least, from its acquisition on.
+    pub min_hold: Duration,
+    /// In which period from its acquisition on the command is to succeed once only.
+    pub once_per: Option<Duration>,
+    /// When the command is stopped, counted from its start.
+    pub max_runtime: Option<Duration>,
     /// The time between the stop signal and SIGKILL.
     pub kill_after: Duration,
     /// The time between SIGKILL and the end of the lock. `ttl > 2 * (kill_after + margin)`.
@@ -128,15 +138,30 @@ pub struct RunSettings {
     pub note: Option<String>,
     /// What is stored of the command.
     pub store_command: StoreCommand,
-    /// Whether servers that restarted may grant. Without effect so far.
+    /// Whether servers that restarted may grant.
     pub restart_guard: RestartGuard,
-    /// For how long a server counts as restarted. Without effect so far.
+    /// For how long a server counts as restarted.
     pub restart_window: Duration,
+    /// Whether the run is recorded with the lock.
+    pub history: History,
+    /// Where to tell in JSON how it ended.
+    pub status_file: Option<PathBuf>,
+    /// Where to leave gauges for Prometheus.
+    pub metrics_file: Option<PathBuf>,
     /// The command and its arguments; at least one word.
     pub command: Vec<OsString>,
     /// Variables that set options of this run, and are not meant for another run inside the
     /// command. Those of servers and credentials are, and stay.
     pub hidden_environment: Vec<String>,
+}
+
+/// What `redlock history` is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistorySettings {
+    /// What every command needs.
+    pub common: Common,
+    /// Whose runs to show.
+    pub resource: Resource,
 }
 
 /// Whether to wait for a lock that is held.
@@ -168,6 +193,15 @@ pub enum StoreCommand {
     Nothing,
 }
 
+/// Whether a run is recorded with the lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum History {
+    /// Where, when, how long, and how it ended.
+    Kept,
+    /// Not at all.
+    Off,
+}
+
 /// Whether servers that restarted within the restart window may grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RestartGuard {
@@ -189,6 +223,7 @@ pub fn output_of(cli: Option<&Cli>, world: &World) -> Output {
     let file = File::glance(&sources);
     let resource = cli.and_then(|cli| match &cli.command {
         cli::Command::Run(arguments) => single(&arguments.resources),
+        cli::Command::History(_) | cli::Command::Config(_) => None,
         cli::Command::Acquire(arguments)
         | cli::Command::Extend(arguments)
         | cli::Command::Release(arguments)
@@ -214,6 +249,17 @@ pub fn common(options: &cli::Options, world: &World) -> Result<Common, Error> {
     common_of(&sources.with_file(file))
 }
 
+/// What `redlock history` is to do.
+///
+/// # Errors
+///
+/// If the settings make no sense.
+pub fn history(arguments: &cli::HistoryArguments, world: &World) -> Result<HistorySettings, Error> {
+    let resource = resource(&arguments.resource, "NAME", &Moment::now(world))?;
+    let common = common(&arguments.options, world)?;
+    Ok(HistorySettings { common, resource })
+}
+
 /// What `redlock run` is to do.
 ///
 /// # Errors
@@ -223,7 +269,7 @@ pub fn run(arguments: &cli::RunArguments, world: &World) -> Result<RunSettings, 
     let sources = Sources::new(&arguments.options, world);
     sources.check_flags(&options::RUN)?;
     sources.check_flags(&options::COMMON)?;
-    let resources = resources(&arguments.resources)?;
+    let resources = resources(&arguments.resources, world)?;
     if arguments.command.is_empty() {
         let message = "no command given; write it after --, as in redlock run -r NAME -- COMMAND";
         return Err(Error::new(Exit::Usage, message));
@@ -239,6 +285,9 @@ pub fn run(arguments: &cli::RunArguments, world: &World) -> Result<RunSettings, 
         ttl,
         wait: sources.optional(&options::WAIT)?.unwrap_or(Wait::No),
         conflict_exit: sources.value(&options::CONFLICT_EXIT_CODE)?,
+        min_hold: sources.value(&options::MIN_HOLD)?,
+        once_per: unless_zero(sources.optional(&options::ONCE_PER)?),
+        max_runtime: unless_zero(sources.optional(&options::MAX_RUNTIME)?),
         kill_after: kill_after(&sources, ttl, margin)?,
         margin,
         stop_signal: sources.value(&options::SIGNAL)?,
@@ -252,6 +301,12 @@ pub fn run(arguments: &cli::RunArguments, world: &World) -> Result<RunSettings, 
         },
         restart_guard: sources.value(&options::RESTART_GUARD)?,
         restart_window: sources.value(&options::RESTART_WINDOW)?,
+        history: match sources.value(&options::NO_HISTORY)? {
+            Choice::Yes => History::Off,
+            Choice::No => History::Kept,
+        },
+        status_file: sources.optional(&options::STATUS_FILE)?,
+        metrics_file: sources.optional(&options::METRICS_FILE)?,
         command: arguments.command.clone(),
         hidden_environment: set_by_environment(&options::RUN, world),
         common: common_of(&sources)?,
@@ -284,17 +339,30 @@ fn verbosity(sources: &Sources) -> Result<Verbosity, Error> {
     })
 }
 
-fn resources(typed: &[OsString]) -> Result<Vec<Resource>, Error> {
+fn resources(typed: &[OsString], world: &World) -> Result<Vec<Resource>, Error> {
     if typed.is_empty() {
         let message = "no resource given; name it with -r, as in redlock run -r NAME -- COMMAND";
         return Err(Error::new(Exit::Usage, message));
     }
-    let one = |name: &OsString| {
-        let name = name.to_str().ok_or("the name of a resource is not UTF-8")?;
-        Resource::new(name).map_err(|error| error.to_string())
-    };
-    let all: Result<_, String> = typed.iter().map(one).collect();
-    all.map_err(|message| Error::new(Exit::Usage, format!("--resource: {message}")))
+    let moment = Moment::now(world);
+    typed
+        .iter()
+        .map(|name| resource(name, "--resource", &moment))
+        .collect()
+}
+
+/// The resource that was typed as `label`.
+fn resource(typed: &OsStr, label: &str, moment: &Moment) -> Result<Resource, Error> {
+    let wrong = |message: &str| Error::new(Exit::Usage, format!("{label}: {message}"));
+    let name = typed
+        .to_str()
+        .ok_or_else(|| wrong("the name of a resource is not UTF-8"))?;
+    Resource::new(&moment.expand(name)?).map_err(|error| wrong(&error.to_string()))
+}
+
+/// A zero takes back what a file says.
+fn unless_zero(duration: Option<Duration>) -> Option<Duration> {
+    duration.filter(|duration| !duration.is_zero())
 }
 
 /// The resource whose section of the file counts; with several there is none.

@@ -17,6 +17,9 @@ use crate::node::endpoint::Endpoint;
 /// The shortest TTL that can be kept and the longest that is not a mistake.
 const TTL_RANGE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_hours(24));
 
+/// The longest time for which a lock may stay after its job: longer is a mistake in the unit.
+const STAY_RANGE: (Duration, Duration) = (Duration::ZERO, Duration::from_hours(366 * 24));
+
 /// A server that needs longer is down.
 const NODE_TIMEOUT_RANGE: (Duration, Duration) =
     (Duration::from_millis(1), Duration::from_secs(30));
@@ -51,10 +54,13 @@ pub static COMMON: [&dyn AnySetting; 14] = [
 ];
 
 /// Options of `run`. A variable that sets one is not handed on to the command.
-pub static RUN: [&dyn AnySetting; 10] = [
+pub static RUN: [&dyn AnySetting; 16] = [
     &TTL,
     &WAIT,
     &CONFLICT_EXIT_CODE,
+    &MIN_HOLD,
+    &ONCE_PER,
+    &MAX_RUNTIME,
     &KILL_AFTER,
     &SIGNAL,
     &ON_LOST,
@@ -62,6 +68,9 @@ pub static RUN: [&dyn AnySetting; 10] = [
     &NO_COMMAND,
     &RESTART_GUARD,
     &RESTART_WINDOW,
+    &NO_HISTORY,
+    &STATUS_FILE,
+    &METRICS_FILE,
 ];
 
 /// Options of `acquire`, as in `run`.
@@ -221,6 +230,24 @@ pub static CONFLICT_EXIT_CODE: Setting<u8> = Setting {
     },
 };
 
+/// `--min-hold`
+pub static MIN_HOLD: Setting<Duration> = Setting {
+    row: row("min-hold", Form::Text, Place::Sections).or("0"),
+    parse: |found| within(found, STAY_RANGE, "the time to keep a lock"),
+};
+
+/// `--once-per`; zero is off.
+pub static ONCE_PER: Setting<Duration> = Setting {
+    row: row("once-per", Form::Text, Place::Sections),
+    parse: |found| within(found, STAY_RANGE, "a period"),
+};
+
+/// `--max-runtime`; zero is no limit, as with `timeout`.
+pub static MAX_RUNTIME: Setting<Duration> = Setting {
+    row: row("max-runtime", Form::Text, Place::Sections),
+    parse: |found| duration::parse(found.text()?),
+};
+
 /// `--kill-after`; its default depends on the TTL.
 pub static KILL_AFTER: Setting<Duration> = Setting {
     row: row("kill-after", Form::Text, Place::Sections),
@@ -270,6 +297,24 @@ pub static RESTART_WINDOW: Setting<Duration> = Setting {
     parse: |found| duration::parse(found.text()?),
 };
 
+/// `--no-history`
+pub static NO_HISTORY: Setting<Choice> = Setting {
+    row: row("no-history", Form::Switch, Place::Sections).or("0"),
+    parse: choice,
+};
+
+/// `--status-file`
+pub static STATUS_FILE: Setting<PathBuf> = Setting {
+    row: row("status-file", Form::Text, Place::Sections),
+    parse: file_to_write,
+};
+
+/// `--metrics-file`
+pub static METRICS_FILE: Setting<PathBuf> = Setting {
+    row: row("metrics-file", Form::Text, Place::Sections),
+    parse: file_to_write,
+};
+
 /// What was said about a switch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Choice {
@@ -316,6 +361,7 @@ fn within(
     };
     let most = match most.as_secs() {
         86_400 => "24h".to_owned(),
+        seconds if seconds % 86_400 == 0 => format!("{}d", seconds / 86_400),
         _ => duration::show(most),
     };
     Err(format!(
@@ -363,6 +409,21 @@ fn local(found: &Found) -> Result<Local, String> {
         },
         _ => found.path().map(Local::At),
     }
+}
+
+/// A path that can be one of a file; whether it can be written is seen when there is something to
+/// write.
+fn file_to_write(found: &Found) -> Result<PathBuf, String> {
+    let path = found.path()?;
+    if path.file_name().is_none() || path.as_os_str().as_encoded_bytes().ends_with(b"/") {
+        let example = path.join("redlock.json");
+        return Err(format!(
+            "'{}' names no file; give one, as in {}",
+            path.display(),
+            example.display()
+        ));
+    }
+    Ok(path)
 }
 
 fn signal(text: &str) -> Result<Signal, String> {

@@ -43,10 +43,35 @@ pub fn holds_password(text: &str) -> bool {
     in_front.is_some_and(|front| front.contains(':')) || in_query
 }
 
+/// A URL with stars for its password, also one that makes no sense.
+#[must_use]
+pub fn masked(text: &str) -> String {
+    let (scheme, rest) = match text.split_once("://") {
+        Some((scheme, rest)) => (format!("{scheme}://"), rest),
+        None => (String::new(), text),
+    };
+    let (user, host) = match rest.rsplit_once('@') {
+        Some((front, host)) => match front.split_once(':') {
+            Some((user, _)) => (format!("{user}:***@"), host),
+            None => (format!("{front}@"), host),
+        },
+        None => (String::new(), rest),
+    };
+    let Some((host, query)) = host.split_once('?') else {
+        return format!("{scheme}{user}{host}");
+    };
+    let query = query.split('&').map(|part| match part.split_once('=') {
+        Some((name, _)) if name.starts_with("pass") => format!("{name}=***"),
+        _ => part.to_owned(),
+    });
+    let query = query.collect::<Vec<_>>().join("&");
+    format!("{scheme}{user}{host}?{query}")
+}
+
 /// Scheme and host: what is left when all is cut off that could be a password, also one that has
 /// lost its `@host`.
 fn harmless_part(text: &str) -> String {
-    let Some((scheme, rest)) = text.split_once("://") else {
+    let Some((scheme, rest)) = split_scheme(text) else {
         return "this server".to_owned();
     };
     let host = rest.rsplit('@').next().unwrap_or_default();
@@ -58,8 +83,19 @@ fn harmless_part(text: &str) -> String {
     format!("{scheme}://{}", &host[..end])
 }
 
+/// The scheme, and what follows `://`; nothing if what stands before that could be anything else, such
+/// as a password in the wrong place.
+fn split_scheme(text: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = text.split_once("://")?;
+    let may_be_a_scheme = |c: char| c.is_ascii_alphabetic() || c == '+';
+    scheme
+        .chars()
+        .all(may_be_a_scheme)
+        .then_some((scheme, rest))
+}
+
 fn read(text: &str) -> Result<Endpoint, String> {
-    let Some((scheme, _)) = text.split_once("://") else {
+    let Some((scheme, _)) = split_scheme(text) else {
         return Err("a URL is wanted, as in redis://HOST:PORT".to_owned());
     };
     let way = match scheme {
@@ -218,6 +254,10 @@ mod tests {
         for (text, expected) in [
             (
                 "h:6379",
+                "this server: a URL is wanted, as in redis://HOST:PORT",
+            ),
+            (
+                "redis:pw@h://",
                 "this server: a URL is wanted, as in redis://HOST:PORT",
             ),
             (

@@ -312,13 +312,19 @@ impl<'a> Sources<'a> {
     pub fn find(&self, row: &Row) -> Option<Found> {
         self.flag(row)
             .or_else(|| self.variable(row))
-            .or_else(|| self.file.as_ref()?.find(row, self.resource))
+            .or_else(|| self.in_file(row))
             .or_else(|| {
                 Some(Found {
                     raw: Raw::Text(row.default?.into()),
                     origin: Origin::Default,
                 })
             })
+    }
+
+    /// What the file says about an option.
+    #[must_use]
+    pub fn in_file(&self, row: &Row) -> Option<Found> {
+        self.file.as_ref()?.find(row, self.resource)
     }
 
     /// What the nearest value of an option means, with its origin; `None` if there is none.

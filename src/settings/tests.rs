@@ -81,7 +81,7 @@ fn parse(line: &str) -> Cli {
 
 fn run_arguments(cli: &Cli, world: &World) -> Result<RunSettings, Error> {
     let cli::Command::Run(arguments) = &cli.command else {
-        panic!("a run was typed");
+        panic!("{cli:?}");
     };
     run(arguments, world)
 }
@@ -131,6 +131,10 @@ fn without_options_a_run_is_what_a_cron_line_wants() {
     assert_eq!(run.ttl, seconds(30));
     assert_eq!(run.wait, Wait::No);
     assert_eq!(run.conflict_exit, 75);
+    assert_eq!(run.min_hold, Duration::ZERO);
+    assert_eq!((run.once_per, run.max_runtime), (None, None));
+    assert_eq!(run.history, History::Kept);
+    assert_eq!((run.status_file, run.metrics_file), (None, None));
     assert_eq!(run.kill_after, seconds(5));
     assert_eq!(run.margin, Duration::from_millis(500));
     assert_eq!(run.stop_signal, Signal::SIGTERM);
@@ -151,7 +155,8 @@ fn without_options_a_run_is_what_a_cron_line_wants() {
 #[test]
 fn every_option_does_what_it_says() {
     let line = "--local=/d -r a -r b -t 10m -w 5 -E 0 -k 2 -s sigint --on-lost warn --note hi \
-                --no-command --restart-guard off --restart-window 2h --key-format {} \
+                --no-command --min-hold 1m --once-per 1h --max-runtime 2h --no-history \
+                --status-file s --metrics-file /m --restart-guard off --restart-window 2h --key-format {} \
                 --node-timeout 0.2 -- c -x";
     let run = Host::new().good(line);
     assert_eq!(run.common.servers, Servers::Local("/d".into()));
@@ -164,6 +169,12 @@ fn every_option_does_what_it_says() {
     assert_eq!(run.ttl, seconds(600));
     assert_eq!(run.wait, Wait::For(seconds(5)));
     assert_eq!(run.conflict_exit, 0);
+    assert_eq!(run.min_hold, seconds(60));
+    assert_eq!(run.once_per, Some(seconds(3_600)));
+    assert_eq!(run.max_runtime, Some(seconds(7_200)));
+    assert_eq!(run.history, History::Off);
+    assert_eq!(run.status_file, Some("s".into()));
+    assert_eq!(run.metrics_file, Some("/m".into()));
     assert_eq!(run.kill_after, seconds(2));
     assert_eq!(run.stop_signal, Signal::SIGINT);
     assert_eq!(run.on_lost, OnLost::Warn);

@@ -7,7 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use nix::unistd::Uid;
+use nix::unistd::{Uid, gethostname};
 
 /// The file that is read if no other is named or found.
 const SYSTEM_FILE: &str = "/etc/redlock/config.toml";
@@ -73,6 +73,31 @@ impl World {
     pub fn variable(&self, name: &str) -> Option<OsString> {
         let value = self.variables.get(OsStr::new(name))?;
         (!value.is_empty()).then(|| value.clone())
+    }
+
+    /// The host's name, as others see it in a lock.
+    #[must_use]
+    pub fn host(&self) -> String {
+        gethostname().map_or_else(
+            |_| "?".to_owned(),
+            |name| name.to_string_lossy().into_owned(),
+        )
+    }
+
+    /// The user's name without asking the system's directory of users, which may hang on a server;
+    /// a number if nobody has told it.
+    #[must_use]
+    pub fn user_name(&self) -> String {
+        if self.user == User::Root {
+            return "root".to_owned();
+        }
+        let named = ["LOGNAME", "USER"]
+            .into_iter()
+            .find_map(|name| self.variable(name));
+        named.map_or_else(
+            || Uid::effective().to_string(),
+            |name| name.to_string_lossy().into_owned(),
+        )
     }
 
     /// Where a file of configuration is looked for, the first one that exists being read. Never in

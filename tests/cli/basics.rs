@@ -93,6 +93,41 @@ fn while_a_job_runs_a_second_one_is_skipped_and_afterwards_the_next_one_runs() {
 }
 
 #[test]
+fn on_a_terminal_a_skip_names_the_holder_and_with_quiet_it_does_not() {
+    let cluster = Cluster::start(3);
+    let job = [
+        "run",
+        "-r",
+        "job",
+        "--note",
+        "v42",
+        "sh",
+        "-c",
+        "echo ready; read _",
+    ];
+    let mut holder = cluster.redlock(job).start();
+    holder.wait_for("ready");
+    let on_terminal = |arguments: &[&str]| {
+        let (status, screen) = cluster.redlock(arguments.iter().copied()).end_on_terminal();
+        assert_eq!(status.code(), Some(75), "{screen}");
+        screen
+    };
+    let screen = on_terminal(&["run", "-r", "job", "echo", "never"]);
+    let pid = holder.pid();
+    assert!(
+        screen.contains(&format!("(pid {pid}, sh, v42) for ")),
+        "{screen}"
+    );
+    assert!(screen.ends_with("; skipped\r\n"), "{screen:?}");
+    assert_eq!(
+        on_terminal(&["run", "-q", "-r", "job", "echo", "never"]),
+        ""
+    );
+    holder.write_line("");
+    holder.end().assert_code(0);
+}
+
+#[test]
 fn the_exit_code_is_the_commands() {
     let cluster = Cluster::start(3);
     for code in [0, 1, 7, 75, 127, 255] {

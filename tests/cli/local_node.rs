@@ -190,8 +190,9 @@ fn a_directory_that_cannot_be_used_is_named() {
     let file = directory.path().join("file");
     fs::write(&file, "").expect("the directory is ours");
     let end = redlock(&file, ["run", "-r", "job", "echo", "never"]).end();
-    end.assert_code(69)
-        .assert_says(&[file.to_str().expect("a plain path"), "not started"]);
+    let named = file.to_str().expect("a plain path");
+    end.assert_code(78)
+        .assert_says(&[named, "must name a directory"]);
     assert_eq!(end.stdout, "");
 }
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::support::{BadNode, Cluster, End, Redlock};
+use crate::support::proxy::{Fate, Proxy};
+use crate::support::{BadNode, Cluster, End, Redlock, eventually};
 
 /// Runs `echo ran` with `good` and `bad` servers.
 fn run_with(good: &Cluster, bad: &[BadNode]) -> End {
@@ -105,6 +106,28 @@ fn a_waiter_gets_the_lock_when_the_outage_is_over() {
     waiter.close_stdin();
     let end = waiter.end();
     assert_eq!(end.assert_code(0).stdout, "ran\n");
+}
+
+#[test]
+fn what_was_applied_although_its_reply_was_lost_is_taken_back() {
+    for fate in [Fate::Drop, Fate::Close] {
+        let cluster = Cluster::start(3);
+        let proxies: Vec<Proxy> = cluster.servers.iter().map(Proxy::before).collect();
+        let urls = proxies.iter().map(Proxy::url).collect::<Vec<_>>().join(",");
+        // No reply of two nodes arrives, and so no quorum of votes; their keys were set all the same.
+        proxies[0].set_replies(fate);
+        proxies[1].set_replies(fate);
+        let attempt = Redlock::new(["run", "-r", "job", "echo", "never"]);
+        let end = attempt.env("REDLOCK_SERVERS", urls).end();
+        end.assert_code(69);
+        assert_eq!(end.stdout, "");
+        let counters = cluster.values("{lock:job}:fence");
+        assert!(
+            counters.iter().all(Option::is_some),
+            "the votes were applied: {counters:?}"
+        );
+        eventually("every key is taken back", || cluster.locks().is_empty());
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! It excludes whoever uses the same directory on this host, and nobody else: a lock of another
 //! boot is free, and a directory on a network file system does not connect hosts. `rules` says
 //! what an operation does to records in memory, `store` brings them from the disk and back under
-//! a lock among processes, `sweep` removes what is spent.
+//! a lock among processes, `lasting` is what is kept over boots, `sweep` removes what is spent.
 //!
 //! No lock of the file system is ever waited for, or held while something else is waited for: a
 //! process that was stopped in the middle must not stop us, and every call ends within its limit.
@@ -13,6 +13,7 @@
 
 mod by_hand;
 mod files;
+mod lasting;
 mod record;
 mod rules;
 mod store;
@@ -27,10 +28,13 @@ use self::files::StoreError;
 use self::record::Record;
 use self::rules::{Changes, Outcome};
 use self::store::Store;
-use super::{Answer, Entry, Extension, Node, NodeError, NodeName, Notices, Raised, Release, Vote};
+use super::{
+    Answer, Ballot, Entry, Extension, Node, NodeError, NodeName, Notices, Parting, Raised, Release,
+    Vote,
+};
 use crate::clock;
 
-/// How much a client's wall clock may be ahead of ours and still count. As in `acquire.lua`.
+/// How much a client's wall clock may be ahead of ours and still count; both are this host's.
 const CLOCK_AHEAD_MS: u64 = 60_000;
 
 /// How often a lock that is taken is tried again at once, letting others run in between: it is
@@ -82,8 +86,19 @@ impl LocalNode {
         limit: Duration,
         operation: impl Fn(&mut [Record], Duration) -> Outcome<T>,
     ) -> Answer<T> {
+        self.call_telling(keys, limit, operation, None).await
+    }
+
+    /// The same, and tells the history of a `run` in the end.
+    async fn call_telling<T>(
+        &self,
+        keys: &[String],
+        limit: Duration,
+        operation: impl Fn(&mut [Record], Duration) -> Outcome<T>,
+        run: Option<&str>,
+    ) -> Answer<T> {
         for _ in 0..QUICK_TRIES {
-            if let Some(answer) = self.attempt(keys, &operation) {
+            if let Some(answer) = self.attempt(keys, &operation, run) {
                 return answer;
             }
             std::thread::yield_now();
@@ -92,7 +107,7 @@ impl LocalNode {
             loop {
                 let pause = PAUSE.mul_f64(1.0 + fastrand::f64());
                 tokio::time::sleep(pause).await;
-                if let Some(answer) = self.attempt(keys, &operation) {
+                if let Some(answer) = self.attempt(keys, &operation, run) {
                     return answer;
                 }
             }
@@ -107,8 +122,9 @@ impl LocalNode {
         &self,
         keys: &[String],
         operation: impl Fn(&mut [Record], Duration) -> Outcome<T>,
+        run: Option<&str>,
     ) -> Option<Answer<T>> {
-        match self.apply(keys, operation) {
+        match self.apply(keys, operation, run) {
             Ok(answer) => Some(Ok(answer)),
             Err(StoreError::Busy) => None,
             Err(error) => Some(Err(error.to_node_error())),
@@ -119,11 +135,13 @@ impl LocalNode {
         &self,
         keys: &[String],
         operation: impl Fn(&mut [Record], Duration) -> Outcome<T>,
+        run: Option<&str>,
     ) -> Result<T, StoreError> {
         let mut session = self.store.open(keys)?;
-        let mut records = session.load(keys)?;
         // Read under the lock: what was before us is in the past.
-        let outcome = operation(&mut records, clock::now().since_boot());
+        let now = clock::now().since_boot();
+        let mut records = session.load(keys, now)?;
+        let outcome = operation(&mut records, now);
         match outcome.changes {
             Changes::Nothing => {}
             Changes::All => {
@@ -131,6 +149,10 @@ impl LocalNode {
                 session.save(&mut records)?;
             }
             Changes::Freed(freed) => session.free(&records, &freed)?,
+            Changes::Marked(marked) => session.mark(&mut records, &marked, now)?,
+        }
+        if let Some(run) = run {
+            session.remember(run);
         }
         Ok(outcome.answer)
     }
@@ -141,9 +163,12 @@ impl Node for LocalNode {
         &self.name
     }
 
-    async fn acquire(&self, entry: Arc<Entry>, unix_ms: u64, limit: Duration) -> Answer<Vote> {
+    async fn acquire(&self, entry: Arc<Entry>, ballot: Ballot, limit: Duration) -> Answer<Vote> {
         self.may_hold_a_key.store(false, Ordering::Relaxed);
-        let floor = unix_ms.min(clock::unix_ms().saturating_add(CLOCK_AHEAD_MS));
+        // Its age is never asked: what must outlive a restart of the host is on its disk.
+        let floor = ballot
+            .unix_ms
+            .min(clock::unix_ms().saturating_add(CLOCK_AHEAD_MS));
         self.call(&entry.keys, limit, |records, now| {
             rules::acquire(records, &entry, floor, now)
         })
@@ -171,11 +196,24 @@ impl Node for LocalNode {
         .await
     }
 
-    async fn release(&self, entry: Arc<Entry>, limit: Duration) -> Answer<Release> {
-        self.call(&entry.keys, limit, |records, now| {
-            rules::release(records, &entry, now)
-        })
-        .await
+    async fn release(
+        &self,
+        entry: Arc<Entry>,
+        parting: Arc<Parting>,
+        limit: Duration,
+    ) -> Answer<Release> {
+        let release = |records: &mut [Record], now| {
+            rules::release(records, &entry, parting.marker_now(), now)
+        };
+        self.call_telling(&entry.keys, limit, release, parting.run.as_deref())
+            .await
+    }
+
+    async fn history(&self, key: &str, _: Duration) -> Answer<Vec<String>> {
+        // A file is replaced in one step, so no lock is needed to read it.
+        self.store
+            .history(key)
+            .map_err(|error| error.to_node_error())
     }
 
     async fn listen(&self, keys: Arc<[String]>, _limit: Duration) -> Answer<Notices> {

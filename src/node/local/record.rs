@@ -16,6 +16,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use crate::node::{MarkerKind, TOKEN_LEN};
+
 /// What the first line begins with: the format's name and version.
 const MAGIC: &str = "redlock 1";
 
@@ -127,6 +129,14 @@ impl Lock {
     pub(super) fn left(&self, now: Duration) -> Option<Duration> {
         let left = Duration::from_millis(self.until_ms).saturating_sub(now);
         (!left.is_zero()).then_some(left)
+    }
+
+    /// Why others are kept out, if nobody holds it.
+    pub(super) fn marker(&self) -> Option<MarkerKind> {
+        let state = self.value.get(TOKEN_LEN)?;
+        [MarkerKind::Kept, MarkerKind::Done]
+            .into_iter()
+            .find(|kind| kind.state() == *state)
     }
 
     /// The lock that `bytes` mean, or `None` if they are damaged.

@@ -7,7 +7,9 @@
 use std::time::Duration;
 
 use super::record::{Lock, Record};
-use crate::node::{Entry, Extension, FOREIGN_VALUE_LIMIT, Foreign, Raised, Release, Vote, is_ours};
+use crate::node::{
+    Entry, Extension, FOREIGN_VALUE_LIMIT, Foreign, Raised, Release, TOKEN_LEN, Vote, is_ours,
+};
 
 /// The shortest life of a fencing counter: a week. As in `prelude.lua`.
 const COUNTER_LIFE: Duration = Duration::from_hours(7 * 24);
@@ -28,6 +30,8 @@ pub(super) enum Changes {
     All,
     /// The locks of the records at these places were taken out; nothing else was changed.
     Freed(Vec<usize>),
+    /// Those at these places were made markers, for which the same holds.
+    Marked(Vec<usize>),
 }
 
 /// `acquire.lua`: takes every lock, or none. `floor` is the least fencing token to give.
@@ -43,7 +47,7 @@ pub(super) fn acquire(
     for record in &mut *records {
         record.lock = Some(lock_of(entry, now));
     }
-    let fence = raise_counters(records, floor, 1, entry.ttl, now);
+    let fence = raise_counters(records, floor, 1, entry.stay, now);
     changed(Vote::Granted {
         fence,
         run_id: None,
@@ -61,7 +65,7 @@ pub(super) fn raise(
         return unchanged(Raised::NotOurs);
     }
     changed(Raised::To(raise_counters(
-        records, fence, 0, entry.ttl, now,
+        records, fence, 0, entry.stay, now,
     )))
 }
 
@@ -82,7 +86,7 @@ pub(super) fn extend(
         // Invariant I5: extend never shortens.
         lock.until_ms = lock.until_ms.max(until_ms);
     }
-    raise_counters(records, fence, 0, entry.ttl, now);
+    raise_counters(records, fence, 0, entry.stay, now);
     changed(Extension::Extended)
 }
 
@@ -101,26 +105,50 @@ pub(super) fn heal(
             record.lock = Some(lock_of(entry, now));
         }
     }
-    raise_counters(records, fence, 0, entry.ttl, now);
+    raise_counters(records, fence, 0, entry.stay, now);
     changed(Extension::Extended)
 }
 
-/// `release.lua`: takes out every lock that is ours.
-pub(super) fn release(records: &mut [Record], entry: &Entry, now: Duration) -> Outcome<Release> {
-    let mut freed = Vec::new();
+/// `release.lua`: takes out every lock that is ours, or makes it a marker of this state for so many
+/// milliseconds.
+pub(super) fn release(
+    records: &mut [Record],
+    entry: &Entry,
+    marker: Option<(u8, u64)>,
+    now: Duration,
+) -> Outcome<Release> {
+    let mut places = Vec::new();
+    let mut is_left_already = false;
     for (index, record) in records.iter_mut().enumerate() {
-        let lock = record.living(now);
-        if lock.is_some_and(|lock| is_ours(&lock.value, entry.token())) {
-            record.lock = None;
-            freed.push(index);
+        let Some(lock) = record.lock.as_mut().filter(|lock| lock.left(now).is_some()) else {
+            continue;
+        };
+        if is_ours(&lock.value, entry.token()) {
+            places.push(index);
+            if let Some((state, rest_ms)) = marker {
+                lock.value[TOKEN_LEN] = state;
+                lock.until_ms = end_ms(now, Duration::from_millis(rest_ms));
+            } else {
+                record.lock = None;
+            }
+        } else if let Some((state, _)) = marker {
+            let is_same = lock.value.starts_with(entry.token());
+            is_left_already |= is_same && lock.value.get(TOKEN_LEN) == Some(&state);
         }
     }
-    if freed.is_empty() {
-        return unchanged(Release::NotOurs);
+    if places.is_empty() {
+        return unchanged(if is_left_already {
+            Release::Released
+        } else {
+            Release::NotOurs
+        });
     }
     Outcome {
         answer: Release::Released,
-        changes: Changes::Freed(freed),
+        changes: match marker {
+            Some(_) => Changes::Marked(places),
+            None => Changes::Freed(places),
+        },
     }
 }
 
@@ -168,22 +196,23 @@ fn lock_of(entry: &Entry, now: Duration) -> Lock {
     }
 }
 
-/// Raises every counter to one number, at least `floor`, and answers it.
+/// Raises every counter to one number, at least `floor`, and answers it. It outlives what the entry
+/// may leave: twice `stay`.
 fn raise_counters(
     records: &mut [Record],
     floor: u64,
     step: u64,
-    ttl: Duration,
+    stay: Duration,
     now: Duration,
 ) -> u64 {
     let counted = records
         .iter()
         .map(|record| record.fence.saturating_add(step));
     let fence = counted.fold(floor, u64::max);
-    let keep_until_ms = end_ms(now, COUNTER_LIFE.max(ttl.saturating_mul(2)));
+    let keep_until_ms = end_ms(now, COUNTER_LIFE.max(stay.saturating_mul(2)));
     for record in records {
         record.fence = fence;
-        record.keep_until_ms = keep_until_ms;
+        record.keep_until_ms = record.keep_until_ms.max(keep_until_ms);
     }
     fence
 }
@@ -210,6 +239,7 @@ mod tests {
             keys: vec!["one".to_owned(), "two".to_owned()],
             value,
             ttl: TTL,
+            stay: TTL,
         }
     }
 
@@ -301,7 +331,10 @@ mod tests {
             let entry = entry(OURS);
             let vote = acquire(&mut records, &entry, 0, NOW).answer;
             assert!(matches!(vote, Vote::Taken { .. }));
-            assert_eq!(release(&mut records, &entry, NOW).answer, Release::NotOurs);
+            assert_eq!(
+                release(&mut records, &entry, None, NOW).answer,
+                Release::NotOurs
+            );
         }
     }
 
@@ -370,25 +403,58 @@ mod tests {
     #[test]
     fn release_frees_what_is_ours_and_nothing_else() {
         let mut mixed = records([THEIRS, OURS]);
-        let outcome = release(&mut mixed, &entry(OURS), NOW);
+        let outcome = release(&mut mixed, &entry(OURS), None, NOW);
         assert_eq!(outcome.answer, Release::Released);
         assert_eq!(outcome.changes, Changes::Freed(vec![1]));
         assert_eq!(holders(&mixed, NOW), "b.");
         assert_eq!(fences(&mixed), [100, 100]);
         let mut expired = records([OURS, OURS]);
         assert_eq!(
-            release(&mut expired, &entry(OURS), NOW + TTL),
+            release(&mut expired, &entry(OURS), None, NOW + TTL),
             unchanged(Release::NotOurs)
         );
     }
 
     #[test]
-    fn a_counter_lives_for_a_week_or_twice_the_ttl() {
+    fn a_marker_stands_where_the_lock_was_ours_and_nobody_owns_it_any_more() {
+        let mut mixed = records([THEIRS, OURS]);
+        let done = Some((b'!', 90_000));
+        let outcome = release(&mut mixed, &entry(OURS), done, NOW);
+        assert_eq!(outcome.answer, Release::Released);
+        assert_eq!(outcome.changes, Changes::Marked(vec![1]));
+        let lock = mixed[1].lock.clone().expect("a marker");
+        assert_eq!(lock.value[TOKEN_LEN], b'!');
+        assert_eq!(
+            lock.value[TOKEN_LEN + 1..],
+            entry(OURS).value[TOKEN_LEN + 1..]
+        );
+        assert_eq!(lock.until_ms, 1_090_000);
+        // The same again is no news; anything else of the old holder changes nothing.
+        let again = release(&mut mixed, &entry(OURS), done, NOW + TTL);
+        assert_eq!(again, unchanged(Release::Released));
+        let mut marked = vec![mixed.remove(1)];
+        let late = release(&mut marked, &entry(OURS), None, NOW);
+        assert_eq!(late, unchanged(Release::NotOurs));
+        let kept = release(&mut marked, &entry(OURS), Some((b'~', 1)), NOW);
+        assert_eq!(kept, unchanged(Release::NotOurs));
+        let late = extend(&mut marked, &entry(OURS), 900, NOW);
+        assert!(matches!(late.answer, Extension::Foreign(_)));
+        let late = heal(&mut marked, &entry(OURS), 900, NOW);
+        assert!(matches!(late.answer, Extension::Foreign(_)));
+        assert_eq!(
+            raise(&mut marked, &entry(OURS), 900, NOW).answer,
+            Raised::NotOurs
+        );
+        assert_eq!(marked[0].lock, Some(lock));
+    }
+
+    #[test]
+    fn a_counter_lives_for_a_week_or_twice_as_long_as_anything_may_stay() {
         let mut records = records(['.', '.']);
         let mut entry = entry(OURS);
         acquire(&mut records, &entry, 0, NOW);
         assert_eq!(records[0].keep_until_ms, 605_800_000);
-        entry.ttl = Duration::from_hours(7 * 24);
+        entry.stay = Duration::from_hours(7 * 24);
         acquire(&mut records, &entry, 0, NOW);
         assert_eq!(records[0].keep_until_ms, 1000_u64 * 1000 + 2 * 604_800_000);
     }

@@ -3,6 +3,7 @@
 //! ```text
 //! DIR/fence/lock                 locked while the reservation below is raised
 //! DIR/fence/reserved             every fencing token ever given out here is smaller (fsync'ed)
+//! DIR/done, DIR/history          what is kept over boots; see `lasting`
 //! DIR/boot-ID/fences             that number as this boot found it, and as it stands now
 //! DIR/boot-ID/3f/lock            locked for every access to this folder; never replaced or removed
 //! DIR/boot-ID/3f/3f78….          the record of one resource, named by the SHA-1 of its key
@@ -28,10 +29,13 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use super::files::{self, Durability, LOCK, Sharing, StoreError};
+use super::lasting::Lasting;
 use super::record::Record;
 use super::sweep;
+use crate::node::MarkerKind;
 
 /// Where Linux tells which boot this is.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
@@ -133,6 +137,19 @@ impl Store {
             files: names.into_iter().map(place).collect(),
             _locks: locks,
         })
+    }
+
+    /// The last runs of `key`, the latest first.
+    pub(super) fn history(&self, key: &str) -> Result<Vec<String>, StoreError> {
+        self.lasting(&file_name(key)).history()
+    }
+
+    fn lasting<'a>(&'a self, name: &'a str) -> Lasting<'a> {
+        Lasting {
+            directory: &self.directory,
+            folder: folder_name(name),
+            name,
+        }
     }
 
     /// Where the record of `key` stands, if there is one.
@@ -241,7 +258,11 @@ impl Store {
 
 impl Session<'_> {
     /// The records, in the order of the keys that the session was opened with: `keys`.
-    pub(super) fn load(&mut self, keys: &[String]) -> Result<Vec<Record>, StoreError> {
+    pub(super) fn load(
+        &mut self,
+        keys: &[String],
+        now: Duration,
+    ) -> Result<Vec<Record>, StoreError> {
         assert_eq!(keys.len(), self.files.len(), "the keys of this session");
         let mut records = Vec::with_capacity(keys.len());
         for (key, file) in keys.iter().zip(&mut self.files) {
@@ -252,7 +273,9 @@ impl Session<'_> {
             } else {
                 file.is_new = true;
                 let (floor, reserved) = self.store.fences()?;
-                records.push(Record::new(key, floor, reserved));
+                let mut record = Record::new(key, floor, reserved);
+                record.lock = self.store.lasting(&file.name).done(now);
+                records.push(record);
             }
         }
         Ok(records)
@@ -290,9 +313,45 @@ impl Session<'_> {
     /// Takes the locks out of the `records` at the places `freed`. Works on a full disk as well.
     pub(super) fn free(&self, records: &[Record], freed: &[usize]) -> Result<(), StoreError> {
         for &index in freed {
-            files::cut(&self.files[index].path(), records[index].counter_len())?;
+            let file = &self.files[index];
+            self.store.lasting(&file.name).forget_done();
+            // A marker of another boot has no record in this one.
+            if !file.is_new {
+                files::cut(&file.path(), records[index].counter_len())?;
+            }
         }
         Ok(())
+    }
+
+    /// Writes the `records` of which those at the places `marked` have become markers.
+    pub(super) fn mark(
+        &self,
+        records: &mut [Record],
+        marked: &[usize],
+        now: Duration,
+    ) -> Result<(), StoreError> {
+        let sharing = self.store.sharing()?;
+        for &index in marked {
+            let lasting = self.store.lasting(&self.files[index].name);
+            match &records[index].lock {
+                // On the disk first: once the record is written the job counts as done.
+                Some(lock) if lock.marker() == Some(MarkerKind::Done) => {
+                    lasting.mark_done(lock, now, sharing)?;
+                }
+                _ => lasting.forget_done(),
+            }
+        }
+        self.save(records)
+    }
+
+    /// Adds `run` to the history of every key of the session.
+    pub(super) fn remember(&self, run: &str) {
+        let Ok(sharing) = self.store.sharing() else {
+            return;
+        };
+        for file in &self.files {
+            self.store.lasting(&file.name).remember(run, sharing);
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicU32;
 use tempfile::TempDir;
 
 use super::*;
+use crate::node::{Marker, MarkerKind};
 
 const LIMIT: Duration = Duration::from_secs(5);
 const TTL: Duration = Duration::from_secs(30);
@@ -76,6 +77,7 @@ fn entry_of(keys: &[&str], token: u32, ttl: Duration) -> Arc<Entry> {
         keys,
         value: format!("{token:032x} {{}}").into_bytes(),
         ttl,
+        stay: ttl,
     })
 }
 
@@ -91,14 +93,21 @@ fn in_runtime<T>(future: impl Future<Output = T>) -> T {
         .block_on(future)
 }
 
+fn ballot(unix_ms: u64) -> Ballot {
+    Ballot {
+        unix_ms,
+        min_uptime: Duration::ZERO,
+    }
+}
+
 /// Acquires with `unix_ms`, and answers the fencing token, or `None` if it is taken.
 fn acquire_at(node: &LocalNode, entry: &Arc<Entry>, unix_ms: u64) -> Option<u64> {
-    match in_runtime(node.acquire(entry.clone(), unix_ms, LIMIT)).expect("an answer") {
+    match in_runtime(node.acquire(entry.clone(), ballot(unix_ms), LIMIT)).expect("an answer") {
         Vote::Granted { fence, run_id } => {
             assert_eq!(run_id, None);
             Some(fence)
         }
-        Vote::Taken { .. } => None,
+        Vote::Taken { .. } | Vote::Young { .. } => None,
     }
 }
 
@@ -107,7 +116,7 @@ fn acquire(node: &LocalNode, entry: &Arc<Entry>) -> Option<u64> {
 }
 
 fn release(node: &LocalNode, entry: &Arc<Entry>) -> Release {
-    in_runtime(node.release(entry.clone(), LIMIT)).expect("an answer")
+    in_runtime(node.release(entry.clone(), Arc::default(), LIMIT)).expect("an answer")
 }
 
 fn extend(node: &LocalNode, entry: &Arc<Entry>) -> Extension {
@@ -115,7 +124,7 @@ fn extend(node: &LocalNode, entry: &Arc<Entry>) -> Extension {
 }
 
 fn failure(node: &LocalNode, entry: &Arc<Entry>) -> NodeError {
-    in_runtime(node.acquire(entry.clone(), 1, LIMIT)).expect_err("it cannot answer")
+    in_runtime(node.acquire(entry.clone(), ballot(1), LIMIT)).expect_err("it cannot answer")
 }
 
 /// Makes `path` and all in it look as if nobody had touched it for a year.
@@ -134,7 +143,7 @@ fn one_excludes_the_other_until_it_lets_go() {
     assert!(!first.may_hold_a_key());
     let token = acquire(&first, &entry(1)).expect("it is free");
     assert!(first.may_hold_a_key());
-    let vote = in_runtime(second.acquire(entry(2), 1, LIMIT));
+    let vote = in_runtime(second.acquire(entry(2), ballot(1), LIMIT));
     let Ok(Vote::Taken { by, run_id: None }) = vote else {
         panic!("{vote:?}");
     };
@@ -530,6 +539,90 @@ fn folders_of_former_boots_are_swept_when_nobody_touched_them_for_long() {
     assert!(!former.exists());
     assert!(host.directory().join("boot-2222-bbbb").exists());
     assert_eq!(acquire(&host.node(), &entry(4)), None);
+}
+
+/// A release that leaves a marker of `kind` for a minute, and is a run for the history.
+fn release_as(node: &LocalNode, entry: &Arc<Entry>, kind: MarkerKind, run: &str) -> Release {
+    let until = clock::now() + Duration::from_mins(1);
+    let parting = Parting {
+        marker: Some(Marker { kind, until }),
+        run: Some(run.to_owned()),
+    };
+    in_runtime(node.release(entry.clone(), Arc::new(parting), LIMIT)).expect("an answer")
+}
+
+#[test]
+fn what_is_done_outlives_the_boot_and_what_is_kept_does_not() {
+    for (kind, is_free) in [(MarkerKind::Done, false), (MarkerKind::Kept, true)] {
+        let host = Host::new();
+        let node = host.node();
+        acquire(&node, &entry(1)).expect("it is free");
+        assert_eq!(release_as(&node, &entry(1), kind, "run"), Release::Released);
+        assert_eq!(acquire(&node, &entry(2)), None);
+        host.boot("2222-bbbb");
+        let vote = in_runtime(host.node().acquire(entry(3), ballot(1), LIMIT)).expect("an answer");
+        match vote {
+            Vote::Taken { by, .. } => {
+                assert!(!is_free, "{kind:?}");
+                let rest = by.ttl.expect("it ends");
+                assert!(rest > Duration::from_secs(50) && rest <= Duration::from_mins(1));
+            }
+            Vote::Granted { .. } => assert!(is_free, "{kind:?}"),
+            Vote::Young { .. } => panic!("no file restarts"),
+        }
+    }
+}
+
+#[test]
+fn a_marker_of_another_boot_does_not_grow_when_the_clock_is_set_back() {
+    let host = Host::new();
+    let node = host.node();
+    acquire(&node, &entry(1)).expect("it is free");
+    release_as(&node, &entry(1), MarkerKind::Done, "run");
+    let mut done = all_files(&host.directory().join("done"));
+    let done = done.pop().expect("a marker on the disk");
+    let text = fs::read_to_string(&done).expect("it is text here");
+    let (head, value) = text.split_once('\n').expect("a head");
+    let (until, span) = head.split_once(' ').expect("two numbers");
+    let far: u64 = until.parse::<u64>().expect("a number") + DAY_MS;
+    fs::write(&done, format!("{far} {span}\n{value}")).expect("ours");
+    host.boot("2222-bbbb");
+    let vote = in_runtime(host.node().acquire(entry(3), ballot(1), LIMIT)).expect("an answer");
+    let Vote::Taken { by, .. } = vote else {
+        panic!("{vote:?}");
+    };
+    assert!(
+        by.ttl.is_some_and(|rest| rest <= Duration::from_mins(1)),
+        "{by:?}"
+    );
+    // Damage is no marker: rather once too often than never again.
+    fs::write(&done, "x").expect("ours");
+    acquire(&host.node(), &entry(4)).expect("it is free");
+}
+
+#[test]
+fn the_last_runs_are_kept_over_boots_and_are_bounded() {
+    let host = Host::new();
+    let history = |host: &Host| in_runtime(host.node().history("lock:daily", LIMIT));
+    assert_eq!(history(&host), Ok(Vec::new()));
+    for number in 0..30 {
+        let node = host.node();
+        acquire(&node, &entry(number)).expect("it is free");
+        let parting = Arc::new(Parting {
+            marker: None,
+            run: Some(format!("run {number}")),
+        });
+        for _ in 0..2 {
+            // Once, also if the answer was lost and it is sent again.
+            in_runtime(node.release(entry(number), parting.clone(), LIMIT)).expect("an answer");
+        }
+    }
+    host.boot("2222-bbbb");
+    let runs = history(&host).expect("an answer");
+    assert_eq!(runs.len(), 20);
+    assert_eq!((runs[0].as_str(), runs[19].as_str()), ("run 29", "run 10"));
+    age(&host.directory().join("history"));
+    assert_eq!(history(&host), Ok(Vec::new()));
 }
 
 #[test]

@@ -16,9 +16,10 @@ use redis::aio::MultiplexedConnection;
 use redis::{PushInfo, PushKind, Value};
 
 use self::connection::Connector;
+use super::parting::{HISTORY_DAYS, HISTORY_RUNS};
 use super::{
-    Answer, Endpoint, Entry, Extension, Foreign, Node, NodeError, NodeName, Notice, Notices,
-    Raised, Release, TOKEN_LEN, Vote,
+    Answer, Ballot, Endpoint, Entry, Extension, Foreign, Node, NodeError, NodeName, Notice,
+    Notices, Parting, Raised, Release, TOKEN_LEN, Vote,
 };
 
 pub use self::connection::SetupError;
@@ -160,22 +161,33 @@ impl Node for RedisNode {
         &self.name
     }
 
-    async fn acquire(&self, entry: Arc<Entry>, unix_ms: u64, limit: Duration) -> Answer<Vote> {
+    async fn acquire(&self, entry: Arc<Entry>, ballot: Ballot, limit: Duration) -> Answer<Vote> {
         self.may_hold_a_key.store(false, Ordering::Relaxed);
         let mut command = eval(ACQUIRE, &entry);
         command
             .arg(&entry.value)
-            .arg(ttl_ms(&entry))
-            .arg(unix_ms)
-            .arg(mark(&entry));
+            .arg(ms(entry.ttl))
+            .arg(ballot.unix_ms)
+            .arg(mark(&entry))
+            .arg(ballot.min_uptime.as_secs())
+            .arg(ms(entry.stay));
         let reply: Vec<Vec<u8>> = self.call(command, Creates::Keys, limit).await?;
-        if let [word, fence, run_id] = &reply[..]
-            && word == b"granted"
-        {
-            return Ok(Vote::Granted {
-                fence: number(fence)?,
-                run_id: run_id_of(run_id),
-            });
+        match &reply[..] {
+            [word, fence, run_id] if word == b"granted" => {
+                return Ok(Vote::Granted {
+                    fence: number(fence)?,
+                    run_id: run_id_of(run_id),
+                });
+            }
+            [word, uptime_s, run_id] if word == b"young" => {
+                let uptime = Duration::from_secs(number(uptime_s)?);
+                return Ok(Vote::Young {
+                    uptime,
+                    rest: ballot.min_uptime.saturating_sub(uptime),
+                    run_id: run_id_of(run_id),
+                });
+            }
+            _ => {}
         }
         let run_id = reply.get(6).and_then(|run_id| run_id_of(run_id));
         Ok(Vote::Taken {
@@ -186,7 +198,7 @@ impl Node for RedisNode {
 
     async fn raise(&self, entry: Arc<Entry>, fence: u64, limit: Duration) -> Answer<Raised> {
         let mut command = eval(RAISE, &entry);
-        command.arg(mark(&entry)).arg(fence).arg(ttl_ms(&entry));
+        command.arg(mark(&entry)).arg(fence).arg(ms(entry.stay));
         let reply: Vec<Vec<u8>> = self.call(command, Creates::Nothing, limit).await?;
         match &reply[..] {
             [word, fence] if word == b"raised" => Ok(Raised::To(number(fence)?)),
@@ -197,12 +209,13 @@ impl Node for RedisNode {
 
     async fn extend(&self, entry: Arc<Entry>, fence: u64, limit: Duration) -> Answer<Extension> {
         let mut command = eval(EXTEND, &entry);
-        command.arg(mark(&entry)).arg(fence).arg(ttl_ms(&entry));
-        extension(
-            &self
-                .call::<Vec<Vec<u8>>>(command, Creates::Nothing, limit)
-                .await?,
-        )
+        command
+            .arg(mark(&entry))
+            .arg(fence)
+            .arg(ms(entry.ttl))
+            .arg(ms(entry.stay));
+        let reply: Vec<Vec<u8>> = self.call(command, Creates::Nothing, limit).await?;
+        extension(&reply)
     }
 
     async fn heal(&self, entry: Arc<Entry>, fence: u64, limit: Duration) -> Answer<Extension> {
@@ -210,18 +223,20 @@ impl Node for RedisNode {
         command
             .arg(mark(&entry))
             .arg(fence)
-            .arg(ttl_ms(&entry))
-            .arg(&entry.value);
-        extension(
-            &self
-                .call::<Vec<Vec<u8>>>(command, Creates::Keys, limit)
-                .await?,
-        )
+            .arg(ms(entry.ttl))
+            .arg(&entry.value)
+            .arg(ms(entry.stay));
+        let reply: Vec<Vec<u8>> = self.call(command, Creates::Keys, limit).await?;
+        extension(&reply)
     }
 
-    async fn release(&self, entry: Arc<Entry>, limit: Duration) -> Answer<Release> {
-        let mut command = eval(RELEASE, &entry);
-        command.arg(mark(&entry));
+    async fn release(
+        &self,
+        entry: Arc<Entry>,
+        parting: Arc<Parting>,
+        limit: Duration,
+    ) -> Answer<Release> {
+        let command = release_command(&entry, &parting);
         self.settle_debts(&command, limit);
         let reply: Vec<Vec<u8>> = self.call(command, Creates::Nothing, limit).await?;
         match &reply[..] {
@@ -229,6 +244,16 @@ impl Node for RedisNode {
             [word] if word == b"not ours" => Ok(Release::NotOurs),
             _ => Err(unknown_reply()),
         }
+    }
+
+    async fn history(&self, key: &str, limit: Duration) -> Answer<Vec<String>> {
+        let mut command = redis::cmd("LRANGE");
+        command.arg(history_key(key)).arg(0).arg(HISTORY_RUNS - 1);
+        let reply: Vec<Vec<u8>> = self.call(command, Creates::Nothing, limit).await?;
+        let runs = reply
+            .iter()
+            .map(|run| String::from_utf8_lossy(run).into_owned());
+        Ok(runs.collect())
     }
 
     async fn listen(&self, keys: Arc<[String]>, limit: Duration) -> Answer<Notices> {
@@ -287,8 +312,27 @@ fn mark(entry: &Entry) -> &[u8] {
     &entry.value[..=TOKEN_LEN]
 }
 
-fn ttl_ms(entry: &Entry) -> u64 {
-    u64::try_from(entry.ttl.as_millis()).unwrap_or(u64::MAX)
+/// Where the runs of `key` are listed; `release.lua` makes the same name.
+fn history_key(key: &str) -> String {
+    format!("{{{key}}}:history")
+}
+
+fn release_command(entry: &Entry, parting: &Parting) -> redis::Cmd {
+    let mut command = eval(RELEASE, entry);
+    command.arg(mark(entry));
+    match parting.marker_now() {
+        Some((state, rest_ms)) => command.arg(&[state][..]).arg(rest_ms),
+        None => command.arg("").arg(0),
+    };
+    command
+        .arg(parting.run.as_deref().unwrap_or_default())
+        .arg(HISTORY_RUNS)
+        .arg(HISTORY_DAYS * 24 * 60 * 60 * 1000);
+    command
+}
+
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn extension(reply: &[Vec<u8>]) -> Answer<Extension> {

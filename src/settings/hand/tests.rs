@@ -22,7 +22,7 @@ fn arguments(line: &str) -> HandArguments {
         | Command::Release(arguments)
         | Command::Inspect(arguments)
         | Command::List(arguments) => arguments,
-        Command::Run(_) => panic!("not by hand"),
+        other => panic!("{other:?} is not by hand"),
     }
 }
 

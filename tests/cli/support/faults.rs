@@ -86,16 +86,16 @@ impl BadNode {
     /// It reads its data from disk, slowly.
     pub fn loading() -> Self {
         let mut server = Server::with(&["--key-load-delay", "0", "--dbfilename", "slow.rdb"]);
-        let keys = "for i = 1, 3000 do redis.call('SET', 'filler:' .. i, i) end";
+        let keys = "for i = 1, 100000 do redis.call('SET', 'filler:' .. i, i) end";
         let _: () = server.ask(&["EVAL", keys, "0"]);
         let _: () = server.ask(&["SAVE"]);
         server.kill();
-        // 3,000 keys at 50 ms each take longer than any test.
+        // 100,000 keys at half a millisecond each take longer than any test.
         server.restart_with(&[
             "--dbfilename",
             "slow.rdb",
             "--key-load-delay",
-            "50000",
+            "500",
             "--loading-process-events-interval-bytes",
             "1024",
         ]);

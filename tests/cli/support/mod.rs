@@ -7,6 +7,7 @@
 
 pub mod cluster;
 pub mod faults;
+pub mod place;
 pub mod process;
 pub mod proxy;
 pub mod pty;
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 
 pub use cluster::Cluster;
 pub use faults::BadNode;
+pub use place::Place;
 pub use process::{End, Process, Redlock};
 pub use server::Server;
 

@@ -53,6 +53,8 @@ impl Redlock {
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         // No file of this host may change what a test sees.
         command.env("REDLOCK_CONFIG", "/dev/null");
+        // The servers of a test have just started; `restart.rs` is about that.
+        command.env("REDLOCK_RESTART_GUARD", "off");
         Self { command }
     }
 
@@ -112,6 +114,24 @@ impl Redlock {
             stderr: Some(stderr),
             began,
         }
+    }
+
+    /// Starts it with a terminal as its stderr, and waits for its end: how it ended, and what that
+    /// terminal has shown.
+    pub fn end_on_terminal(mut self) -> (ExitStatus, String) {
+        let pty = nix::pty::openpty(None, None).expect("the system has terminals");
+        self.command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(pty.slave);
+        let mut child = self.command.spawn().expect("the binary can be started");
+        // Our own copies of the terminal are closed now, so that reading ends with the process.
+        drop(self.command);
+        let mut screen = Vec::new();
+        // The end of a terminal is an error (EIO), and what came before it is there.
+        let _ = std::fs::File::from(pty.master).read_to_end(&mut screen);
+        let status = child.wait().expect("the process is ours");
+        (status, String::from_utf8_lossy(&screen).into_owned())
     }
 
     /// Starts it and waits for its end, with nothing to read.

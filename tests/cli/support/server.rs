@@ -68,10 +68,6 @@ impl Server {
         format!("127.0.0.1:{}", self.port)
     }
 
-    pub fn directory(&self) -> &Path {
-        self.directory.path()
-    }
-
     /// The Unix socket that every server listens on as well.
     pub fn socket(&self) -> PathBuf {
         self.directory.path().join("redis.sock")
@@ -96,11 +92,11 @@ impl Server {
         self.ask(&["GET", key])
     }
 
-    /// Every key that is a lock and not a fencing counter.
+    /// Every key that is a lock, and not a fencing counter or a history.
     pub fn locks(&self) -> Vec<String> {
         let keys: Vec<String> = self.ask(&["KEYS", "*"]);
         keys.into_iter()
-            .filter(|key| !key.ends_with(":fence"))
+            .filter(|key| !key.ends_with(":fence") && !key.ends_with(":history"))
             .collect()
     }
 

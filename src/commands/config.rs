@@ -1,0 +1,17 @@
+//! `redlock config`: the merged settings, and where each comes from. Opens no connection.
+
+use super::{Stop, print};
+use crate::cli;
+use crate::exit::Exit;
+use crate::settings::{self, World};
+
+/// Prints the settings.
+///
+/// # Errors
+///
+/// If they make no sense.
+pub fn config(options: &cli::Options, world: &World) -> Result<Exit, Stop> {
+    let text = settings::config(options, world)
+        .map_err(|error| Stop::new(error.exit, "settings", error.message))?;
+    Ok(print(&text))
+}

@@ -1,0 +1,77 @@
+//! `redlock history`: the last runs of a resource, from all nodes together.
+//!
+//! Each run was written to a quorum, so a quorum of answers has them all.
+
+use tokio::runtime;
+
+use super::{Stop, nodes, print};
+use crate::cli::Show;
+use crate::exit::Exit;
+use crate::lock::{history, quorum};
+use crate::node::{Answer, NodeError, NodeName};
+use crate::report::{self, runs};
+use crate::settings::HistorySettings;
+
+/// How much longer than usual a server may take at the second attempt, as when acquiring.
+const SLOW: u32 = 4;
+
+/// Prints the last runs.
+///
+/// # Errors
+///
+/// If no quorum of nodes answered.
+pub fn history(settings: &HistorySettings, show: Show) -> Result<Exit, Stop> {
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Stop::new(Exit::System, "system", format!("cannot start: {error}")))?;
+    let told = runtime.block_on(ask(settings));
+    // A resolver's thread may hang for long; nobody waits for it.
+    runtime.shutdown_background();
+    let runs = history::merge(told?);
+    let name = settings.resource.as_str();
+    Ok(print(&match show {
+        Show::Table => runs::table(&runs),
+        Show::Json => runs::json(name, &runs),
+    }))
+}
+
+/// What every node that answered knows.
+async fn ask(settings: &HistorySettings) -> Result<Vec<String>, Stop> {
+    let common = &settings.common;
+    let redlock = nodes::open(common).await?;
+    let key = common.key_format.key(&settings.resource);
+    let needed = quorum::majority(redlock.nodes().len());
+    let count =
+        |answers: &[(_, Answer<_>)]| answers.iter().filter(|(_, told)| told.is_ok()).count();
+    let mut answers = redlock.history(&key, common.node_timeout).await;
+    if count(&answers) < needed {
+        // A slow answer is better than none.
+        answers = redlock.history(&key, common.node_timeout * SLOW).await;
+    }
+    let answered = count(&answers);
+    if answered < needed {
+        return Err(no_quorum(settings, &answers, needed));
+    }
+    let runs = answers.into_iter().filter_map(|(_, answer)| answer.ok());
+    Ok(runs.flatten().collect())
+}
+
+fn no_quorum(
+    settings: &HistorySettings,
+    answers: &[(NodeName, Answer<Vec<String>>)],
+    needed: usize,
+) -> Stop {
+    let refused = answers
+        .iter()
+        .filter(|(_, answer)| matches!(answer, Err(NodeError::Refused(_))));
+    let exit = if refused.count() > answers.len() - needed {
+        Exit::Refused
+    } else {
+        Exit::Unavailable
+    };
+    Stop::telling(
+        exit,
+        report::no_history(settings.resource.as_str(), answers, needed),
+    )
+}

@@ -1,0 +1,190 @@
+//! What is to be told of a run when it is over: to the status file, the metrics file, the history.
+//!
+//! Filled in while the story of `run` goes on; whatever is not filled in did not happen.
+
+use std::time::{Duration, SystemTime};
+
+use nix::sys::signal::Signal;
+
+use crate::clock::{self, Instant};
+use crate::job::Ended;
+use crate::lock::claim::{holder_of, marker_of};
+use crate::lock::history::{Outcome, Run};
+use crate::lock::quorum::Verdict;
+use crate::lock::{Failure, FencingToken, Holder, Letting};
+use crate::node::{Answer, MarkerKind, NodeName, Release, Vote};
+use crate::report::rfc3339;
+
+/// The account of one run.
+pub struct Account {
+    /// When redlock began.
+    pub began: Instant,
+    /// The same by the wall clock.
+    pub began_at: SystemTime,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// How long it took until the lock was ours, or given up.
+    pub waited: Duration,
+    /// When the lock was acquired, by the wall clock.
+    pub acquired_at: Option<SystemTime>,
+    /// The fencing token.
+    pub fencing_token: Option<FencingToken>,
+    /// How the command ended, if it was started.
+    pub child: Option<Ended>,
+    /// How long it ran.
+    pub ran: Duration,
+    /// How often the lock was extended.
+    pub extensions: u64,
+    /// Whether a quorum of nodes confirmed the release; `None` if nothing was held.
+    pub released: Option<bool>,
+    /// Who was in the way.
+    pub holder: Option<Holder>,
+    /// What each node answered last.
+    pub nodes: Vec<NodeAccount>,
+}
+
+/// What one node answered last.
+pub struct NodeAccount {
+    /// Which one.
+    pub name: NodeName,
+    /// The state of the lock there, in the words of `inspect`; `None` if it told none.
+    pub state: Option<&'static str>,
+    /// For how long, if it is not free.
+    pub ttl: Option<Duration>,
+    /// Why it told none.
+    pub error: Option<String>,
+}
+
+impl Account {
+    /// Of a run that begins now.
+    pub fn begin() -> Self {
+        Self {
+            began: clock::now(),
+            began_at: SystemTime::now(),
+            outcome: Outcome::NotStarted,
+            waited: Duration::ZERO,
+            acquired_at: None,
+            fencing_token: None,
+            child: None,
+            ran: Duration::ZERO,
+            extensions: 0,
+            released: None,
+            holder: None,
+            nodes: Vec::new(),
+        }
+    }
+
+    /// The lock is ours.
+    pub fn acquired(&mut self, fencing_token: FencingToken) {
+        self.waited = clock::now().since(self.began);
+        self.acquired_at = Some(SystemTime::now());
+        self.fencing_token = Some(fencing_token);
+    }
+
+    /// The lock is not ours, and will not be.
+    pub fn failed(&mut self, failure: &Failure) {
+        self.waited = clock::now().since(self.began);
+        self.outcome = match failure.verdict {
+            Verdict::Held(_) => Outcome::Skipped,
+            // The configuration's fault.
+            Verdict::SameServer(..) => Outcome::NotStarted,
+            _ => Outcome::Unavailable,
+        };
+        self.holder = failure.holder().and_then(|by| holder_of(&by.value));
+        let votes = failure.votes.iter();
+        self.nodes = votes
+            .map(|(name, vote)| node_of_vote(name, vote.as_ref()))
+            .collect();
+    }
+
+    /// The command is over.
+    pub fn ended(&mut self, outcome: Outcome, command: Ended, ran: Duration) {
+        self.outcome = outcome;
+        self.child = Some(command);
+        self.ran = ran;
+    }
+
+    /// What the nodes answered to the release.
+    pub fn released(&mut self, names: &[NodeName], letting: &Letting, marker: Option<MarkerKind>) {
+        self.released = Some(letting.is_complete());
+        let answers = names.iter().zip(&letting.answers);
+        self.nodes = answers
+            .map(|(name, answer)| node_of_release(name, answer.as_ref(), marker))
+            .collect();
+    }
+
+    /// The run as the history keeps it; `None` if there was no lock.
+    pub fn run(&self, holder: Holder, exit_code: Option<u8>) -> Option<Run> {
+        let (exit_code, signal) = match self.child {
+            Some(Ended::Code(code)) => (Some(code), None),
+            Some(Ended::Signal(signal)) => (None, Some(signal_name(signal))),
+            None => (exit_code, None),
+        };
+        Some(Run {
+            host: holder.host,
+            user: holder.user,
+            started: rfc3339(self.acquired_at?),
+            ran_ms: ms(self.ran),
+            outcome: self.outcome,
+            exit_code,
+            signal: signal.map(ToOwned::to_owned),
+            fencing_token: self.fencing_token?,
+        })
+    }
+}
+
+/// A signal as `kill -l` calls it.
+pub fn signal_name(signal: Signal) -> &'static str {
+    signal.as_str().trim_start_matches("SIG")
+}
+
+/// Whole milliseconds.
+pub fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn node_of_vote(name: &NodeName, vote: Option<&Answer<Vote>>) -> NodeAccount {
+    let mut node = silent(name);
+    match vote {
+        Some(Ok(Vote::Granted { .. })) => node.state = Some("free"),
+        Some(Ok(Vote::Taken { by, .. })) => {
+            node.state = Some(marker_of(&by.value).map_or("held", state_name));
+            node.ttl = by.ttl;
+        }
+        Some(Ok(Vote::Young { .. })) => node.state = Some("restarted"),
+        Some(Err(error)) => node.error = Some(error.to_string()),
+        None => node.error = Some("no answer yet".to_owned()),
+    }
+    node
+}
+
+fn node_of_release(
+    name: &NodeName,
+    answer: Option<&Answer<Release>>,
+    marker: Option<MarkerKind>,
+) -> NodeAccount {
+    let mut node = silent(name);
+    match answer {
+        Some(Ok(Release::Released)) => node.state = Some(marker.map_or("free", state_name)),
+        Some(Ok(Release::NotOurs)) => {}
+        Some(Err(error)) => node.error = Some(error.to_string()),
+        None => node.error = Some("no answer yet".to_owned()),
+    }
+    node
+}
+
+fn silent(name: &NodeName) -> NodeAccount {
+    NodeAccount {
+        name: name.clone(),
+        state: None,
+        ttl: None,
+        error: None,
+    }
+}
+
+fn state_name(kind: MarkerKind) -> &'static str {
+    match kind {
+        MarkerKind::Kept => "kept",
+        MarkerKind::Done => "done",
+    }
+}

@@ -1,0 +1,57 @@
+//! How the command's time under the lock ended, and what follows from it.
+
+use crate::exit::Exit;
+use crate::job::Ended;
+use crate::lock::history::Outcome;
+
+/// How the command's time under the lock ended.
+#[derive(Clone, Copy)]
+pub struct End {
+    /// How it ended itself.
+    pub command: Ended,
+    /// Whether it had the lock all the time.
+    pub lock: LockWas,
+    /// Whether its time was enough.
+    pub time: TimeWas,
+    /// How often the lock was extended.
+    pub extensions: u64,
+}
+
+impl End {
+    /// The one word for it. A lost lock goes before all else.
+    pub fn outcome(self) -> Outcome {
+        match (self.lock, self.time) {
+            (LockWas::Lost, _) => Outcome::Lost,
+            (LockWas::Kept, TimeWas::Over) => Outcome::TimedOut,
+            (LockWas::Kept, TimeWas::Enough) => Outcome::Ran,
+        }
+    }
+
+    /// How redlock leaves.
+    pub fn exit(self) -> Exit {
+        match (self.outcome(), self.command) {
+            (Outcome::Lost, _) => Exit::Lost,
+            (Outcome::TimedOut, _) => Exit::TimedOut,
+            (_, Ended::Code(code)) => Exit::Command(code),
+            (_, Ended::Signal(signal)) => Exit::Signal(signal),
+        }
+    }
+}
+
+/// Whether the command ended within `--max-runtime`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum TimeWas {
+    /// It was.
+    Enough,
+    /// It was stopped because its time was over.
+    Over,
+}
+
+/// Whether the command had the lock all the time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum LockWas {
+    /// It had.
+    Kept,
+    /// The lease was reported lost, or the job was signalled because of the lock.
+    Lost,
+}

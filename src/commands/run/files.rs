@@ -1,0 +1,79 @@
+//! Leaves what is to be told of a run in files, each in one step: a reader finds the old file or
+//! the new one, also after a crash, and never half of one.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use super::account::Account;
+use super::{Run, metrics, status};
+use crate::report;
+
+impl Run<'_> {
+    /// Writes the files that the user asked for. One that cannot be written is told, and changes
+    /// nothing else: the job has run, or not, all the same.
+    pub(super) fn leave_files(&self, account: &Account, exit_code: u8) {
+        let resources = &self.settings.resources;
+        let leave = |path: &Path, text: String| {
+            if let Err(error) = replace(path, &text) {
+                self.reporter.tell(&report::not_written(path, &error));
+            }
+        };
+        if let Some(path) = &self.settings.status_file {
+            leave(path, status::json(resources, account, exit_code));
+        }
+        if let Some(path) = &self.settings.metrics_file {
+            let before = fs::read_to_string(path).unwrap_or_default();
+            leave(path, metrics::text(resources, account, exit_code, &before));
+        }
+    }
+}
+
+/// Puts `text` into the file at `path`. A link is followed; what is no file, as `/dev/stderr` or a
+/// pipe, is written to.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    if fs::metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
+        let mut options = OpenOptions::new();
+        // A pipe that nobody reads must not hang us.
+        let mut file = options
+            .write(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open(&path)?;
+        return file.write_all(text.as_bytes());
+    }
+    let new = beside(&path);
+    let written = write_new(&new, text).and_then(|()| fs::rename(&new, &path));
+    if written.is_err() {
+        let _ = fs::remove_file(&new);
+    }
+    written
+}
+
+/// A name of our own in the same directory, hidden, and without the ending that a collector of
+/// metrics looks for.
+fn beside(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.redlock-{}", std::process::id()))
+}
+
+/// The name is foreseeable, so it must be new: in a directory of others it could be a link of theirs.
+fn write_new(path: &Path, text: &str) -> io::Result<()> {
+    let create = || {
+        let mut options = OpenOptions::new();
+        // Others may read it, unless the umask says otherwise.
+        options.write(true).create_new(true).mode(0o644).open(path)
+    };
+    let mut file = match create() {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            // Left by a process that was killed, and had our id.
+            fs::remove_file(path)?;
+            create()?
+        }
+        created => created?,
+    };
+    file.write_all(text.as_bytes())?;
+    // Or a power cut could leave the new name with nothing in it.
+    file.sync_all()
+}

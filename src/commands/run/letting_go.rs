@@ -1,0 +1,130 @@
+//! What stays of a lock when its job is over, and seeing to it that it does.
+//!
+//! What goes wrong here is told, and never changes the command's code.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::account::Account;
+use super::ending::LockWas;
+use super::{Run, valid_until};
+use crate::clock;
+use crate::job::{Ended, Signals};
+use crate::lock::history::Outcome;
+use crate::lock::quorum;
+use crate::lock::{Lease, Letting};
+use crate::node::{AnyNode, Marker, MarkerKind, Node, NodeName, Parting};
+use crate::report;
+use crate::settings::History;
+
+/// The most by which a period is shorter than `--once-per` says, and the part of it that is less:
+/// a crontab line of the same period must not find its job done by the run before.
+const SLACK_LIMIT: Duration = Duration::from_secs(30);
+const SLACK_PART: u32 = 10;
+
+/// The pause between two attempts to write a done marker, each of which has its own retry.
+const DONE_PAUSE: Duration = Duration::from_millis(200);
+
+impl Run<'_> {
+    /// What the lock leaves, by how the run ended. `exit_code` is that of a command that was never
+    /// started.
+    fn parting(&self, lease: &Lease<AnyNode>, account: &Account, exit_code: Option<u8>) -> Parting {
+        let run = match self.settings.history {
+            History::Kept => account.run(self.holder(), exit_code),
+            History::Off => None,
+        };
+        Parting {
+            marker: self.marker(lease, account),
+            run: run.map(|run| run.line()),
+        }
+    }
+
+    /// A job that was never started keeps nobody out. Failure is not "done", and neither is a success
+    /// beside which another may have run.
+    fn marker(&self, lease: &Lease<AnyNode>, account: &Account) -> Option<Marker> {
+        let command = account.child?;
+        let kept = lease.since + self.settings.min_hold;
+        let succeeded = account.outcome == Outcome::Ran && command == Ended::Code(0);
+        match self.settings.once_per.filter(|_| succeeded) {
+            Some(period) => Some(Marker {
+                kind: MarkerKind::Done,
+                until: kept.max(lease.since + less_slack(period)),
+            }),
+            None => (!kept.has_passed()).then_some(Marker {
+                kind: MarkerKind::Kept,
+                until: kept,
+            }),
+        }
+    }
+
+    /// Gives the lock back, or leaves a marker in its place. A done marker is written until it is
+    /// on a quorum, until the lock's time is over, or until a signal says that somebody will not wait.
+    pub(super) async fn release(
+        &self,
+        lease: Lease<AnyNode>,
+        lock: LockWas,
+        account: &mut Account,
+        exit_code: Option<u8>,
+        signals: &mut Signals,
+    ) {
+        let nodes: Vec<NodeName> = lease.nodes().map(|node| node.name().clone()).collect();
+        let until = valid_until(&lease.state());
+        let parting = Arc::new(self.parting(&lease, account, exit_code));
+        let kind = parting.marker.map(|marker| marker.kind);
+        let grip = lease.stop().await;
+        let node_timeout = self.settings.common.node_timeout;
+        let mut letting = grip.release(&parting, node_timeout).await;
+        while kind == Some(MarkerKind::Done)
+            && !letting.is_left()
+            && !letting.was_gone()
+            && !until.has_passed()
+        {
+            tokio::select! {
+                _ = signals.next() => break,
+                () = clock::sleep_until(clock::now() + DONE_PAUSE) => {}
+            }
+            letting = grip.release(&parting, node_timeout).await;
+        }
+        account.released(&nodes, &letting, kind);
+        if lock == LockWas::Kept {
+            let rest = until.remaining() + quorum::drift(self.settings.ttl);
+            self.tell_of_release(&nodes, &letting, kind, rest);
+        }
+    }
+
+    fn tell_of_release(
+        &self,
+        nodes: &[NodeName],
+        letting: &Letting,
+        marker: Option<MarkerKind>,
+        rest: Duration,
+    ) {
+        let line = if marker == Some(MarkerKind::Done) && !letting.is_left() {
+            report::not_marked_done(&self.names, nodes, letting)
+        } else if !letting.is_complete() {
+            report::not_released(&self.names, nodes, letting, rest)
+        } else if letting.was_gone() {
+            report::gone_before_release(&self.names)
+        } else {
+            return;
+        };
+        self.reporter.tell(&line);
+    }
+}
+
+fn less_slack(period: Duration) -> Duration {
+    period.saturating_sub(SLACK_LIMIT.min(period / SLACK_PART))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_period_is_a_tenth_shorter_and_half_a_minute_at_most() {
+        let seconds = Duration::from_secs;
+        assert_eq!(less_slack(seconds(60)), seconds(54));
+        assert_eq!(less_slack(seconds(300)), seconds(270));
+        assert_eq!(less_slack(seconds(86_400)), seconds(86_370));
+    }
+}

@@ -1,0 +1,40 @@
+//! `--status-file`: one JSON object on how a run ended, in the fields of the contract.
+
+use serde_json::{Map, Value, json};
+
+use super::account::{Account, NodeAccount, ms, signal_name};
+use crate::job::Ended;
+use crate::lock::Resource;
+
+/// The object, as one line. What did not happen is null.
+pub fn json(resources: &[Resource], account: &Account, exit_code: u8) -> String {
+    let names: Vec<&str> = resources.iter().map(Resource::as_str).collect();
+    let child = account.child.map(|ended| match ended {
+        Ended::Code(code) => json!({ "code": code }),
+        Ended::Signal(signal) => json!({ "signal": signal_name(signal) }),
+    });
+    let object = json!({
+        // As the command sees them.
+        "resource": names.join("\n"),
+        "resources": names,
+        "outcome": account.outcome,
+        "exit_code": exit_code,
+        "ran_ms": account.child.map(|_| ms(account.ran)),
+        "child": child,
+        "fencing_token": account.fencing_token,
+        "waited_ms": ms(account.waited),
+        "released": account.released,
+        "holder": account.holder,
+        "nodes": account.nodes.iter().map(node).collect::<Vec<_>>(),
+    });
+    format!("{object}\n")
+}
+
+fn node(node: &NodeAccount) -> Value {
+    let mut object = Map::new();
+    object.insert("node".to_owned(), node.name.0.clone().into());
+    object.insert("state".to_owned(), node.state.into());
+    object.insert("ttl_ms".to_owned(), node.ttl.map(ms).into());
+    object.insert("error".to_owned(), node.error.clone().into());
+    Value::Object(object)
+}

@@ -1,0 +1,167 @@
+//! What outlives the boot beside the fencing reservation: done markers, and the history.
+//!
+//! ```text
+//! DIR/done/3f/3f78….     a job was done, until an instant of the wall clock (fsync'ed)
+//! DIR/history/3f/3f78….  the last runs of one resource, the latest first
+//! ```
+//!
+//! Locks of another boot are free, and so is what `--min-hold` kept: whoever it kept out was here.
+//! But "once per day" must hold over a reboot as well. Within a boot the record tells of the marker;
+//! the file here is read only when there is no record yet. Its end is of the wall clock, the one
+//! clock that goes on, and never further away than it was when it was written, should that clock be
+//! set back.
+//!
+//! The caller holds the lock of the folder of the same name in this boot. Called by `store`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::files::{self, Durability, Sharing, StoreError};
+use super::record::Lock;
+use super::store::names;
+use crate::clock;
+use crate::node::parting::{HISTORY_DAYS, HISTORY_RUN_LIMIT, HISTORY_RUNS};
+
+/// The directory of the done markers.
+const DONE: &str = "done";
+
+/// The directory of the history.
+const HISTORY: &str = "history";
+
+/// How many neighbours a new file makes us look at, as in `sweep`.
+const NEIGHBOURS: usize = 16;
+
+/// Where one resource's files are, by the name of its record.
+pub(super) struct Lasting<'a> {
+    pub(super) directory: &'a Path,
+    pub(super) folder: &'a str,
+    pub(super) name: &'a str,
+}
+
+impl Lasting<'_> {
+    /// The marker, if its end has not come. As a lock of this boot.
+    pub(super) fn done(&self, now: Duration) -> Option<Lock> {
+        let bytes = files::read(&self.path(DONE)).ok()??;
+        let (until_ms, span_ms, value) = decode(&bytes)?;
+        let rest = until_ms
+            .checked_sub(clock::unix_ms())
+            .filter(|&rest| rest > 0)?;
+        let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        Some(Lock {
+            value: value.to_vec(),
+            until_ms: now_ms.saturating_add(rest.min(span_ms)),
+        })
+    }
+
+    /// Writes the marker `lock` through to the disk.
+    pub(super) fn mark_done(
+        &self,
+        lock: &Lock,
+        now: Duration,
+        sharing: Sharing,
+    ) -> Result<(), StoreError> {
+        let span = lock.left(now).unwrap_or_default();
+        let span_ms = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        let until_ms = clock::unix_ms().saturating_add(span_ms);
+        let head = format!("{until_ms} {span_ms}\n");
+        let bytes = [head.as_bytes(), &lock.value].concat();
+        let folder = self.create_folder(DONE, sharing)?;
+        sweep(&folder, |path| {
+            let end = files::read(path).ok().flatten();
+            let end = end.and_then(|bytes| decode(&bytes).map(|(until_ms, ..)| until_ms));
+            end.is_some_and(|until_ms| until_ms < clock::unix_ms())
+        });
+        files::replace(&folder, self.name, &bytes, sharing, Durability::PowerCut)?;
+        files::sync_directory(&self.directory.join(DONE))?;
+        files::sync_directory(self.directory)
+    }
+
+    /// Takes the marker away, if there is one.
+    pub(super) fn forget_done(&self) {
+        let _ = fs::remove_file(self.path(DONE));
+    }
+
+    /// The last runs, the latest first; none if the last was too long ago.
+    pub(super) fn history(&self) -> Result<Vec<String>, StoreError> {
+        let path = self.path(HISTORY);
+        if is_old(&path) {
+            return Ok(Vec::new());
+        }
+        let bytes = files::read(&path)?.unwrap_or_default();
+        // What a power cut tore is left out.
+        let text = String::from_utf8_lossy(&bytes);
+        Ok(text.lines().map(ToOwned::to_owned).collect())
+    }
+
+    /// Adds a run. Nothing depends on it: a full disk is no reason to call a lock not released.
+    pub(super) fn remember(&self, run: &str, sharing: Sharing) {
+        if run.len() > HISTORY_RUN_LIMIT || run.contains('\n') {
+            return;
+        }
+        let mut runs = self.history().unwrap_or_default();
+        if runs.first().is_some_and(|last| last == run) {
+            // The same release again.
+            return;
+        }
+        let is_new = runs.is_empty();
+        runs.insert(0, run.to_owned());
+        runs.truncate(HISTORY_RUNS);
+        let text: String = runs.iter().flat_map(|run| [run, "\n"]).collect();
+        let Ok(folder) = self.create_folder(HISTORY, sharing) else {
+            return;
+        };
+        let durability = Durability::UntilReboot;
+        let _ = files::replace(&folder, self.name, text.as_bytes(), sharing, durability);
+        if is_new {
+            sweep(&folder, is_old);
+        }
+    }
+
+    fn path(&self, kind: &str) -> PathBuf {
+        self.directory.join(kind).join(self.folder).join(self.name)
+    }
+
+    fn create_folder(&self, kind: &str, sharing: Sharing) -> Result<PathBuf, StoreError> {
+        let folder = self.directory.join(kind).join(self.folder);
+        if !folder.is_dir() {
+            files::create_whole(self.directory, kind, &[], sharing)?;
+            files::create_whole(&self.directory.join(kind), self.folder, &[], sharing)?;
+        }
+        Ok(folder)
+    }
+}
+
+/// `UNTIL_UNIX_MS SPAN_MS`, a newline, the value.
+fn decode(bytes: &[u8]) -> Option<(u64, u64, &[u8])> {
+    let end = bytes.iter().position(|&byte| byte == b'\n')?;
+    let (until_ms, span_ms) = std::str::from_utf8(&bytes[..end]).ok()?.split_once(' ')?;
+    Some((
+        until_ms.parse().ok()?,
+        span_ms.parse().ok()?,
+        &bytes[end + 1..],
+    ))
+}
+
+/// Whether the file was not written to for longer than a history is kept.
+fn is_old(path: &Path) -> bool {
+    let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
+    let age = modified.ok().and_then(|modified| modified.elapsed().ok());
+    age.is_some_and(|age| age > Duration::from_hours(24 * HISTORY_DAYS))
+}
+
+/// Removes some of the files in `folder` that are spent, beginning anywhere.
+fn sweep(folder: &Path, is_spent: impl Fn(&Path) -> bool) {
+    let names = names(folder);
+    if names.is_empty() {
+        return;
+    }
+    let first = fastrand::usize(..names.len());
+    let some = names.iter().cycle().skip(first);
+    for name in some.take(names.len().min(NEIGHBOURS)) {
+        let path = folder.join(name);
+        if is_spent(&path) {
+            let _ = fs::remove_file(&path);
+        }
+    }
+}

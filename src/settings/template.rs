@@ -1,0 +1,152 @@
+//! What stands in braces in the name of a resource: `report-{date}` is another lock every day.
+//!
+//! `{date}` is 2026-11-24, `{hour}` 03, `{minute}` 07, in local time or, as in `{date:utc}`, in
+//! UTC; `{host}` and `{user}` are those that others see in the lock; `{{` is a brace. A name that is
+//! unknown is refused: hosts that took it for different things would not exclude one another.
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+
+use super::{Error, World};
+use crate::clock;
+use crate::exit::Exit;
+
+const KNOWN: &str = "{date}, {hour}, {minute}, {date:utc}, {hour:utc}, {minute:utc}, {host}, {user}; \
+                     {{ is a brace";
+
+/// The moment at which one command line is read: all its names are of the same date.
+pub struct Moment<'a> {
+    world: &'a World,
+    now: Timestamp,
+}
+
+impl<'a> Moment<'a> {
+    /// The present moment in `world`.
+    #[must_use]
+    pub fn now(world: &'a World) -> Self {
+        let ms = i64::try_from(clock::unix_ms()).unwrap_or(i64::MAX);
+        let now = Timestamp::from_millisecond(ms).unwrap_or(Timestamp::MAX);
+        Self { world, now }
+    }
+
+    /// `text` with everything in braces replaced.
+    ///
+    /// # Errors
+    ///
+    /// If what stands in braces is unknown, a brace is not closed, or the local time is not known.
+    pub fn expand(&self, text: &str) -> Result<String, Error> {
+        let mut expanded = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once('{') {
+            expanded.push_str(before);
+            if let Some(after) = after.strip_prefix('{') {
+                expanded.push('{');
+                rest = after;
+                continue;
+            }
+            let Some((name, after)) = after.split_once('}') else {
+                let message =
+                    format!("'{text}' has a brace that is not closed; write {{{{ for one");
+                return Err(usage(&message));
+            };
+            expanded.push_str(&self.value(name)?);
+            rest = after;
+        }
+        expanded.push_str(rest);
+        Ok(expanded)
+    }
+
+    fn value(&self, name: &str) -> Result<String, Error> {
+        Ok(match name {
+            "date" => date(self.local()?),
+            "hour" => two_digits(self.local()?.hour()),
+            "minute" => two_digits(self.local()?.minute()),
+            "date:utc" => date(self.utc()),
+            "hour:utc" => two_digits(self.utc().hour()),
+            "minute:utc" => two_digits(self.utc().minute()),
+            "host" => self.world.host(),
+            "user" => self.world.user_name(),
+            _ => return Err(usage(&format!("{{{name}}} is unknown; there are {KNOWN}"))),
+        })
+    }
+
+    fn utc(&self) -> DateTime {
+        TimeZone::UTC.to_datetime(self.now)
+    }
+
+    /// The zone is looked for only now: most names have no braces.
+    fn local(&self) -> Result<DateTime, Error> {
+        match TimeZone::try_system() {
+            Ok(zone) => Ok(zone.to_datetime(self.now)),
+            // As the C library: a host that says nothing about its zone is in UTC.
+            Err(_) if self.world.variable("TZ").is_none() => Ok(self.utc()),
+            // But not this one. With the wrong date in its name the job would run twice.
+            Err(_) => {
+                let message = "--resource: the time zone of the variable TZ is not known on this \
+                               host; install tzdata, or write {date:utc}";
+                Err(Error::new(Exit::Configuration, message))
+            }
+        }
+    }
+}
+
+fn date(time: DateTime) -> String {
+    time.date().to_string()
+}
+
+fn two_digits(number: i8) -> String {
+    format!("{number:02}")
+}
+
+fn usage(message: &str) -> Error {
+    Error::new(Exit::Usage, format!("--resource: {message}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::User;
+
+    fn expand(text: &str) -> Result<String, String> {
+        let world = World::new([("LOGNAME", "me")], User::Other);
+        let now = "2026-03-29T00:59:59.999Z".parse().expect("an instant");
+        let moment = Moment { world: &world, now };
+        moment.expand(text).map_err(|error| error.message)
+    }
+
+    #[test]
+    fn what_stands_in_braces_is_replaced_and_all_else_is_not() {
+        for (text, expanded) in [
+            ("report", "report"),
+            ("report-{date:utc}", "report-2026-03-29"),
+            ("{hour:utc}:{minute:utc}", "00:59"),
+            ("a {user}} b", "a me} b"),
+            ("{{date}", "{date}"),
+            ("{{{user}", "{me"),
+            ("}{{", "}{"),
+            ("ä{user}ö", "ämeö"),
+            ("", ""),
+        ] {
+            assert_eq!(expand(text).as_deref(), Ok(expanded), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_unknown_is_refused_and_says_what_there_is() {
+        for (text, said) in [
+            ("{day}", "--resource: {day} is unknown; there are {date}, "),
+            ("{}", "--resource: {} is unknown"),
+            ("{date:berlin}", "{date:berlin} is unknown"),
+            ("{host:utc}", "{host:utc} is unknown"),
+            ("{ date }", "{ date } is unknown"),
+            (
+                "a{date",
+                "'a{date' has a brace that is not closed; write {{ for one",
+            ),
+        ] {
+            let message = expand(text).expect_err(text);
+            assert!(message.contains(said), "{message}");
+        }
+    }
+}

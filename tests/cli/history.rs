@@ -1,0 +1,168 @@
+//! `redlock history`: on Monday somebody asks which host ran it.
+
+use serde_json::{Value, json};
+
+use crate::support::proxy::Proxy;
+use crate::support::{BadNode, Cluster, Place, Redlock};
+
+#[track_caller]
+fn history(place: &Place) -> Vec<Value> {
+    let end = place.redlock(["history", "job", "--json"]).end();
+    end.assert_code(0).assert_silent();
+    serde_json::from_str(&end.stdout).unwrap_or_else(|_| panic!("no array: {end:?}"))
+}
+
+fn column(runs: &[Value], name: &str) -> Vec<Value> {
+    runs.iter().map(|run| run[name].clone()).collect()
+}
+
+#[test]
+fn the_last_runs_are_told_the_latest_first_and_a_skip_is_none() {
+    for place in Place::each() {
+        assert_eq!(history(&place), [json!(null); 0]);
+        place.run("", "exit 0").env("LOGNAME", "me").end();
+        place.run("", "sleep 0.2; exit 3").end().assert_code(3);
+        place.run("", "kill -TERM $$").end();
+        place
+            .run("--max-runtime 100ms", "sleep 9")
+            .end()
+            .assert_code(124);
+        let missing = ["run", "-r", "job", "no-such-thing"];
+        place.redlock(missing).end().assert_code(127);
+        place.run("--min-hold 1h", "true").end().assert_code(0);
+        place.run("", "true").end().assert_code(75);
+        let runs = history(&place);
+        let outcomes = ["ran", "not_started", "timed_out", "ran", "ran", "ran"];
+        assert_eq!(column(&runs, "outcome"), outcomes);
+        let codes = json!([0, 127, null, null, 3, 0]);
+        assert_eq!(Value::from(column(&runs, "exit_code")), codes);
+        let signals = json!([null, null, "TERM", "TERM", null, null]);
+        assert_eq!(Value::from(column(&runs, "signal")), signals);
+        assert!(column(&runs, "resource").iter().all(|name| name == "job"));
+        assert!(runs[4]["ran_ms"].as_u64() >= Some(200), "{runs:?}");
+        let started = runs[0]["started"].as_str().expect("a text");
+        assert!(humantime_like(started), "{started}");
+        let tokens = column(&runs, "fencing_token");
+        let tokens: Vec<u64> = tokens
+            .iter()
+            .map(|token| token.as_u64().expect("a number"))
+            .collect();
+        assert!(
+            tokens.is_sorted_by(|later, earlier| later > earlier),
+            "{tokens:?}"
+        );
+    }
+}
+
+/// `2026-11-25T08:00:00.000Z`
+fn humantime_like(text: &str) -> bool {
+    text.len() == 24 && text.ends_with('Z') && text.as_bytes()[10] == b'T'
+}
+
+#[test]
+fn people_get_a_table_without_any_command_line() {
+    let place = &Place::each()[1];
+    let empty = place.redlock(["history", "job"]).end();
+    assert_eq!(empty.assert_code(0).stdout, "");
+    place.run("--note private", "exit 3 # secret").end();
+    let end = place.redlock(["history", "job"]).end();
+    end.assert_code(0);
+    let lines: Vec<&str> = end.stdout.lines().collect();
+    assert!(lines[0].starts_with("STARTED") && lines[0].ends_with("FENCING TOKEN"));
+    assert!(lines[1].contains("  exit 3  "), "{end:?}");
+    assert!(!end.stdout.contains("secret") && !end.stdout.contains("private"));
+}
+
+#[test]
+fn it_is_bounded_in_number_size_and_time() {
+    let place = Place::Servers(Cluster::start(1));
+    let Place::Servers(cluster) = &place else {
+        unreachable!("made above");
+    };
+    for _ in 0..25 {
+        let run = place.run("--any-quorum", "true");
+        run.env("LOGNAME", "x".repeat(5_000)).end().assert_code(0);
+    }
+    let server = &cluster.servers[0];
+    let length: usize = server.ask(&["LLEN", "{lock:job}:history"]);
+    assert_eq!(length, 20);
+    let lines: Vec<String> = server.ask(&["LRANGE", "{lock:job}:history", "0", "-1"]);
+    assert!(lines.iter().all(|line| line.len() <= 512), "{lines:?}");
+    let rest: i64 = server.ask(&["TTL", "{lock:job}:history"]);
+    assert!((3_023_000..=3_024_000).contains(&rest), "35 days: {rest}");
+}
+
+#[test]
+fn it_costs_no_round_trip_and_can_be_left_out() {
+    let cluster = Cluster::start(3);
+    let proxies: Vec<Proxy> = cluster.servers.iter().map(Proxy::before).collect();
+    let urls: Vec<String> = proxies.iter().map(Proxy::url).collect();
+    let requests = |more: &[&str]| {
+        let before: usize = proxies.iter().map(Proxy::requests).sum();
+        let words = ["run", "-r", "job"].iter().chain(more).chain(&["true"]);
+        let run = Redlock::new(words.copied()).env("REDLOCK_SERVERS", urls.join(","));
+        run.end().assert_code(0);
+        proxies.iter().map(Proxy::requests).sum::<usize>() - before
+    };
+    assert_eq!(requests(&["--no-history"]), 6);
+    let place = Place::Servers(cluster);
+    assert_eq!(history(&place), [json!(null); 0]);
+    assert_eq!(requests(&[]), 6);
+    assert_eq!(history(&place).len(), 1);
+}
+
+#[test]
+fn a_quorum_of_nodes_knows_all_and_less_is_an_outage() {
+    let mut cluster = Cluster::start(3);
+    for victim in 0..3 {
+        // Each run misses another node.
+        cluster.servers[victim].kill();
+        let run = ["run", "-r", "job", "--node-timeout", "1s", "true"];
+        cluster.redlock(run).end().assert_code(0);
+        cluster.servers[victim].restart();
+    }
+    // The restarts have forgotten: of the three runs, the first is left on the last node only.
+    let place = Place::Servers(cluster);
+    assert!(!history(&place).is_empty());
+    let (one, two) = (BadNode::refusing(), BadNode::refusing());
+    let Place::Servers(cluster) = &place else {
+        unreachable!("made above");
+    };
+    let urls = format!("{},{},{}", cluster.servers[0].url(), one.url, two.url);
+    let end = Redlock::new(["history", "job"])
+        .env("REDLOCK_SERVERS", urls)
+        .end();
+    end.assert_code(69).assert_says(&[
+        "no quorum for the history of job",
+        "2 of 3",
+        "connection refused",
+    ]);
+}
+
+#[test]
+fn a_server_that_does_not_let_us_write_it_lets_go_of_the_lock_all_the_same() {
+    let cluster = Cluster::start(3);
+    for server in &cluster.servers {
+        let keys = ["resetkeys", "~lock:*", "~{lock:*}:fence"];
+        let words = ["ACL", "SETUSER", "limited", "on", "nopass", "+@all"];
+        let _: () = server.ask(&[&words[..], &keys].concat());
+    }
+    let run = ["run", "-r", "job", "--min-hold", "1h", "true"];
+    let limited = cluster.urls().replace("redis://", "redis://limited:any@");
+    let end = cluster.redlock(run).env("REDLOCK_SERVERS", limited).end();
+    end.assert_code(0).assert_silent();
+    let values = cluster.values("lock:job");
+    assert!(
+        values.iter().flatten().all(|value| value[32] == b'~'),
+        "{values:?}"
+    );
+}
+
+#[test]
+fn a_name_is_needed_and_must_be_one() {
+    let place = &Place::each()[1];
+    let end = place.redlock(["history"]).end();
+    end.assert_code(64).assert_says(&["NAME: ", "empty"]);
+    let end = place.redlock(["history", ""]).end();
+    end.assert_code(64).assert_says(&["NAME: ", "empty"]);
+}

@@ -1,0 +1,87 @@
+//! `--max-runtime`: a hung job does not hold the lock for ever.
+
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+
+use crate::support::process::is_alive;
+use crate::support::{Cluster, Place};
+
+/// Ignores TERM, and leaves a member of its group that does so as well.
+const STUBBORN: &str = "trap '' TERM; sleep 60 & echo $$ $!; wait; sleep 60";
+
+#[test]
+fn a_hanging_job_that_ignores_term_is_dead_in_time_and_the_lock_is_free() {
+    for place in Place::each() {
+        let mut run = place.run("--max-runtime 2s -k 1s -t 10s", STUBBORN).start();
+        let line = run.next_line();
+        let pids: Vec<Pid> = line
+            .split(' ')
+            .map(|pid| Pid::from_raw(pid.parse().expect("a pid")))
+            .collect();
+        let end = run.end();
+        end.assert_code(124)
+            .assert_says(&["job ran for 2s (--max-runtime)", "SIGTERM"]);
+        assert!(end.took >= Duration::from_millis(2_900), "{end:?}");
+        assert!(end.took < Duration::from_millis(3_500), "{end:?}");
+        assert!(pids.iter().all(|&pid| !is_alive(pid)), "the whole group");
+        let next = place.run("", "echo my turn").end();
+        assert_eq!(next.assert_code(0).stdout, "my turn\n");
+    }
+}
+
+#[test]
+fn the_lock_is_kept_until_a_job_that_is_being_stopped_is_gone() {
+    let cluster = Cluster::start(3);
+    let place = Place::Servers(cluster);
+    // It takes longer to stop than the TTL lasts without being extended.
+    let slow = "trap 'sleep 2; echo stopped; exit 0' INT; echo ready; while :; do sleep 0.1; done";
+    let options = "--max-runtime 300ms -s INT -t 6s -k 2500ms";
+    let mut run = place.run(options, slow).start();
+    run.wait_for("ready");
+    std::thread::sleep(Duration::from_millis(1_200));
+    place.run("", "echo never").end().assert_code(75);
+    let end = run.end();
+    assert!(end.stdout.ends_with("stopped\n"), "{end:?}");
+    end.assert_code(124).assert_says(&["SIGINT"]);
+    place.run("", "true").end().assert_code(0);
+}
+
+#[test]
+fn a_job_that_ends_in_time_has_its_own_code_and_zero_is_no_limit() {
+    for place in Place::each() {
+        place
+            .run("--max-runtime 30s", "exit 7")
+            .end()
+            .assert_code(7)
+            .assert_silent();
+        place
+            .run("--max-runtime 0", "sleep 0.3; exit 8")
+            .end()
+            .assert_code(8)
+            .assert_silent();
+        let killed = place.run("--max-runtime 1m", "kill -KILL $$").end();
+        assert_eq!(killed.signal(), Some(Signal::SIGKILL));
+    }
+}
+
+#[test]
+fn a_job_that_is_stopped_in_time_and_exits_0_has_timed_out_and_is_not_done() {
+    for place in Place::each() {
+        let polite = "trap 'exit 0' TERM; while :; do sleep 0.05; done";
+        let options = "--max-runtime 200ms --once-per 1h";
+        place.run(options, polite).end().assert_code(124);
+        place.run(options, "exit 0").end().assert_code(0);
+    }
+}
+
+#[test]
+fn a_limit_that_is_none_is_a_usage_error() {
+    let place = &Place::each()[1];
+    place
+        .run("--max-runtime soon", "echo never")
+        .end()
+        .assert_code(64)
+        .assert_says(&["--max-runtime: 'soon' is no duration", "30s"]);
+}

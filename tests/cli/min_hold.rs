@@ -1,0 +1,232 @@
+//! `--min-hold`: a job that is quicker than the clocks differ runs once all the same.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::support::{Cluster, Place, Redlock, eventually};
+
+/// The state behind the token, server by server.
+fn states(cluster: &Cluster) -> Vec<Option<char>> {
+    let values = cluster.values("lock:job").into_iter();
+    values.map(|value| Some(value?[32].into())).collect()
+}
+
+#[test]
+fn the_lock_stays_for_that_long_after_it_was_acquired_and_redlock_does_not() {
+    for place in Place::each() {
+        let end = place.run("--min-hold 3s", "exit 5").end();
+        end.assert_code(5).assert_silent();
+        assert!(
+            end.took < Duration::from_secs(2),
+            "it never sleeps: {end:?}"
+        );
+        let began = Instant::now();
+        let skipped = place.run("-v", "echo never").end();
+        skipped.assert_code(75).assert_says(&[
+            "job is kept by ",
+            " after its run, free in ",
+            "; skipped",
+        ]);
+        assert!(!skipped.stderr.contains("held by"), "{skipped:?}");
+        let next = place.run("-w", "echo my turn").end();
+        assert_eq!(next.assert_code(0).stdout, "my turn\n");
+        let waited = began.elapsed();
+        assert!(waited < Duration::from_millis(3_300), "{waited:?}");
+        assert!(waited > Duration::from_secs(1), "{waited:?}");
+    }
+}
+
+#[test]
+fn a_marker_has_its_own_end_shorter_or_longer_than_the_ttl() {
+    let place = Place::Servers(Cluster::start(3));
+    let Place::Servers(cluster) = &place else {
+        unreachable!("made above");
+    };
+    for (options, at_most) in [
+        ("-t 10m --min-hold 20s", 20_000),
+        ("-t 5s --min-hold 1h", 3_600_000),
+    ] {
+        place.run(options, "true").end().assert_code(0);
+        assert_eq!(states(cluster), [Some('~'); 3]);
+        for rest in cluster.pttls("lock:job") {
+            assert!(rest <= at_most && rest > at_most - 5_000, "{rest}");
+        }
+        let longest = cluster.pttls("{lock:job}:fence");
+        assert!(
+            longest.iter().all(|&rest| rest > 604_000_000),
+            "{longest:?}"
+        );
+        for server in &cluster.servers {
+            let _: () = server.ask(&["DEL", "lock:job"]);
+        }
+    }
+}
+
+#[test]
+fn a_job_that_outlasts_it_leaves_nothing_and_neither_does_one_that_never_ran() {
+    for place in Place::each() {
+        place
+            .run("--min-hold 300ms", "sleep 0.5")
+            .end()
+            .assert_code(0);
+        place.run("", "true").end().assert_code(0);
+        let missing = ["run", "-r", "job", "--min-hold", "1h", "no-such-thing"];
+        place.redlock(missing).end().assert_code(127);
+        let directory = ["run", "-r", "job", "--min-hold", "1h", "/tmp"];
+        place.redlock(directory).end().assert_code(126);
+        place.run("", "true").end().assert_code(0);
+    }
+}
+
+#[test]
+fn nobody_with_the_old_token_can_change_a_kept_lock() {
+    let cluster = Cluster::start(3);
+    let place = Place::Servers(cluster);
+    let Place::Servers(cluster) = &place else {
+        unreachable!("made above");
+    };
+    place.run("--min-hold 1h", "true").end().assert_code(0);
+    let before = cluster.values("lock:job");
+    let value = before[0].clone().expect("it is kept");
+    // A late extension and a late release of the very holder, as `src/node` sends them.
+    let mark = [&value[..32], b" "].concat();
+    for server in &cluster.servers {
+        let late = |script: &str, rest: &[&str]| {
+            let prelude = include_str!("../../src/node/prelude.lua");
+            let mut command = redis::cmd("EVAL");
+            command
+                .arg(format!("{prelude}{script}"))
+                .arg(2)
+                .arg("lock:job")
+                .arg("{lock:job}:fence")
+                .arg(&mark[..])
+                .arg(rest);
+            command
+                .query::<Vec<String>>(&mut server.client())
+                .expect("an answer")
+        };
+        let extend = include_str!("../../src/node/extend.lua");
+        assert_eq!(late(extend, &["1", "7200000", "7200000"])[0], "foreign");
+        let release = include_str!("../../src/node/release.lua");
+        assert_eq!(late(release, &["", "0", "", "20", "1"]), ["not ours"]);
+        assert_eq!(
+            late(release, &["!", "9000000", "", "20", "1"]),
+            ["not ours"]
+        );
+    }
+    assert_eq!(cluster.values("lock:job"), before);
+    let rests = cluster.pttls("lock:job");
+    assert!(rests.iter().all(|&rest| rest <= 3_600_000), "{rests:?}");
+}
+
+#[test]
+fn a_marker_is_written_when_memory_is_full() {
+    let place = Place::Servers(Cluster::start(3));
+    let Place::Servers(cluster) = &place else {
+        unreachable!("made above");
+    };
+    let mut run = place.run("--min-hold 1h", "echo ready; read _").start();
+    run.wait_for("ready");
+    for server in &cluster.servers {
+        let _: () = server.ask(&["CONFIG", "SET", "maxmemory", "1"]);
+    }
+    run.write_line("");
+    run.end().assert_code(0).assert_silent();
+    assert_eq!(states(cluster), [Some('~'); 3]);
+}
+
+#[test]
+fn a_time_that_is_none_is_a_usage_error() {
+    let place = &Place::each()[1];
+    let refused = |options: &str, parts: &[&str]| {
+        let end = place.run(options, "echo never").end();
+        end.assert_code(64).assert_says(parts);
+    };
+    refused(
+        "--min-hold long",
+        &["--min-hold: 'long' is no duration", "30s"],
+    );
+    refused("--min-hold 9999d", &["--min-hold", "too long", "366d"]);
+}
+
+/// How long a tick is, for the fleet below.
+const TICK: Duration = Duration::from_secs(6);
+
+/// How many ticks are tried: the whole ten take a minute, so they are asked for.
+fn ticks() -> u32 {
+    let asked = std::env::var("REDLOCK_TEST_TICKS").ok();
+    asked.map_or(3, |ticks| ticks.parse().expect("a number of ticks"))
+}
+
+/// Ten hosts whose clocks are up to two seconds apart fire the same job of 0.2 s at every tick.
+/// Answers how often it ran in each tick.
+pub fn fleet(place: &Place, options: &str, ticks: u32) -> Vec<usize> {
+    let began = Instant::now();
+    let host = |host: u32| {
+        // Its clock is wrong by always the same time.
+        let wrong_by = Duration::from_millis(u64::from(host) * 2_000 / 9);
+        let run = |tick: u32| {
+            place
+                .run(options, "sleep 0.2; echo ran")
+                .start_at(began + TICK * tick + wrong_by)
+        };
+        (0..ticks).map(run).collect::<Vec<_>>()
+    };
+    let runs: Vec<Vec<bool>> = thread::scope(|scope| {
+        let hosts: Vec<_> = (0..10)
+            .map(|number| scope.spawn(move || host(number)))
+            .collect();
+        hosts
+            .into_iter()
+            .map(|host| host.join().expect("a host"))
+            .collect()
+    });
+    let in_tick = |tick: usize| runs.iter().filter(|host| host[tick]).count();
+    (0..ticks as usize).map(in_tick).collect()
+}
+
+impl Redlock {
+    /// Starts it at `instant`, as cron does; whether it ran its job, which prints "ran".
+    fn start_at(self, instant: Instant) -> bool {
+        thread::sleep(instant.saturating_duration_since(Instant::now()));
+        let end = self.end();
+        match (end.code(), end.stdout.as_str()) {
+            (Some(0), "ran\n") => true,
+            (Some(75), "") => false,
+            _ => panic!("neither ran nor skipped: {end:?}"),
+        }
+    }
+}
+
+#[test]
+fn ten_hosts_whose_clocks_differ_run_a_short_job_once_a_tick() {
+    let ticks = ticks();
+    let once = vec![1; ticks as usize];
+    thread::scope(|scope| {
+        for place in Place::each() {
+            let once = &once;
+            scope.spawn(move || assert_eq!(&fleet(&place, "--min-hold 4s", ticks), once));
+        }
+        let once = &once;
+        let place = Place::Servers(Cluster::start(3));
+        scope.spawn(move || assert_eq!(&fleet(&place, "--once-per 6s", ticks), once));
+        // So that this test can fail: without either, the same fleet runs it more than once.
+        let place = Place::Servers(Cluster::start(3));
+        scope.spawn(move || {
+            let runs = fleet(&place, "", ticks);
+            assert!(runs.iter().all(|&runs| runs > 1), "{runs:?}");
+        });
+    });
+}
+
+#[test]
+fn a_kept_lock_is_free_again_for_everybody_at_its_end() {
+    let place = Place::Servers(Cluster::start(3));
+    place
+        .run("--min-hold 500ms -t 10m", "true")
+        .end()
+        .assert_code(0);
+    eventually("the end of the marker", || {
+        place.run("", "true").end().code() == Some(0)
+    });
+}

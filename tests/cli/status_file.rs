@@ -1,0 +1,250 @@
+//! `--status-file`: the exact answer where an exit code is ambiguous, in every outcome.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::{BadNode, Cluster, Place, Redlock};
+
+/// A directory with a status file that is not there yet.
+struct Status {
+    directory: TempDir,
+}
+
+impl Status {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        Self { directory }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.path().join("status.json")
+    }
+
+    /// Runs `run` to its end, and answers what it left, which is one file with one line.
+    #[track_caller]
+    fn after(&self, run: Redlock, code: i32) -> Value {
+        run.env("REDLOCK_STATUS_FILE", self.path())
+            .end()
+            .assert_code(code);
+        self.read()
+    }
+
+    fn read(&self) -> Value {
+        let text = fs::read_to_string(self.path()).expect("it was written");
+        assert!(text.ends_with("}\n") && text.lines().count() == 1, "{text}");
+        let names: Vec<_> = fs::read_dir(&self.directory).expect("ours").collect();
+        assert_eq!(names.len(), 1, "nothing else is left: {names:?}");
+        serde_json::from_str(&text).expect("JSON")
+    }
+}
+
+#[test]
+fn every_field_of_a_run_is_there() {
+    for place in Place::each() {
+        let status = Status::new();
+        let run = ["run", "-r", "b", "-r", "a", "sh", "-c", "sleep 0.2; exit 7"];
+        let told = status.after(place.redlock(run), 7);
+        let fields: Vec<&String> = told.as_object().expect("an object").keys().collect();
+        let mut wanted = vec![
+            "resource",
+            "resources",
+            "outcome",
+            "exit_code",
+            "child",
+            "fencing_token",
+            "waited_ms",
+            "ran_ms",
+            "released",
+            "holder",
+            "nodes",
+        ];
+        wanted.sort_unstable();
+        assert_eq!(fields, wanted);
+        assert_eq!(told["resource"], "b\na");
+        assert_eq!(told["resources"], json!(["b", "a"]));
+        assert_eq!(told["outcome"], "ran");
+        assert_eq!(told["exit_code"], 7);
+        assert_eq!(told["child"], json!({"code": 7}));
+        assert!(told["fencing_token"].as_u64() > Some(1_600_000_000_000));
+        assert!(told["waited_ms"].as_u64() < Some(2_000));
+        assert!(told["ran_ms"].as_u64() >= Some(200), "{told}");
+        assert_eq!(told["released"], true);
+        assert_eq!(told["holder"], Value::Null);
+        for node in told["nodes"].as_array().expect("an array") {
+            assert!(
+                node["node"].is_string() && node["error"].is_null(),
+                "{told}"
+            );
+            assert_eq!(node["state"], "free", "{told}");
+        }
+    }
+}
+
+#[test]
+fn a_skip_names_the_holder_and_a_death_the_signal() {
+    for place in Place::each() {
+        let status = Status::new();
+        let told = status.after(place.run("--min-hold 1h", "true"), 0);
+        assert_eq!(told["nodes"][0]["state"], "kept");
+        let told = status.after(place.run("-E 0", "true"), 0);
+        assert_eq!(told["outcome"], "skipped");
+        assert_eq!(told["exit_code"], 0);
+        assert_eq!(told["holder"]["command"], "sh");
+        assert_eq!(told["nodes"][0]["state"], "kept");
+        assert!(
+            told["nodes"][0]["ttl_ms"].as_u64() > Some(3_500_000),
+            "{told}"
+        );
+        for nothing in ["child", "fencing_token", "ran_ms", "released"] {
+            assert_eq!(told[nothing], Value::Null, "{nothing}");
+        }
+        let dying = ["run", "-r", "other", "sh", "-c", "kill -KILL $$"];
+        let end = place
+            .redlock(dying)
+            .env("REDLOCK_STATUS_FILE", status.path())
+            .end();
+        assert_eq!(end.signal(), Some(Signal::SIGKILL));
+        let told = status.read();
+        assert_eq!(told["child"], json!({"signal": "KILL"}));
+        assert_eq!(
+            (&told["outcome"], &told["exit_code"]),
+            (&json!("ran"), &json!(137))
+        );
+    }
+}
+
+#[test]
+fn an_outage_is_told_node_by_node() {
+    let (first, second) = (BadNode::refusing(), BadNode::refusing());
+    let cluster = Cluster::start(1);
+    let urls = format!("{},{},{}", cluster.urls(), first.url, second.url);
+    let status = Status::new();
+    let run = Redlock::new(["run", "-r", "job", "true"]).env("REDLOCK_SERVERS", urls);
+    let told = status.after(run, 69);
+    assert_eq!(told["outcome"], "unavailable");
+    assert_eq!(told["nodes"][0]["state"], "free");
+    assert_eq!(told["nodes"][1]["node"], first.name());
+    assert_eq!(told["nodes"][1]["error"], "connection refused");
+    assert!(told["waited_ms"].as_u64() > Some(300), "{told}");
+}
+
+#[test]
+fn what_was_not_started_timed_out_or_was_lost_is_told_apart() {
+    for place in Place::each() {
+        let status = Status::new();
+        let missing = place.redlock(["run", "-r", "job", "no-such-thing"]);
+        let told = status.after(missing, 127);
+        assert_eq!(told["outcome"], "not_started");
+        assert_eq!(
+            (&told["exit_code"], &told["released"]),
+            (&json!(127), &json!(true))
+        );
+        assert_eq!(told["child"], Value::Null);
+        let told = status.after(place.run("--max-runtime 100ms", "sleep 60"), 124);
+        assert_eq!(told["outcome"], "timed_out");
+        assert_eq!(told["child"], json!({"signal": "TERM"}));
+    }
+    let cluster = Cluster::start(3);
+    let status = Status::new();
+    let job = [
+        "run",
+        "-t",
+        "1s",
+        "-r",
+        "job",
+        "sh",
+        "-c",
+        "echo ready; sleep 60",
+    ];
+    let mut run = cluster
+        .redlock(job)
+        .env("REDLOCK_STATUS_FILE", status.path())
+        .start();
+    run.wait_for("ready");
+    for server in &cluster.servers {
+        let _: () = server.ask(&["SET", "lock:job", "another"]);
+    }
+    run.end().assert_code(76);
+    let told = status.read();
+    assert_eq!(
+        (&told["outcome"], &told["exit_code"]),
+        (&json!("lost"), &json!(76))
+    );
+}
+
+#[test]
+fn a_signal_before_there_is_a_command_is_told_as_well() {
+    let cluster = Cluster::start(3);
+    let status = Status::new();
+    let holder = ["run", "-r", "job", "sh", "-c", "echo ready; read _"];
+    let mut holder = cluster.redlock(holder).start();
+    holder.wait_for("ready");
+    let waiter = cluster
+        .redlock(["run", "-r", "job", "-w", "--", "true"])
+        .env("REDLOCK_STATUS_FILE", status.path())
+        .start();
+    std::thread::sleep(Duration::from_millis(300));
+    waiter.signal(Signal::SIGTERM);
+    assert_eq!(waiter.end().signal(), Some(Signal::SIGTERM));
+    let told = status.read();
+    assert_eq!(told["outcome"], "not_started");
+    assert_eq!(told["exit_code"], 143);
+}
+
+#[test]
+fn the_file_is_replaced_in_one_step_and_readable_as_the_umask_says() {
+    let place = &Place::each()[1];
+    let status = Status::new();
+    fs::write(status.path(), "old").expect("ours");
+    let mut old = fs::File::open(status.path()).expect("ours");
+    status.after(place.run("", "true"), 0);
+    // Who had opened the old file still reads all of it.
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut old, &mut text).expect("ours");
+    assert_eq!(text, "old");
+    let mode = |path: &Path| {
+        fs::metadata(path)
+            .expect("it is there")
+            .permissions()
+            .mode()
+            & 0o777
+    };
+    fs::remove_file(status.path()).expect("ours");
+    let script = "umask 027; exec \"$@\"";
+    let run = Redlock::under(&["sh", "-c", script, "sh"], ["run", "-r", "job", "true"]);
+    let Place::Local(directory) = place else {
+        unreachable!("the second is local");
+    };
+    status.after(run.env("REDLOCK_LOCAL", directory.path()), 0);
+    assert_eq!(mode(&status.path()), 0o640);
+    // A link stays a link, and a pipe or a device is written to.
+    let link = status.directory.path().join("link");
+    std::os::unix::fs::symlink(status.path(), &link).expect("ours");
+    let options = format!("--status-file {}", link.display());
+    place.run(&options, "exit 3").end().assert_code(3);
+    assert!(fs::symlink_metadata(&link).expect("there").is_symlink());
+    fs::remove_file(&link).expect("ours");
+    assert_eq!(status.read()["exit_code"], 3);
+    let end = place.run("--status-file /dev/stderr", "true").end();
+    end.assert_code(0);
+    assert!(end.stderr.starts_with("{\"child\""), "{end:?}");
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_told_and_changes_nothing() {
+    let place = &Place::each()[1];
+    let end = place
+        .run("--status-file /no/such/place/status.json", "exit 5")
+        .end();
+    end.assert_code(5)
+        .assert_says(&["cannot write /no/such/place/status.json", "No such file"]);
+    let end = place.run("--status-file /tmp/", "echo never").end();
+    end.assert_code(64)
+        .assert_says(&["--status-file: '/tmp/' names no file"]);
+}
