@@ -7,7 +7,8 @@ use tokio::runtime;
 
 use super::Stop;
 use crate::exit::Exit;
-use crate::lock::by_hand::{Named, Outcome};
+use crate::lock::by_hand::Named;
+use crate::lock::outcome::Outcome;
 use crate::node::{Answer, Foreign, TOKEN_LEN};
 use crate::report::{Line, hand};
 

@@ -11,13 +11,12 @@ use fastrand::Rng;
 use tokio::task::JoinSet;
 
 use super::claim::Token;
-use super::quorum::{Answers, majority};
+use super::outcome::{Outcome, evicted, extended, has_quorum, refused, removed};
+use super::quorum::Answers;
 use super::redlock::{Held, Redlock};
 use super::view::{Look, View};
 use crate::clock;
-use crate::node::{
-    Answer, ByHand, Entry, Extension, Foreign, Node, NodeError, NodeName, Proof, Removal,
-};
+use crate::node::{Answer, ByHand, Entry, Extension, Node, NodeName, Proof, Removal, Vote};
 
 /// How often nodes that did not answer are asked again when there is no quorum without them.
 const RETRIES: u32 = 3;
@@ -37,28 +36,6 @@ const LEAST_GRACE: Duration = Duration::from_millis(20);
 
 /// What each node answered, by name.
 pub type Named<T> = Vec<(NodeName, Option<Answer<T>>)>;
-
-/// What was done to a lock that somebody has the token of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It was ours, on a quorum, and is as was asked.
-    Done,
-    /// It is not ours any more, and nobody else's.
-    Gone,
-    /// It is somebody else's now.
-    Held(Foreign),
-    /// So many nodes turned us away that there is no quorum without them.
-    Refused,
-    /// It is not known.
-    NoQuorum,
-}
-
-/// What one node said about it.
-enum Said<'a> {
-    Done,
-    Missing,
-    Other(&'a Foreign),
-}
 
 impl<N: ByHand> Redlock<N> {
     /// Looks at `key` on all nodes.
@@ -234,194 +211,8 @@ impl<N: Node> Held<N> {
 
     /// What each node answered.
     #[must_use]
-    pub fn named_votes(&self) -> Named<crate::node::Vote> {
+    pub fn named_votes(&self) -> Named<Vote> {
         let names = self.grip.nodes().iter().map(|node| node.name().clone());
         names.zip(self.votes.clone()).collect()
-    }
-}
-
-/// Whether so many answered that the others cannot decide alone.
-fn has_quorum<T>(answers: &Answers<T>) -> bool {
-    let answered = answers
-        .iter()
-        .filter(|answer| matches!(answer, Some(Ok(_))));
-    answered.count() >= majority(answers.len())
-}
-
-/// Whether so many turned us away that no quorum is left.
-fn refused<T>(answers: &Answers<T>) -> bool {
-    let refused = answers
-        .iter()
-        .filter(|answer| matches!(answer, Some(Err(NodeError::Refused(_)))));
-    refused.count() > answers.len() - majority(answers.len())
-}
-
-/// What the answers to an extension come to.
-fn extended(answers: &Answers<Extension>) -> Outcome {
-    let said = answers.iter().map(|answer| match answer {
-        Some(Ok(Extension::Extended)) => Some(Said::Done),
-        Some(Ok(Extension::Missing)) => Some(Said::Missing),
-        Some(Ok(Extension::Foreign(by))) => Some(Said::Other(by)),
-        _ => None,
-    });
-    let said: Vec<Said> = said.flatten().collect();
-    let quorum = majority(answers.len());
-    let done = said
-        .iter()
-        .filter(|said| matches!(said, Said::Done))
-        .count();
-    if done >= quorum {
-        Outcome::Done
-    } else if said.len() - done > answers.len() - quorum {
-        not_ours(&said, quorum)
-    } else if refused(answers) {
-        Outcome::Refused
-    } else {
-        Outcome::NoQuorum
-    }
-}
-
-/// What the answers to a release come to: a node without it is as good as one that let go.
-fn removed(answers: &Answers<Removal>) -> Outcome {
-    let quorum = majority(answers.len());
-    let said = said_of(answers);
-    let done = said
-        .iter()
-        .filter(|said| matches!(said, Said::Done))
-        .count();
-    if !has_quorum(answers) {
-        no_quorum(answers)
-    } else if said.len() - done >= quorum {
-        not_ours(&said, quorum)
-    } else {
-        Outcome::Done
-    }
-}
-
-/// What the answers to an eviction come to: done if anything was removed and a quorum has nothing.
-fn evicted(answers: &Answers<Removal>) -> Outcome {
-    let quorum = majority(answers.len());
-    let said = said_of(answers);
-    let other = said.iter().find_map(|said| match said {
-        Said::Other(by) => Some((*by).clone()),
-        _ => None,
-    });
-    let done = said
-        .iter()
-        .filter(|said| matches!(said, Said::Done))
-        .count();
-    let missing = said.iter().filter(|s| matches!(s, Said::Missing)).count();
-    match other {
-        _ if done > 0 && done + missing >= quorum => Outcome::Done,
-        _ if missing >= quorum => Outcome::Gone,
-        Some(by) if has_quorum(answers) => Outcome::Held(by),
-        _ => no_quorum(answers),
-    }
-}
-
-fn said_of(answers: &Answers<Removal>) -> Vec<Said<'_>> {
-    let said = answers.iter().map(|answer| match answer {
-        Some(Ok(Removal::Removed)) => Some(Said::Done),
-        Some(Ok(Removal::Missing)) => Some(Said::Missing),
-        Some(Ok(Removal::Other(by))) => Some(Said::Other(by)),
-        _ => None,
-    });
-    said.flatten().collect()
-}
-
-fn no_quorum<T>(answers: &Answers<T>) -> Outcome {
-    if refused(answers) {
-        Outcome::Refused
-    } else {
-        Outcome::NoQuorum
-    }
-}
-
-/// Somebody else's, if a quorum names the same; else nobody's.
-fn not_ours(said: &[Said], quorum: usize) -> Outcome {
-    let others = || {
-        said.iter().filter_map(|said| match said {
-            Said::Other(by) => Some(*by),
-            _ => None,
-        })
-    };
-    let equal = |by: &Foreign| others().filter(|o| o.digest == by.digest).count();
-    let holder = others().find(|by| equal(by) >= quorum);
-    holder.map_or(Outcome::Gone, |by| Outcome::Held(by.clone()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn by(token: &str) -> Foreign {
-        Foreign {
-            key: "lock:a".to_owned(),
-            value: token.as_bytes().to_vec(),
-            digest: token.to_owned(),
-            kind: "string".to_owned(),
-            ttl: None,
-        }
-    }
-
-    fn silent<T>() -> Answer<T> {
-        Err(NodeError::TimedOut(Duration::from_millis(80)))
-    }
-
-    fn all<T, const N: usize>(answers: [Answer<T>; N]) -> Answers<T> {
-        answers.map(Some).into()
-    }
-
-    #[test]
-    fn an_extension_is_done_gone_held_or_unknown() {
-        let done = || Ok(Extension::Extended);
-        let gone = || Ok(Extension::Missing);
-        let other = |token| Ok(Extension::Foreign(by(token)));
-        assert_eq!(extended(&all([done(), silent(), done()])), Outcome::Done);
-        assert_eq!(extended(&all([gone(), gone(), silent()])), Outcome::Gone);
-        assert_eq!(extended(&all([gone(), other("x"), done()])), Outcome::Gone);
-        let held = all([other("x"), silent(), other("x")]);
-        assert_eq!(extended(&held), Outcome::Held(by("x")));
-        assert_eq!(
-            extended(&all([done(), gone(), silent()])),
-            Outcome::NoQuorum
-        );
-        assert_eq!(
-            extended(&all([done(), silent(), silent()])),
-            Outcome::NoQuorum
-        );
-    }
-
-    #[test]
-    fn a_release_is_done_where_the_lock_is_gone_for_sure() {
-        let done = || Ok(Removal::Removed);
-        let gone = || Ok(Removal::Missing);
-        let other = |token| Ok(Removal::Other(by(token)));
-        assert_eq!(removed(&all([done(), done(), silent()])), Outcome::Done);
-        assert_eq!(removed(&all([done(), gone(), silent()])), Outcome::Done);
-        assert_eq!(removed(&all([gone(), gone(), silent()])), Outcome::Gone);
-        let held = all([other("x"), other("x"), gone()]);
-        assert_eq!(removed(&held), Outcome::Held(by("x")));
-        assert_eq!(
-            removed(&all([done(), silent(), silent()])),
-            Outcome::NoQuorum
-        );
-    }
-
-    #[test]
-    fn an_eviction_leaves_a_new_holder_alone_and_says_so() {
-        let done = || Ok(Removal::Removed);
-        let gone = || Ok(Removal::Missing);
-        let other = |token| Ok(Removal::Other(by(token)));
-        assert_eq!(evicted(&all([done(), done(), other("x")])), Outcome::Done);
-        assert_eq!(evicted(&all([done(), gone(), silent()])), Outcome::Done);
-        assert_eq!(evicted(&all([gone(), gone(), gone()])), Outcome::Gone);
-        let held = Outcome::Held(by("x"));
-        assert_eq!(evicted(&all([done(), other("x"), other("x")])), held);
-        assert_eq!(evicted(&all([other("x"), other("x"), silent()])), held);
-        assert_eq!(
-            evicted(&all([done(), silent(), silent()])),
-            Outcome::NoQuorum
-        );
     }
 }

@@ -24,7 +24,7 @@ const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 const SLOT_RANGE: (Duration, Duration) = (Duration::from_micros(500), Duration::from_millis(10));
 
 /// The longest that many who heard the same notice spread out.
-const SPREAD_LIMIT: Duration = Duration::from_millis(250);
+const SPREAD_LIMIT: Duration = Duration::from_secs(1);
 
 /// Something heard from one node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

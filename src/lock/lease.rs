@@ -172,9 +172,10 @@ impl<N> Drop for Lease<N> {
     }
 }
 
-/// Comes a moment after somebody released the lock, on whatever node.
+/// Comes a moment after somebody released the lock, on whatever node, or could have done so unheard:
+/// before the node was listened to.
 async fn released(ear: &mut Ear) {
-    while !matches!(ear.hear().await, Heard::Released(..)) {}
+    while matches!(ear.hear().await, Heard::Deaf(_)) {}
     clock::sleep_until(clock::now() + HEARKEN).await;
     ear.forget();
 }

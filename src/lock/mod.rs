@@ -4,8 +4,8 @@
 //! decides what answers mean, [`restart`] who may vote, [`wait`] when to try again, [`redlock`] asks
 //! the nodes, [`grip`] is what one attempt has left on them, and [`lease`] keeps a lock that is held.
 //! [`ear`] hears that one was released, [`history`] is what was told about the last ones; [`view`] is
-//! what looking at a lock comes to, [`by_hand`] what people do with one, [`list`] all of them, and
-//! [`forms`] tells whose they are.
+//! what looking at a lock comes to, [`by_hand`] what people do with one and [`outcome`] what came of
+//! it, [`list`] all of them, and [`forms`] tells whose they are.
 
 pub mod by_hand;
 pub mod claim;
@@ -15,6 +15,7 @@ pub mod grip;
 pub mod history;
 pub mod lease;
 pub mod list;
+pub mod outcome;
 pub mod quorum;
 pub mod redlock;
 pub mod restart;

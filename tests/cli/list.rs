@@ -159,8 +159,6 @@ fn a_crowd_of_locks_among_a_crowd_of_keys_is_listed_whole() {
             '0123456789abcdef0123456789abcdef {\"host\":\"web-1\",\"pid\":1,\"user\":\"u\",\
             \"since\":\"2026-11-24T03:00:00Z\"}', 'PX', 600000) end";
         let _: () = server.ask(&["EVAL", fill, "0"]);
-        let _: () = server.ask(&["CONFIG", "SET", "slowlog-log-slower-than", "10000"]);
-        let _: () = server.ask(&["SLOWLOG", "RESET"]);
     }
     let end = place.redlock(["list"]).end();
     assert_eq!(end.assert_code(0).stdout.lines().count(), LOCKS + 1);

@@ -84,8 +84,8 @@ impl ByHand for RedisNode {
 }
 
 impl RedisNode {
-    /// Looks at `keys`. Most are short strings, for which plain commands cost a server a tenth of what
-    /// a script does; the script is for the others.
+    /// Looks at `keys`. Most are short strings, for which plain commands cost a server a tenth of
+    /// what a script does; the script is for the others.
     async fn look_at(
         &self,
         keys: &[Vec<u8>],

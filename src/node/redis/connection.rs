@@ -225,8 +225,8 @@ fn tls_client(info: ConnectionInfo, files: &TlsFiles) -> Result<Client, SetupErr
     })
 }
 
-/// What the file at `path` holds, if it is a certificate at least: the library takes an empty list for
-/// one, and then trusts nobody.
+/// What the file at `path` holds, if it is a certificate at least: the library takes an empty list
+/// for one, and then trusts nobody.
 #[cfg(feature = "tls")]
 fn authorities(path: &std::path::Path, pem: Vec<u8>) -> Result<Vec<u8>, SetupError> {
     use rustls::pki_types::{CertificateDer, pem::PemObject};

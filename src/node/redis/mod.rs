@@ -1,7 +1,7 @@
 //! A Redis or Valkey server: the scripts beside this folder, sent over one connection.
 //!
-//! Nobody else uses the redis crate. Nothing here retries, and no answer is ever made up: what is not
-//! clearly a vote is a [`NodeError`]. Called by `lock` through [`Node`].
+//! Nobody else uses the redis crate. Nothing here retries, and no answer is ever made up: what is
+//! not clearly a vote is a [`NodeError`]. Called by `lock` through [`Node`].
 
 mod by_hand;
 mod connection;
@@ -143,8 +143,8 @@ impl RedisNode {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends the release on the connections that were given up as well. Nobody waits for the answers:
-    /// the one on the present connection counts.
+    /// Sends the release on the connections that were given up as well. Nobody waits for the
+    /// answers: the one on the present connection counts.
     fn settle_debts(&self, command: &redis::Cmd, limit: Duration) {
         for mut old in std::mem::take(&mut self.slot().owed) {
             let command = command.clone();
