@@ -135,7 +135,7 @@ impl<N: Node> Grip<N> {
 
     /// Gives the lock back on every node that was sent a byte, and leaves there what `parting`
     /// says. May be repeated: what was left already stays. The nodes have `node_timeout`; without
-    /// a quorum of answers it is repeated once on new connections, within [`RELEASE_LIMIT`] in all.
+    /// a quorum of answers it is repeated once on new connections, within `RELEASE_LIMIT` in all.
     pub async fn release(&self, parting: &Arc<Parting>, node_timeout: Duration) -> Letting {
         let began = clock::now();
         let owing: Vec<usize> = self.owing().collect();
