@@ -13,8 +13,8 @@ use redlock::lock::{
 use redlock::node::Vote;
 
 use crate::flaws::{Flaw, FlawedNode};
-use crate::network::SimNode;
 use crate::plan::Habits;
+use crate::sim_node::SimNode;
 use crate::world::with;
 
 /// Does what its habits say until that is done, being killed in between perhaps.
@@ -164,9 +164,8 @@ impl<'a> Process<'a> {
         self.believes(&held);
         sleep_us(job_us).await;
         with(|world| world.checker.ended(self.client));
-        held.grip
-            .release(&Arc::default(), self.policy.node_timeout)
-            .await;
+        let parting = Arc::default();
+        held.grip.release(&parting, self.policy.node_timeout).await;
     }
 
     /// The lock is kept while a job runs, and given back; or it is lost.
@@ -192,9 +191,9 @@ impl<'a> Process<'a> {
             world.note(|| format!("{} lets go", self.client));
             world.checker.ended(self.client);
         });
+        let parting = Arc::default();
         let grip = lease.stop().await;
-        grip.release(&Arc::default(), self.policy.node_timeout)
-            .await;
+        grip.release(&parting, self.policy.node_timeout).await;
     }
 
     fn extended(&self, until: Instant) {

@@ -8,8 +8,8 @@ use redlock::node::{
     Answer, Ballot, Entry, Extension, Node, NodeName, Parting, Raised, Release, Vote,
 };
 
-use crate::network::SimNode;
 use crate::plan::Kind;
+use crate::sim_node::SimNode;
 
 /// What is wrong with the algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,8 @@
 //! fast each clock runs. Time is virtual, so that a world of ten seconds takes a millisecond.
 //!
 //! In reading order: [`plan`] draws what shall happen, [`world`] has the hosts and their clocks,
-//! [`server`] does what the scripts do, [`network`] carries messages, [`client`] is a run of redlock,
+//! [`server`] does what the scripts do, [`network`] carries messages, [`sim_node`] is a
+//! server as a client sees it, [`client`] is a run of redlock,
 //! [`checker`] watches, [`run`] puts it all together. [`flaws`] are wrong algorithms that must be
 //! found out, [`scenarios`] worlds made by hand, [`model`] checks the fencing rounds exhaustively
 //! with [`search`], and [`differential`] compares the simulated server with a real one.
@@ -25,6 +26,7 @@ mod run;
 mod scenarios;
 mod search;
 mod server;
+mod sim_node;
 mod world;
 
 use flaws::Flaw;

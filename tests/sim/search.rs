@@ -15,13 +15,13 @@ pub struct Search<Event> {
 }
 
 /// Visits what `after` reaches from `start` by `events`, until there is a `violation`.
-pub fn search<State: Clone + Eq + Hash, Event: Copy>(
+pub fn search<State: Copy + Eq + Hash, Event: Copy>(
     start: State,
     events: impl Fn(&State) -> Vec<Event>,
     after: impl Fn(&State, Event) -> Option<State>,
     violation: impl Fn(&State) -> Option<&'static str>,
 ) -> Search<Event> {
-    let mut found = HashSet::from([start.clone()]);
+    let mut found = HashSet::from([start]);
     // How each state was reached first: from which other, by what.
     let mut origins: Vec<Option<(usize, Event)>> = vec![None];
     let mut frontier = vec![(0, start)];
@@ -38,7 +38,7 @@ pub fn search<State: Clone + Eq + Hash, Event: Copy>(
                 let Some(next) = after(&state, event) else {
                     continue;
                 };
-                if found.insert(next.clone()) {
+                if found.insert(next) {
                     reached.push((origins.len(), next));
                     origins.push(Some((index, event)));
                 }

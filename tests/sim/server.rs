@@ -222,11 +222,13 @@ impl Server {
             stored.map_or(0, |stored| stored.value) + step
         };
         let fence = entry.keys.iter().map(counter).max().unwrap_or(0).max(floor);
-        let until_ms = now + COUNTER_LIFE_MS.max(2 * ttl_ms(entry));
+        let stay_ms = u64::try_from(entry.stay.as_millis()).expect("a stay is short");
+        let until_ms = now + COUNTER_LIFE_MS.max(2 * stay_ms);
         for key in &entry.keys {
+            let left = self.memory.fences.get(key);
             let stored = Stored {
                 value: fence,
-                until_ms,
+                until_ms: left.map_or(until_ms, |left| left.until_ms.max(until_ms)),
             };
             self.memory.fences.insert(key.clone(), stored);
         }

@@ -11,39 +11,29 @@
 //! The servers of a counter-example are numbered afresh after each event, since states that differ in
 //! the order of the servers only are visited once.
 
-use redlock::lock::quorum::{self, Fencing, Verdict};
-use redlock::node::{Answer, Raised, Vote};
+mod checks;
+mod rules;
 
-use crate::search::{Search, search};
+use self::rules::{Rule, decide};
 
 /// How many servers.
 const SERVERS: usize = 3;
 
-/// How many rounds of raising a client goes through; the real one gives up later.
-const ROUNDS: u8 = 2;
+/// How many clients.
+const CLIENTS: usize = 2;
+
+/// A counter: small, since millions of states are kept.
+type Number = u8;
 
 /// The owner of a lock whose client asks nothing of that server any more, or is none of the two
 /// that are looked at.
 const GONE: u8 = u8::MAX;
 
-/// How the fencing token is settled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Rule {
-    /// As we do it.
-    Ours,
-    /// The largest reply is the token.
-    NoSecondRound,
-    /// The second round raises a counter whoever owns the lock.
-    NoOwnership,
-    /// A larger counter is as good as one that was raised.
-    LargerAcknowledges,
-}
-
 /// One server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Server {
     owner: Option<u8>,
-    fence: u64,
+    fence: Number,
 }
 
 /// How far a client has got.
@@ -52,11 +42,11 @@ enum Phase {
     Idle,
     Voting,
     Raising {
-        target: u64,
+        target: Number,
         granting: [bool; SERVERS],
         round: u8,
     },
-    Holds(u64),
+    Holds(Number),
 }
 
 /// One client, which makes one attempt.
@@ -68,21 +58,21 @@ struct Client {
     /// Where its request for a vote has arrived.
     asked: [bool; SERVERS],
     /// The largest token that anybody held when it began: its own must be larger.
-    above: u64,
+    above: Number,
 }
 
 /// An answer, as far as it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Reply {
-    Number(u64),
+    Number(Number),
     No,
 }
 
 /// Everything there is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct State {
     servers: [Server; SERVERS],
-    clients: Vec<Client>,
+    clients: [Client; CLIENTS],
     losses_left: u8,
     doubles_left: u8,
     meddles_left: u8,
@@ -120,7 +110,7 @@ fn subsets() -> impl Iterator<Item = [bool; SERVERS]> {
 }
 
 impl State {
-    fn begin(clients: usize, accidents: Accidents, fences: [u64; SERVERS]) -> Self {
+    fn begin(accidents: Accidents, fences: [Number; SERVERS]) -> Self {
         let server = |fence| Server { owner: None, fence };
         let client = Client {
             phase: Phase::Idle,
@@ -130,7 +120,7 @@ impl State {
         };
         Self {
             servers: fences.map(server),
-            clients: vec![client; clients],
+            clients: [client; CLIENTS],
             losses_left: accidents.losses,
             doubles_left: accidents.doubles,
             meddles_left: accidents.meddles,
@@ -138,7 +128,7 @@ impl State {
     }
 
     /// The tokens that were ever held.
-    fn tokens(&self) -> impl Iterator<Item = u64> {
+    fn tokens(&self) -> impl Iterator<Item = Number> {
         self.clients.iter().filter_map(|client| match client.phase {
             Phase::Holds(token) => Some(token),
             _ => None,
@@ -146,7 +136,7 @@ impl State {
     }
 
     /// The largest number that was given out and is still known to anybody.
-    fn largest(&self) -> u64 {
+    fn largest(&self) -> Number {
         let servers = self.servers.iter().map(|server| server.fence);
         let numbers = |client: &Client| {
             let replies = client.replies.into_iter().map(|reply| match reply {
@@ -207,7 +197,7 @@ impl State {
 
     /// What is wrong with it, if anything is. Invariant I2.
     fn violation(&self) -> Option<&'static str> {
-        let tokens: Vec<u64> = self.tokens().collect();
+        let tokens: Vec<Number> = self.tokens().collect();
         if (1..tokens.len()).any(|index| tokens[..index].contains(&tokens[index])) {
             return Some("two holders have the same token");
         }
@@ -263,7 +253,7 @@ impl State {
 
     /// The state after `event`, or `None` if it changes nothing.
     fn after(&self, event: Event, rule: Rule) -> Option<Self> {
-        let mut next = self.clone();
+        let mut next = *self;
         match event {
             Event::Begins(client) => {
                 next.clients[client].phase = Phase::Voting;
@@ -329,7 +319,7 @@ impl State {
     }
 
     /// `acquire.lua`: the number that is granted, if it is.
-    fn vote(&mut self, index: usize, server: usize) -> Option<u64> {
+    fn vote(&mut self, index: usize, server: usize) -> Option<Number> {
         let server = &mut self.servers[server];
         if server.owner.is_some_and(|owner| owner != id(index)) {
             return None;
@@ -351,135 +341,4 @@ impl Client {
 /// How a client is called on the servers.
 fn id(client: usize) -> u8 {
     u8::try_from(client).expect("a few clients")
-}
-
-/// What `client` decides after the replies that it has `heard`; `None` if it waits for more, or gives
-/// up: what it has left on the servers is then no other than if it waited for ever.
-fn decide(client: &Client, heard: [bool; SERVERS], rule: Rule) -> Option<Phase> {
-    let number = |server: usize| match client.replies[server] {
-        Some(Reply::Number(fence)) if heard[server] => Some(fence),
-        _ => None,
-    };
-    let fences: Vec<u64> = (0..SERVERS).filter_map(number).collect();
-    match client.phase {
-        Phase::Voting => {
-            let granted = |fence| Vote::Granted {
-                fence,
-                run_id: None,
-            };
-            let votes: Vec<Option<Answer<Vote>>> = (0..SERVERS)
-                .map(|server| number(server).map(granted).map(Ok))
-                .collect();
-            if quorum::verdict(&votes) != Verdict::Acquired {
-                return None;
-            }
-            let granting = std::array::from_fn(|server| number(server).is_some());
-            let fencing = match rule {
-                Rule::NoSecondRound => Fencing::Agreed(fences.iter().copied().max()?),
-                _ => quorum::fencing(&fences, SERVERS),
-            };
-            phase(fencing, granting, 0)
-        }
-        Phase::Raising {
-            target,
-            granting,
-            round,
-        } => {
-            let answers: Vec<Answer<Raised>> =
-                fences.iter().map(|&fence| Ok(Raised::To(fence))).collect();
-            let counted = quorum::raised(&answers);
-            let fencing = match rule {
-                Rule::LargerAcknowledges if counted.len() >= quorum::majority(SERVERS) => {
-                    Fencing::Agreed(target)
-                }
-                _ => quorum::fencing(&counted, SERVERS),
-            };
-            phase(fencing, granting, round)
-        }
-        _ => None,
-    }
-}
-
-fn phase(fencing: Fencing, granting: [bool; SERVERS], round: u8) -> Option<Phase> {
-    match fencing {
-        Fencing::Agreed(token) => Some(Phase::Holds(token)),
-        Fencing::Raise(target) if round < ROUNDS => Some(Phase::Raising {
-            target,
-            granting,
-            round: round + 1,
-        }),
-        Fencing::Raise(_) | Fencing::Failed => None,
-    }
-}
-
-/// Visits every state that can be reached.
-fn check(clients: usize, accidents: Accidents, rule: Rule) -> Search<Event> {
-    // Counters that differ from the start: the first round does not settle everything.
-    let start = State::begin(clients, accidents, [0, 0, 1]);
-    search(
-        start,
-        State::events,
-        |state, event| state.after(event, rule),
-        State::violation,
-    )
-}
-
-/// A request that arrives twice: what it takes to find out all three weak rules.
-const DOUBLED: Accidents = Accidents {
-    losses: 0,
-    doubles: 1,
-    meddles: 0,
-};
-
-fn must_hold(clients: usize, accidents: Accidents) {
-    let search = check(clients, accidents, Rule::Ours);
-    eprintln!("{clients} clients, {accidents:?}: {} states", search.states);
-    if let Some((what, events)) = search.counter_example {
-        panic!("{what}: {events:#?}");
-    }
-}
-
-fn must_fail(rule: Rule) {
-    let search = check(2, DOUBLED, rule);
-    let (what, events) = search.counter_example.expect("the rule is too weak");
-    let (count, states) = (events.len(), search.states);
-    eprintln!("{rule:?}: {what} after {count} events, {states} states: {events:?}");
-}
-
-#[test]
-fn tokens_grow_although_a_server_loses_its_data() {
-    let accidents = Accidents {
-        losses: 1,
-        ..Accidents::default()
-    };
-    must_hold(2, accidents);
-}
-
-#[test]
-fn tokens_grow_although_a_request_is_doubled() {
-    must_hold(2, DOUBLED);
-}
-
-#[test]
-fn tokens_grow_although_others_meddle() {
-    let accidents = Accidents {
-        meddles: 2,
-        ..Accidents::default()
-    };
-    must_hold(2, accidents);
-}
-
-#[test]
-fn without_a_second_round_there_are_duplicates() {
-    must_fail(Rule::NoSecondRound);
-}
-
-#[test]
-fn a_second_round_that_does_not_look_at_the_owner_gives_duplicates() {
-    must_fail(Rule::NoOwnership);
-}
-
-#[test]
-fn a_larger_counter_taken_for_an_acknowledgement_gives_duplicates() {
-    must_fail(Rule::LargerAcknowledges);
 }
