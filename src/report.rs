@@ -4,6 +4,8 @@
 //! escaped, so that it cannot touch a terminal; no text in here ever contains a password, since nothing
 //! that could is handed in. Called by `commands`.
 
+pub mod doctor;
+
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
 use std::time::{Duration, SystemTime};

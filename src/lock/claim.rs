@@ -85,6 +85,12 @@ impl KeyFormat {
         self.0.replacen("{}", resource.as_str(), 1)
     }
 
+    /// What stands before and after the name.
+    #[must_use]
+    pub fn around(&self) -> (&str, &str) {
+        self.0.split_once("{}").unwrap_or((&self.0, ""))
+    }
+
     /// The resource of `key`, if `key` is of this format.
     #[must_use]
     pub fn resource<'k>(&self, key: &'k str) -> Option<&'k str> {

@@ -104,6 +104,12 @@ impl File {
         })
     }
 
+    /// The resources that have a section of their own.
+    #[must_use]
+    pub fn resources(&self) -> Vec<String> {
+        self.resources.keys().cloned().collect()
+    }
+
     fn found(&self, entry: &Entry, part: Part) -> Found {
         let (path, line) = (Arc::clone(&self.path), entry.line);
         Found {

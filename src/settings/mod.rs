@@ -5,6 +5,7 @@
 //! `file` the file, `servers` the quorum they make, `world` the environment. Called by `commands`;
 //! opens no connection.
 
+mod doctor;
 mod duration;
 mod file;
 mod options;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
+pub use self::doctor::{DoctorSettings, doctor};
 use self::file::File;
 use self::options::Choice;
 use self::sources::{AnySetting, Setting, Sources};
@@ -188,6 +190,7 @@ pub fn output_of(cli: Option<&Cli>, world: &World) -> Output {
     let file = File::glance(&sources);
     let resource = cli.and_then(|cli| match &cli.command {
         cli::Command::Run(arguments) => single(&arguments.resources),
+        _ => None,
     });
     let sources = sources.with_file(file).with_resource(resource);
     Output {

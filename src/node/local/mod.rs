@@ -11,7 +11,9 @@
 //! than starting one. So a disk that hangs hangs us; the job's deadline is kept by the guard
 //! process. Called by `lock` through [`Node`].
 
+pub mod examine;
 mod files;
+mod names;
 mod record;
 mod rules;
 mod store;
