@@ -5,6 +5,8 @@
 //! one place, wherever it came from. Nobody but this file knows which library takes arguments
 //! apart. Called by `commands`; read by `settings`.
 
+pub mod completions;
+
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -26,6 +28,12 @@ pub struct Cli {
 pub enum Command {
     /// `redlock run`
     Run(RunArguments),
+    /// `redlock doctor`
+    Doctor(Options),
+    /// `redlock completions`: the name of the shell.
+    Completions(Options, String),
+    /// `redlock complete-names`, which the completions call: the words typed so far.
+    CompleteNames(Options, Vec<OsString>),
 }
 
 /// What was typed after `redlock run`.
@@ -61,6 +69,7 @@ impl Cli {
     pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Answer> {
         let arguments: Vec<OsString> = arguments.into_iter().collect();
         let matches = definition()
+            .subcommand(completions::names())
             .try_get_matches_from(&arguments)
             .map_err(|error| answer(&error, &arguments))?;
         let command = match matches.subcommand() {
@@ -69,6 +78,17 @@ impl Cli {
                 resources: typed(matches, "resource"),
                 command: typed(matches, "command"),
             }),
+            Some(("doctor", matches)) => Command::Doctor(Options::of(matches)),
+            Some(("completions", matches)) => Command::Completions(
+                Options::of(matches),
+                matches
+                    .get_one::<String>("shell")
+                    .cloned()
+                    .unwrap_or_default(),
+            ),
+            Some((completions::NAMES, matches)) => {
+                Command::CompleteNames(Options::of(matches), completions::words(matches))
+            }
             _ => unreachable!("every command of the definition is handled above"),
         };
         Ok(Self { command })
@@ -81,6 +101,9 @@ impl Command {
     pub fn options(&self) -> &Options {
         match self {
             Self::Run(arguments) => &arguments.options,
+            Self::Doctor(options)
+            | Self::Completions(options, _)
+            | Self::CompleteNames(options, _) => options,
         }
     }
 }
@@ -114,7 +137,7 @@ fn typed(matches: &ArgMatches, id: &str) -> Vec<OsString> {
     values.map(OsStr::to_owned).collect()
 }
 
-/// The whole command line as the library knows it; man pages and completions are generated from it.
+/// All that is promised of the command line, as the library knows it; man pages and completions are generated from it.
 #[must_use]
 pub fn definition() -> Definition {
     Definition::new("redlock")
@@ -135,6 +158,8 @@ pub fn definition() -> Definition {
                 .display_order(order)
         }))
         .subcommand(run())
+        .subcommand(doctor())
+        .subcommand(completions::completions())
 }
 
 const CONFIGURATION: &str = "\
@@ -232,6 +257,27 @@ fn run() -> Definition {
                 .help("The command and its arguments, executed without a shell"),
         )
 }
+
+fn doctor() -> Definition {
+    Definition::new("doctor")
+        .about("Tell whether the servers are fit to be a quorum")
+        .long_about(
+            "Examine every server, and tell for each finding what it does to a lock and what to \
+             set. Prints the smallest ACL rule for a user of redlock. Harmless: it tries the rights \
+             it needs on a key of its own, and removes it.",
+        )
+        .override_usage("redlock doctor [OPTIONS]")
+        .after_long_help(AFTER_DOCTOR)
+        .args_override_self(true)
+        .arg(switch("json").help("Print JSON: what was learned of each server, and the findings"))
+}
+
+const AFTER_DOCTOR: &str = "\
+Exit codes:
+  0   fine, or warnings only
+  69  no quorum of servers has a vote
+  77  so many servers refused that there can be no quorum: authentication or ACL
+  78  something can give one lock to two holders, or the configuration makes no sense";
 
 fn lock_options() -> [Arg; 8] {
     [
@@ -379,9 +425,10 @@ mod tests {
     use super::*;
 
     fn parse(line: &str) -> Result<RunArguments, Answer> {
-        let Cli {
-            command: Command::Run(arguments),
-        } = Cli::parse(line.split_whitespace().map(Into::into))?;
+        let cli = Cli::parse(line.split_whitespace().map(Into::into))?;
+        let Command::Run(arguments) = cli.command else {
+            panic!("{line} is no run");
+        };
         Ok(arguments)
     }
 
@@ -424,7 +471,9 @@ mod tests {
         let odd = OsString::from_vec(vec![0xff, b'a']);
         let line = ["redlock", "run", "-r", "a", "--", "echo"].map(OsString::from);
         let cli = Cli::parse(line.into_iter().chain([odd.clone()])).expect("a good line");
-        let Command::Run(arguments) = cli.command;
+        let Command::Run(arguments) = cli.command else {
+            panic!("a run");
+        };
         assert_eq!(arguments.command[1], odd);
     }
 

@@ -3,7 +3,9 @@
 //!
 //! The only place where errors of all layers meet and become an [`Exit`] and a [`Line`].
 
+mod doctor;
 mod holder;
+mod names;
 mod nodes;
 mod run;
 
@@ -69,6 +71,11 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         cli::Command::Run(arguments) => settings::run(&arguments, &world)
             .map_err(|error| Stop::new(error.exit, "settings", error.message))
             .and_then(|settings| run::run(&settings, &world, reporter)),
+        cli::Command::Doctor(options) => settings::doctor(&options, &world)
+            .map_err(|error| Stop::new(error.exit, "settings", error.message))
+            .and_then(|settings| doctor::doctor(&settings, &options, &world)),
+        cli::Command::Completions(_, shell) => Ok(print(&cli::completions::script(&shell))),
+        cli::Command::CompleteNames(_, words) => Ok(names::names(&words, &world)),
     };
     told.unwrap_or_else(|stop| {
         if let Some(line) = &stop.line {

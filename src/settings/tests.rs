@@ -80,7 +80,9 @@ fn parse(line: &str) -> Cli {
 }
 
 fn run_arguments(cli: &Cli, world: &World) -> Result<RunSettings, Error> {
-    let cli::Command::Run(arguments) = &cli.command;
+    let cli::Command::Run(arguments) = &cli.command else {
+        panic!("a run");
+    };
     run(arguments, world)
 }
 
