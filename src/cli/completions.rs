@@ -19,6 +19,9 @@ pub const NAMES: &str = "complete-names";
 /// The shells there are scripts for.
 pub const SHELLS: [&str; 5] = ["bash", "elvish", "fish", "powershell", "zsh"];
 
+/// What the value of an option is called in a script if it is the name of a lock.
+const LOCK: &str = "LOCK";
+
 /// Options with a few values, as they are typed. What they mean is said in `settings`.
 const VALUES: [(&str, &[&str]); 4] = [
     ("log-format", &["text", "json"]),
@@ -91,7 +94,7 @@ pub fn script(shell: &str) -> String {
     match generator {
         Shell::Bash => for_bash(&script, &definition),
         Shell::Fish => for_fish(script, &definition),
-        Shell::Zsh => for_zsh(&script),
+        Shell::Zsh => for_zsh(&script, &definition),
         _ => script,
     }
 }
@@ -130,6 +133,9 @@ fn hinted(definition: Definition) -> Definition {
             Some(_) => ValueHint::Other,
             None => ValueHint::Unknown,
         };
+        if is_lock(&argument) {
+            return argument.value_name(LOCK);
+        }
         let name = argument.get_id().as_str();
         let values = VALUES.iter().find(|(option, _)| *option == name);
         match values {
@@ -147,7 +153,7 @@ fn is_lock(argument: &Arg) -> bool {
         let names = argument.get_value_names().unwrap_or_default();
         names.iter().any(|value| value.as_str() == name)
     };
-    argument.get_id() == "resource" || argument.is_positional() && called("NAME")
+    called(LOCK) || argument.get_id() == "resource" || argument.is_positional() && called("NAME")
 }
 
 /// The commands with a lock's name as an argument of their own, not of an option.
@@ -207,13 +213,35 @@ fn for_fish(mut script: String, definition: &Definition) -> String {
     script
 }
 
-fn for_zsh(script: &str) -> String {
+fn for_zsh(script: &str, definition: &Definition) -> String {
     // Before the library's function takes the words apart.
     let start = "_redlock() {\n";
     let words = "    local -a redlock_words=(\"${(@)words[1,CURRENT-1]}\")\n";
     let script = script.replacen(start, &format!("{FOR_ZSH}\n{start}{words}"), 1);
-    // The only values named NAME about which the library knows nothing are those of locks.
-    script.replace(":NAME: ' \\\n", ":NAME:_redlock_names' \\\n")
+    let arguments = definition
+        .get_subcommands()
+        .flat_map(Definition::get_positionals);
+    let locks: Vec<&str> = arguments
+        .filter(|argument| is_lock(argument))
+        .map(|argument| argument.get_id().as_str())
+        .collect();
+    let completed = script.lines().map(|line| {
+        let option = line.contains(":LOCK:");
+        let argument = line.trim_start_matches(['\'', '*', ':']);
+        let argument = locks.iter().any(|name| {
+            argument
+                .strip_prefix(name)
+                .is_some_and(|rest| rest.starts_with(" -- "))
+        });
+        match line.strip_suffix("' \\") {
+            Some(start) if option || argument => {
+                let start = start.trim_end_matches("_default");
+                format!("{start}_redlock_names' \\\n")
+            }
+            _ => format!("{line}\n"),
+        }
+    });
+    completed.collect()
 }
 
 /// What was typed after `redlock complete-names --`.

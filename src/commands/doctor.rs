@@ -11,8 +11,7 @@ use crate::cli;
 use crate::exit::Exit;
 use crate::lock::Redlock;
 use crate::lock::fitness::{self, Expectations, Facts, Fitness, Guard};
-use crate::node::redis::acl;
-use crate::node::{AnyNode, Node, NodeName};
+use crate::node::{AnyNode, Node, NodeName, acl};
 use crate::report::doctor::{self as report, Page, Rule};
 use crate::settings::{DoctorSettings, RestartGuard, World};
 

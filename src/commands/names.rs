@@ -12,8 +12,7 @@ use tokio::task::JoinSet;
 use super::print;
 use crate::cli::completions;
 use crate::exit::Exit;
-use crate::node::AnyNode;
-use crate::node::redis::acl;
+use crate::node::{AnyNode, acl};
 use crate::settings::{self, Common, World};
 
 /// How long somebody waits for a list to come up.
@@ -40,9 +39,9 @@ fn find(common: &Common, prefix: &str) -> Option<BTreeSet<String>> {
         .enable_all()
         .build()
         .ok()?;
-    let keys = runtime.block_on(tokio::time::timeout(PATIENCE * 2, keys(common, prefix)));
+    let keys = runtime.block_on(keys(common, prefix));
     runtime.shutdown_background();
-    let names = keys.ok()??.into_iter().filter_map(|key| {
+    let names = keys?.into_iter().filter_map(|key| {
         let name = common.key_format.resource(&key)?;
         // Fencing counters and histories are in the way of formats that match everything.
         let is_name = name.starts_with(prefix) && !acl::is_companion(&key);

@@ -15,7 +15,9 @@ use std::time::Duration;
 
 pub use endpoint::{Credentials, Endpoint, Secret, TlsFiles};
 pub use local::LocalNode;
-pub use redis::RedisNode;
+pub use local::examine::{FileSystem, LocalExamination};
+pub use redis::examine::{Config, Examination, Info, Role};
+pub use redis::{RedisNode, acl};
 
 /// Bytes of an [`Entry`]'s value that prove who owns it: 32 hexadecimal digits.
 pub const TOKEN_LEN: usize = 32;

@@ -10,9 +10,7 @@ use serde_json::{Value, json};
 
 use super::{escape, short};
 use crate::lock::fitness::{Facts, Finding, Fitness, Severity};
-use crate::node::local::examine::{FileSystem, LocalExamination};
-use crate::node::redis::examine::Examination;
-use crate::node::{NodeError, NodeName};
+use crate::node::{Examination, FileSystem, LocalExamination, NodeError, NodeName};
 
 /// Lines of prose get no longer than this, however wide the terminal is.
 const READABLE: usize = 100;

@@ -5,6 +5,7 @@ mod support;
 mod basics;
 mod connections;
 mod contention;
+mod doctor;
 mod fencing;
 mod local_node;
 mod lost;

@@ -1,7 +1,7 @@
 //! What a directory of this host does to a lock of the embedded node.
 
 use super::{Finding, Severity, found};
-use crate::node::local::examine::{FileSystem, LocalExamination};
+use crate::node::{FileSystem, LocalExamination};
 
 /// A lock needs a few kilobytes; less than this, and something else fills the disk soon.
 const SCARCE_BYTES: u64 = 16 * 1024 * 1024;

@@ -10,9 +10,7 @@ mod together;
 use std::time::Duration;
 
 use super::quorum::majority;
-use crate::node::local::examine::LocalExamination;
-use crate::node::redis::examine::Examination;
-use crate::node::{Answer, NodeError, NodeName};
+use crate::node::{Answer, Examination, LocalExamination, NodeError, NodeName};
 
 /// How bad a finding is, the worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

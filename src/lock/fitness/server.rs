@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use super::together::direction;
 use super::{Expected, Finding, Guard, Severity, found, show};
-use crate::node::redis::acl::{Need, Right};
-use crate::node::redis::examine::{Examination, Info, Role};
-use crate::node::{Answer, NodeError};
+use crate::node::acl::{Need, Right};
+use crate::node::{Answer, Examination, Info, NodeError, Role};
 
 /// The oldest version that redlock is made for and tested with.
 const OLDEST: (u32, u32) = (6, 2);

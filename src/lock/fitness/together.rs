@@ -5,8 +5,7 @@ use std::time::Duration;
 use super::server::CLOCKS_DIFFER_MS;
 use super::{Expected, Facts, Finding, Guard, Severity, found, show};
 use crate::lock::quorum::majority;
-use crate::node::NodeName;
-use crate::node::redis::examine::{Examination, Info};
+use crate::node::{Examination, Info, NodeName};
 
 /// Judges all servers as one quorum.
 pub(super) fn judge(nodes: &[(NodeName, Facts)], expected: &Expected) -> Vec<Finding> {

@@ -53,7 +53,7 @@ const NO_HISTORY: Need = Need::Comfort("the last runs of a job are not recorded,
 
 const NO_HASHES: Need = Need::Comfort("a lock of Redisson cannot be looked at, nor be broken");
 
-/// Every right, in the order in which they are tried: what a trial creates is removed by a later one.
+/// Every right, in the order in which they are tried: a later one removes what an earlier one makes.
 pub static RIGHTS: [Right; 20] = [
     locks("eval", Trial::Itself),
     locks("set", Trial::Script(&["SET", LOCK, "probe", "PX", "1000"])),
