@@ -53,6 +53,14 @@ _redlock_all() {
         return
     fi
     _redlock "$@"
+    # Options only to whoever asks for them: there are many.
+    if [[ $2 != -* ]]; then
+        local reply=("${COMPREPLY[@]}")
+        COMPREPLY=()
+        for word in "${reply[@]}"; do
+            [[ $word == -* ]] || COMPREPLY+=("$word")
+        done
+    fi
 }
 
 complete -F _redlock_all -o bashdefault -o default redlock

@@ -53,7 +53,7 @@ const NO_HISTORY: Need = Need::Comfort("the last runs of a job are not recorded,
 
 const NO_HASHES: Need = Need::Comfort("a lock of Redisson cannot be looked at, nor be broken");
 
-/// Every right, in the order in which they are tried: a later one removes what an earlier one makes.
+/// Every right, in the order in which they are tried: a later trial removes what an earlier makes.
 pub static RIGHTS: [Right; 20] = [
     locks("eval", Trial::Itself),
     locks("set", Trial::Script(&["SET", LOCK, "probe", "PX", "1000"])),
@@ -170,9 +170,14 @@ pub fn rule(before: &str, after: &str) -> String {
         .filter(|right| !matches!(right.need, Need::Doctor(_)))
         .map(|right| format!("+{}", right.command))
         .collect();
-    // Fencing counters and whatever else belongs to a lock: a suffix to its key in braces.
+    // Fencing counters and whatever else belongs to a lock: a suffix to its key in braces. A pattern
+    // beside one that matches everything is an error.
+    let companions = match keys.as_str() {
+        "*" => String::new(),
+        keys => format!(" ~{{{keys}}}:*"),
+    };
     format!(
-        "ACL SETUSER redlock on >PASSWORD resetkeys ~{keys} ~{{{keys}}}:* \
+        "ACL SETUSER redlock on >PASSWORD resetkeys ~{keys}{companions} \
          resetchannels &released:{keys} -@all {}",
         commands.join(" ")
     )
@@ -285,7 +290,7 @@ mod tests {
              &released:lock:* -@all +eval +set +pexpire +type +get +pttl +del +time +info +publish \
              +subscribe +pubsub|numsub +scan +lpush +lindex +lrange +ltrim +hlen +hgetall"
         );
-        assert!(rule_of("", "").contains(" ~* ~{*}:* resetchannels &released:* "));
+        assert!(rule_of("", "").contains(" resetkeys ~* resetchannels &released:* "));
         assert!(rule_of("a b[", "'z").contains(" ~a?b\\[*?z "));
     }
 }
