@@ -55,7 +55,8 @@ pub(super) fn completions() -> Definition {
                 .value_name("SHELL")
                 .required(true)
                 .value_parser(PossibleValuesParser::new(SHELLS))
-                .help("The shell"),
+                .hide_possible_values(true)
+                .help("The shell: bash, elvish, fish, powershell or zsh"),
         )
 }
 

@@ -9,5 +9,6 @@ mod doctor;
 mod fencing;
 mod local_node;
 mod lost;
+mod names;
 mod outage;
 mod signals;
