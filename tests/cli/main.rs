@@ -11,4 +11,5 @@ mod local_node;
 mod lost;
 mod names;
 mod outage;
+mod package;
 mod signals;
