@@ -51,15 +51,19 @@ pub fn text(
         text.push_str(&finding_text(finding, &names, page));
     }
     if let Some(rule) = rule {
-        text.push_str("\nThe smallest rights for a user of redlock, to be set in redis-cli on every server:\n");
-        // Not broken: it is to be copied.
-        let _ = writeln!(text, "\n{}\n", escape(&rule.rule));
-        for (right, what) in &rule.optional {
-            let _ = writeln!(
-                text,
-                "{right} as well for whoever runs doctor, to see {what}."
-            );
-        }
+        text.push_str(&rule_text(rule, page));
+    }
+    text
+}
+
+fn rule_text(rule: &Rule, page: Page) -> String {
+    let line = |words: &str| wrap(words, page.width, 0).join("\n");
+    let head = "The smallest rights for a user of redlock, to be set in redis-cli on every server:";
+    // The rule itself is not broken: it is to be copied.
+    let mut text = format!("\n{}\n\n{}\n\n", line(head), escape(&rule.rule));
+    for (right, what) in &rule.optional {
+        let also = format!("{right} as well for whoever runs doctor, to see {what}.");
+        let _ = writeln!(text, "{}", line(&also));
     }
     text
 }
@@ -233,7 +237,7 @@ fn finding_text(finding: &Finding, names: &[String], page: Page) -> String {
     ];
     let mut text = String::new();
     for (label, words) in parts {
-        for (index, line) in wrap(&words, page.width).iter().enumerate() {
+        for (index, line) in wrap(&words, page.width, INDENT).iter().enumerate() {
             let left = if index == 0 {
                 label.clone()
             } else {
@@ -254,10 +258,10 @@ fn severity_word(severity: Severity) -> &'static str {
     }
 }
 
-/// Lines that fit beside the left column; one if nothing has to fit.
-fn wrap(words: &str, width: Option<usize>) -> Vec<String> {
+/// Lines that fit beside a left column of `used`; one if nothing has to fit.
+fn wrap(words: &str, width: Option<usize>, used: usize) -> Vec<String> {
     let room = width.map_or(usize::MAX, |width| {
-        width.min(READABLE).saturating_sub(INDENT).max(20)
+        width.min(READABLE).saturating_sub(used).max(20)
     });
     let mut lines: Vec<String> = Vec::new();
     for word in words.split(' ') {
@@ -394,8 +398,8 @@ mod tests {
     #[test]
     fn prose_fits_the_terminal_and_is_one_line_elsewhere() {
         let words = "one two three four five six seven eight nine ten";
-        assert_eq!(wrap(words, None), [words]);
-        let lines = wrap(words, Some(35));
+        assert_eq!(wrap(words, None, INDENT), [words]);
+        let lines = wrap(words, Some(35), INDENT);
         assert!(
             lines.len() > 1 && lines.iter().all(|line| line.len() <= 25),
             "{lines:?}"

@@ -30,21 +30,21 @@ fn place(file_system: FileSystem) -> Option<Finding> {
         FileSystem::Disk => None,
         FileSystem::Network(name) => Some(found(
             Severity::Danger,
-            format!("is on {name}, which other hosts may use too"),
+            format!("on {name}, which other hosts may use too"),
             "each host has locks of its own in it, so a job on every host gets the lock; and a \
              file server that hangs stops all jobs",
             "--local=DIR on a disk of this host, or servers to lock between hosts",
         )),
         FileSystem::Fuse => Some(found(
             Severity::Warning,
-            "is on FUSE, a file system that a program makes",
+            "on FUSE, a file system that a program makes",
             "whether it keeps locks between processes depends on that program; other hosts are \
              never excluded",
             "--local=DIR on a disk of this host",
         )),
         FileSystem::Memory => Some(found(
             Severity::Warning,
-            "is in memory, and empty after a reboot",
+            "in memory, and empty after a reboot",
             "fencing tokens may start again below those of before, and jobs that were done may \
              run again",
             "--local=DIR on a disk",

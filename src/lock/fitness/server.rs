@@ -64,7 +64,7 @@ fn stand_in(info: &Info) -> Option<Finding> {
     if info.mode == "sentinel" {
         return Some(found(
             Severity::NoVote,
-            "is a Sentinel, which keeps no keys",
+            "a Sentinel, which keeps no keys",
             WITHOUT_IT,
             "name the server itself: its port is usually 6379",
         ));
@@ -72,7 +72,7 @@ fn stand_in(info: &Info) -> Option<Finding> {
     if info.is_loading {
         return Some(found(
             Severity::NoVote,
-            "is still reading its data from disk",
+            "still reading its data from disk",
             WITHOUT_IT,
             "nothing but to wait",
         ));
@@ -81,14 +81,14 @@ fn stand_in(info: &Info) -> Option<Finding> {
         Role::Primary => None,
         Role::WritableReplica(primary) => Some(found(
             Severity::Danger,
-            format!("is a replica of {primary} that takes writes (replica-read-only no)"),
+            format!("a replica of {primary} that takes writes (replica-read-only no)"),
             "it grants locks that vanish when its primary sends its data again, and a second \
              host gets them",
             "REPLICAOF NO ONE, or name a server of its own",
         )),
         Role::Replica(primary) => Some(found(
             Severity::NoVote,
-            format!("is a read-only replica of {primary}"),
+            format!("a read-only replica of {primary}"),
             "it grants no lock now; after a failover it would, without the locks that had not \
              reached it",
             "name a server of its own instead, or REPLICAOF NO ONE",
@@ -158,7 +158,7 @@ fn kind(info: &Info) -> Vec<Finding> {
     if info.mode == "cluster" {
         findings.push(found(
             Severity::Danger,
-            "is in cluster mode",
+            "in cluster mode",
             "it answers for some names only, and a failover of the cluster puts another server \
              in its place, which may lack a lock",
             "cluster-enabled no, on servers for locks alone",
@@ -169,7 +169,7 @@ fn kind(info: &Info) -> Vec<Finding> {
     if info.software == "redis" && version.is_some_and(|version| version < OLDEST) {
         findings.push(found(
             Severity::Warning,
-            format!("is Redis {}", info.version),
+            format!("Redis {}", info.version),
             "redlock is made for 6.2 and later: channels have no rights of their own before, and \
              nothing was tested",
             "upgrade to Redis 6.2 or later, or to Valkey",
