@@ -137,7 +137,8 @@ fn typed(matches: &ArgMatches, id: &str) -> Vec<OsString> {
     values.map(OsStr::to_owned).collect()
 }
 
-/// All that is promised of the command line, as the library knows it; man pages and completions are generated from it.
+/// All that is promised of the command line, as the library knows it; man pages and completions are
+/// generated from it.
 #[must_use]
 pub fn definition() -> Definition {
     Definition::new("redlock")
@@ -263,8 +264,8 @@ fn doctor() -> Definition {
         .about("Tell whether the servers are fit to be a quorum")
         .long_about(
             "Examine every server, and tell for each finding what it does to a lock and what to \
-             set. Prints the smallest ACL rule for a user of redlock. Harmless: it tries the rights \
-             it needs on a key of its own, and removes it.",
+             set. Prints the smallest ACL rule for a user of redlock. Harmless: it tries the \
+             rights it needs on a key of its own, and removes it.",
         )
         .override_usage("redlock doctor [OPTIONS]")
         .after_long_help(AFTER_DOCTOR)

@@ -1,8 +1,8 @@
 //! Scripts that complete a command line in a shell, made of the same definition as its parser.
 //!
 //! The library writes the scripts, and knows options, files and fixed words. We add the names of
-//! locks that exist: the scripts ask `redlock complete-names` for them, with the words typed so far,
-//! so that the servers are those of that command line. Called by `commands` and by tests.
+//! locks that exist: the scripts ask `redlock complete-names` for them, with the words typed so
+//! far, so that the servers are those of that command line. Called by `commands` and by tests.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;

@@ -15,7 +15,7 @@ use crate::node::{AnyNode, Node, NodeName, acl};
 use crate::report::doctor::{self as report, Page, Rule};
 use crate::settings::{DoctorSettings, RestartGuard, World};
 
-/// The least time that a server has to tell everything. It is longer than any run would wait: a slow
+/// The least time that a server has to tell everything. Longer than any run would wait: a slow
 /// server shall be called slow rather than dead.
 const PATIENCE: Duration = Duration::from_secs(2);
 

@@ -2,8 +2,8 @@
 //!
 //! Knows no command line and no child. In reading order: [`claim`] is what is asked for, [`quorum`]
 //! decides what answers mean, [`wait`] when to try again, [`redlock`] asks the nodes, [`grip`] is what
-//! one attempt has left on them, and [`lease`] keeps a lock that is held. [`fitness`] judges the nodes
-//! themselves, for `doctor`.
+//! one attempt has left on them, and [`lease`] keeps a lock that is held.
+//! [`fitness`] judges the nodes themselves, for `doctor`.
 
 pub mod claim;
 pub mod fitness;

@@ -169,7 +169,7 @@ fn a_clock_that_is_off_is_the_servers_or_ours() {
 
 #[test]
 fn a_young_server_has_no_vote_unless_all_are_young() {
-    let young = || with(|info| info.uptime = Duration::from_secs(60));
+    let young = || with(|info| info.uptime = Duration::from_mins(1));
     // A minute, and a second since uptime counts whole seconds.
     assert_only(young(), Severity::NoVote, "restarted 1m ago");
     assert_eq!(of(with(|info| info.uptime = Duration::from_secs(61))), []);
@@ -247,6 +247,7 @@ fn what_a_server_is_counts_more_than_what_it_could_not_do() {
 
 #[test]
 fn a_directory_of_other_hosts_is_a_danger_and_a_full_disk_no_vote() {
+    const ROOM: u64 = 1 << 30;
     let of = |file_system, free_bytes, free_files| {
         let facts = LocalExamination {
             file_system,
@@ -256,7 +257,6 @@ fn a_directory_of_other_hosts_is_a_danger_and_a_full_disk_no_vote() {
         let nodes = [(NodeName("/d".to_owned()), Facts::Local(Ok(facts)))];
         judge(&nodes, &USUAL)
     };
-    const ROOM: u64 = 1 << 30;
     assert_eq!(of(FileSystem::Disk, ROOM, None).findings, []);
     assert!(of(FileSystem::Network("NFS"), ROOM, None).is_dangerous());
     let full = of(FileSystem::Disk, 0, Some(10_000));

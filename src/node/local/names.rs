@@ -4,8 +4,8 @@ use super::LocalNode;
 use crate::clock;
 
 impl LocalNode {
-    /// The keys of locks that live, at most `most`. Takes no lock of the file system, and leaves out
-    /// what cannot be read.
+    /// The keys of locks that live, at most `most`. Takes no lock of the file system, and leaves
+    /// out what cannot be read.
     #[must_use]
     pub fn some_keys(&self, most: usize) -> Vec<String> {
         let now = clock::now().since_boot();

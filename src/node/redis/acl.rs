@@ -160,7 +160,7 @@ pub fn channel(key: &str) -> String {
     format!("released:{key}")
 }
 
-/// The smallest rule for a user of redlock, where keys are `before`, a resource's name, and `after`.
+/// The smallest rule for a user of redlock, where keys are `before`, a resource's name and `after`.
 /// It is meant to be pasted into `redis-cli`.
 #[must_use]
 pub fn rule(before: &str, after: &str) -> String {
@@ -170,8 +170,8 @@ pub fn rule(before: &str, after: &str) -> String {
         .filter(|right| !matches!(right.need, Need::Doctor(_)))
         .map(|right| format!("+{}", right.command))
         .collect();
-    // Fencing counters and whatever else belongs to a lock: a suffix to its key in braces. A pattern
-    // beside one that matches everything is an error.
+    // Fencing counters and whatever else belongs to a lock: a suffix to its key in braces. A
+    // pattern beside one that matches everything is an error.
     let companions = match keys.as_str() {
         "*" => String::new(),
         keys => format!(" ~{{{keys}}}:*"),

@@ -1,7 +1,8 @@
 //! Everything that can be learned about a server without doing harm: raw facts, no opinion.
 //!
 //! What the facts mean for a lock is said in `lock::fitness`. Commands that a server refuses leave
-//! their facts unknown; only a server that cannot be asked at all is a failure. Called by `commands`.
+//! their facts unknown; only a server that cannot be asked at all is a failure. Called by
+//! `commands`.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -93,7 +94,8 @@ impl RedisNode {
     ///
     /// # Errors
     ///
-    /// If no connection can be opened, it is not let in, or the answers are not there within `limit`.
+    /// If no connection can be opened, it is not let in, or not all answers are there within
+    /// `limit`.
     pub async fn examine(&self, key: &str, limit: Duration) -> Answer<Examination> {
         let examination = self.examine_unbounded(key);
         tokio::time::timeout(limit, examination)

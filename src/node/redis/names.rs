@@ -12,7 +12,7 @@ use super::RedisNode;
 const STEP: usize = 1000;
 
 impl RedisNode {
-    /// Keys that match the glob `pattern`, at most `most`, and those found so far when `limit` is over
+    /// Keys that match the glob `pattern`, about `most`, or those found so far when `limit` is over
     /// or something fails: a list to choose from need not be complete.
     pub async fn some_keys(&self, pattern: &str, most: usize, limit: Duration) -> BTreeSet<String> {
         let mut found = BTreeSet::new();
