@@ -5,6 +5,7 @@
 //! one place, wherever it came from. Nobody but this file knows which library takes arguments
 //! apart. Called by `commands`; read by `settings`.
 
+pub mod completions;
 mod hand;
 
 use std::collections::BTreeMap;
@@ -40,8 +41,14 @@ pub enum Command {
     List(HandArguments),
     /// `redlock history`
     History(HistoryArguments),
+    /// `redlock doctor`
+    Doctor(Options),
     /// `redlock config`, with the options of every command.
     Config(Options),
+    /// `redlock completions`: the name of the shell.
+    Completions(Options, String),
+    /// `redlock complete-names`, which the completions call: the words typed so far.
+    CompleteNames(Options, Vec<OsString>),
 }
 
 /// What was typed after `redlock history`.
@@ -106,6 +113,7 @@ impl Cli {
     pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Answer> {
         let arguments: Vec<OsString> = arguments.into_iter().collect();
         let matches = definition()
+            .subcommand(completions::names())
             .try_get_matches_from(&arguments)
             .map_err(|error| answer(&error, &arguments))?;
         let command = match matches.subcommand() {
@@ -125,6 +133,17 @@ impl Cli {
                 },
             }),
             Some((name, matches)) if hand::is_one(name) => hand::command(name, matches),
+            Some(("doctor", matches)) => Command::Doctor(Options::of(matches)),
+            Some(("completions", matches)) => Command::Completions(
+                Options::of(matches),
+                matches
+                    .get_one::<String>("shell")
+                    .cloned()
+                    .unwrap_or_default(),
+            ),
+            Some((completions::NAMES, matches)) => {
+                Command::CompleteNames(Options::of(matches), completions::words(matches))
+            }
             _ => unreachable!("every command of the definition is handled above"),
         };
         Ok(Self { command })
@@ -138,7 +157,10 @@ impl Command {
         match self {
             Self::Run(arguments) => &arguments.options,
             Self::History(arguments) => &arguments.options,
-            Self::Config(options) => options,
+            Self::Config(options)
+            | Self::Doctor(options)
+            | Self::Completions(options, _)
+            | Self::CompleteNames(options, _) => options,
             Self::Acquire(arguments)
             | Self::Extend(arguments)
             | Self::Release(arguments)
@@ -177,7 +199,8 @@ fn typed(matches: &ArgMatches, id: &str) -> Vec<OsString> {
     values.map(OsStr::to_owned).collect()
 }
 
-/// The whole command line as the library knows it; man pages and completions are generated from it.
+/// All that is promised of the command line, as the library knows it; man pages and completions are
+/// generated from it.
 #[must_use]
 pub fn definition() -> Definition {
     Definition::new("redlock")
@@ -198,9 +221,11 @@ pub fn definition() -> Definition {
                 .display_order(order)
         }))
         .subcommand(run())
-        .subcommand(history())
-        .subcommand(config())
         .subcommands(hand::definitions())
+        .subcommand(history())
+        .subcommand(doctor())
+        .subcommand(config())
+        .subcommand(completions::completions())
 }
 
 const CONFIGURATION: &str = "\
@@ -327,6 +352,27 @@ fn config() -> Definition {
         )
         .override_usage("redlock config [OPTIONS]")
 }
+
+fn doctor() -> Definition {
+    Definition::new("doctor")
+        .about("Tell whether the servers are fit to be a quorum")
+        .long_about(
+            "Examine every server, and tell for each finding what it does to a lock and what to \
+             set. Prints the smallest ACL rule for a user of redlock. Harmless: it tries the \
+             rights it needs on a key of its own, and removes it.",
+        )
+        .override_usage("redlock doctor [OPTIONS]")
+        .after_long_help(AFTER_DOCTOR)
+        .args_override_self(true)
+        .arg(switch("json").help("Print JSON: what was learned of each server, and the findings"))
+}
+
+const AFTER_DOCTOR: &str = "\
+Exit codes:
+  0   fine, or warnings only
+  69  no quorum of servers has a vote
+  77  so many servers refused that there can be no quorum: authentication or ACL
+  78  something can give one lock to two holders, or the configuration makes no sense";
 
 fn lock_options() -> [Arg; 10] {
     [

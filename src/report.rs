@@ -4,6 +4,7 @@
 //! escaped, so that it cannot touch a terminal; no text in here ever contains a password, since nothing
 //! that could is handed in. Called by `commands`.
 
+pub mod doctor;
 pub mod hand;
 pub mod lock_view;
 pub mod runs;

@@ -31,8 +31,9 @@ const ONLY_DATA: [(&str, &str, &[&str]); 2] = [
 ];
 
 /// Libraries that only one part may know: path in source, where.
-const ONLY_IN: [(&str, &str); 4] = [
+const ONLY_IN: [(&str, &str); 5] = [
     ("clap::", "src/cli"),
+    ("clap_complete::", "src/cli/"),
     ("::redis::", "src/node/"),
     ("anyhow::", "src/settings"),
     ("ctrlc::", "src/job/"),

@@ -20,14 +20,14 @@ pub const CONFLICT: u8 = 75;
 /// # Errors
 ///
 /// What the story ends with, or if the system refuses what every program needs.
-pub fn tell(story: impl Future<Output = Result<Exit, Stop>>) -> Result<Exit, Stop> {
+pub fn tell<T>(story: impl Future<Output = Result<T, Stop>>) -> Result<T, Stop> {
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| system("start", &error))?;
-    let exit = runtime.block_on(story);
+    let told = runtime.block_on(story);
     runtime.shutdown_background();
-    exit
+    told
 }
 
 /// What is said of a lock, and with which words its answers are told.

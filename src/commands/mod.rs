@@ -7,11 +7,13 @@ mod acquire;
 mod attempt;
 mod by_hand;
 mod config;
+mod doctor;
 mod extend;
 mod history;
 mod holder;
 mod inspect;
 mod list;
+mod names;
 mod nodes;
 mod release;
 mod run;
@@ -104,6 +106,11 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         cli::Command::List(arguments) => hand::list(&arguments, &world)
             .map_err(Stop::from)
             .and_then(|settings| list::list(&settings, &world, reporter)),
+        cli::Command::Doctor(options) => settings::doctor(&options, &world)
+            .map_err(|error| Stop::new(error.exit, "settings", error.message))
+            .and_then(|settings| doctor::doctor(&settings, &options, &world)),
+        cli::Command::Completions(_, shell) => Ok(print(&cli::completions::script(&shell))),
+        cli::Command::CompleteNames(_, words) => Ok(names::names(&words, &world)),
     };
     told.unwrap_or_else(|stop| {
         if let Some(line) = &stop.line {

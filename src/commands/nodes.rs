@@ -19,13 +19,21 @@ use crate::settings::{Common, Servers};
 /// If a directory or a TLS file is unusable, or two servers have the same address and port: exit
 /// 78.
 pub async fn open(common: &Common) -> Result<Redlock<AnyNode>, Stop> {
-    let nodes = match &common.servers {
-        Servers::Local(directory) => vec![local(directory)?],
-        Servers::Redis(endpoints) => endpoints.iter().map(redis).collect::<Result<_, _>>()?,
-    };
-    let redlock = Redlock::new(nodes);
+    let redlock = Redlock::new(each(common)?);
     refuse_twins(&redlock, common.node_timeout).await?;
     Ok(redlock)
+}
+
+/// The nodes that the settings name, whether or not they make a quorum.
+///
+/// # Errors
+///
+/// If a directory or a TLS file is unusable: exit 78.
+pub fn each(common: &Common) -> Result<Vec<AnyNode>, Stop> {
+    match &common.servers {
+        Servers::Local(directory) => Ok(vec![local(directory)?]),
+        Servers::Redis(endpoints) => endpoints.iter().map(redis).collect(),
+    }
 }
 
 fn local(directory: &Path) -> Result<AnyNode, Stop> {

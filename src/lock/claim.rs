@@ -86,10 +86,16 @@ impl KeyFormat {
         self.0.replacen("{}", resource.as_str(), 1)
     }
 
+    /// What stands before and after the name.
+    #[must_use]
+    pub fn around(&self) -> (&str, &str) {
+        self.0.split_once("{}").unwrap_or((&self.0, ""))
+    }
+
     /// The keys of the resources whose names match `pattern`, as a glob.
     #[must_use]
     pub fn glob(&self, pattern: &str) -> String {
-        let (before, after) = self.0.split_once("{}").unwrap_or_default();
+        let (before, after) = self.around();
         format!("{}{pattern}{}", glob::escape(before), glob::escape(after))
     }
 

@@ -5,11 +5,13 @@
 //! the nodes, [`grip`] is what one attempt has left on them, and [`lease`] keeps a lock that is held.
 //! [`ear`] hears that one was released, [`history`] is what was told about the last ones; [`view`] is
 //! what looking at a lock comes to, [`by_hand`] what people do with one and [`outcome`] what came of
-//! it, [`list`] all of them, and [`forms`] tells whose they are.
+//! it, [`list`] all of them, and [`forms`] tells whose they are. [`fitness`] judges the nodes
+//! themselves, for `doctor`.
 
 pub mod by_hand;
 pub mod claim;
 pub mod ear;
+pub mod fitness;
 pub mod forms;
 pub mod grip;
 pub mod history;

@@ -20,9 +20,11 @@ use std::time::Duration;
 pub use by_hand::{ByHand, Found, Listed, Page, Proof, Removal, Sight, Values, Wanted};
 pub use endpoint::{Credentials, Endpoint, Secret, TlsFiles};
 pub use local::LocalNode;
+pub use local::examine::{FileSystem, LocalExamination};
 pub use notices::{Notice, Notices};
 pub use parting::{Marker, MarkerKind, Parting};
-pub use redis::RedisNode;
+pub use redis::examine::{Config, Examination, Info, Role};
+pub use redis::{RedisNode, acl};
 
 /// Bytes of an [`Entry`]'s value that prove who owns it: 32 hexadecimal digits.
 pub const TOKEN_LEN: usize = 32;

@@ -5,6 +5,7 @@
 //! `file` the file, `servers` the quorum they make, `template` the names of resources, `world` the
 //! environment, `shown` all of it for people. Called by `commands`; opens no connection.
 
+mod doctor;
 mod duration;
 mod file;
 pub mod hand;
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
+pub use self::doctor::{DoctorSettings, doctor};
 use self::file::File;
 use self::options::Choice;
 pub use self::shown::config;
@@ -223,12 +225,12 @@ pub fn output_of(cli: Option<&Cli>, world: &World) -> Output {
     let file = File::glance(&sources);
     let resource = cli.and_then(|cli| match &cli.command {
         cli::Command::Run(arguments) => single(&arguments.resources),
-        cli::Command::History(_) | cli::Command::Config(_) => None,
         cli::Command::Acquire(arguments)
         | cli::Command::Extend(arguments)
         | cli::Command::Release(arguments)
         | cli::Command::Inspect(arguments)
         | cli::Command::List(arguments) => single(&arguments.names),
+        _ => None,
     });
     let sources = sources.with_file(file).with_resource(resource);
     Output {

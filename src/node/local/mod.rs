@@ -12,8 +12,10 @@
 //! process. Called by `lock` through [`Node`].
 
 mod by_hand;
+pub mod examine;
 mod files;
 mod lasting;
+mod names;
 mod record;
 mod rules;
 mod store;

@@ -129,6 +129,13 @@ impl Connector {
             .await;
         connection.map_err(|error| failure::of(&error, self.password()))
     }
+
+    /// Subscribes to `channel` on a connection of its own, and leaves again. The caller bounds it.
+    pub async fn subscribe(&self, channel: &str) -> Answer<()> {
+        let failed = |error| failure::of(&error, self.password());
+        let mut pubsub = self.client.get_async_pubsub().await.map_err(failed)?;
+        pubsub.subscribe(channel).await.map_err(failed)
+    }
 }
 
 /// No time limit of the library's own is in force: the caller's covers everything.

@@ -11,6 +11,15 @@ const TEXT_LIMIT: usize = 200;
 /// Codes of a server that will say the same next time.
 const REFUSALS: [&str; 4] = ["NOAUTH", "WRONGPASS", "NOPERM", "DENIED"];
 
+/// What a server says to a script that may not do something: to run a command, to touch a key, to
+/// publish.
+const DENIALS: [&str; 4] = [
+    "NOPERM",
+    "ACL failure in script",
+    "The user executing the script can't",
+    "can't run this command",
+];
+
 /// What `error` means for a vote. `password` is taken out of the text, should a server repeat it.
 pub fn of(error: &RedisError, password: Option<&str>) -> NodeError {
     let mut text = text(error);
@@ -26,6 +35,17 @@ pub fn of(error: &RedisError, password: Option<&str>) -> NodeError {
         NodeError::Refused(text)
     } else if error.kind() == ErrorKind::Parse {
         NodeError::Failed("answered something that is not Redis' protocol".to_owned())
+    } else {
+        NodeError::Failed(text)
+    }
+}
+
+/// The same for the text of an error that a script has caught.
+pub fn of_text(said: &str) -> NodeError {
+    let detail = said.strip_prefix("ERR ").unwrap_or(said);
+    let text = shorten(detail);
+    if DENIALS.iter().any(|denial| detail.contains(denial)) {
+        NodeError::Refused(text)
     } else {
         NodeError::Failed(text)
     }

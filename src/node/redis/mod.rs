@@ -3,9 +3,12 @@
 //! Nobody else uses the redis crate. Nothing here retries, and no answer is ever made up: what is
 //! not clearly a vote is a [`NodeError`]. Called by `lock` through [`Node`].
 
+pub mod acl;
 mod by_hand;
 mod connection;
+pub mod examine;
 mod failure;
+mod names;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,0 +1,118 @@
+//! `redlock doctor`: examine every server, judge, tell.
+
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use super::{Stop, by_hand, nodes, print};
+use crate::cli;
+use crate::exit::Exit;
+use crate::lock::Redlock;
+use crate::lock::fitness::{self, Expectations, Facts, Fitness, Guard};
+use crate::node::{AnyNode, Node, NodeName, acl};
+use crate::report::doctor::{self as report, Page, Rule};
+use crate::settings::{DoctorSettings, RestartGuard, World};
+
+/// The least time that a server has to tell everything. Longer than any run would wait: a slow
+/// server shall be called slow rather than dead.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Examines the servers, and tells what is wrong with them.
+///
+/// # Errors
+///
+/// If there is nothing to examine.
+pub fn doctor(
+    settings: &DoctorSettings,
+    options: &cli::Options,
+    world: &World,
+) -> Result<Exit, Stop> {
+    let nodes = by_hand::tell(async {
+        let redlock = nodes::open(&settings.common).await?;
+        Ok(examine_all(&redlock, settings).await)
+    })?;
+    let fitness = fitness::judge(&nodes, &expectations(settings));
+    let rule = rule(settings, &nodes);
+    let text = match options.values("json") {
+        Some(_) => report::json(&nodes, &fitness, rule.as_ref()),
+        None => report::text(&nodes, &fitness, rule.as_ref(), page(world)),
+    };
+    match print(&text) {
+        Exit::Success => Ok(verdict(&fitness)),
+        unwritable => Ok(unwritable),
+    }
+}
+
+/// What danger there is counts more than whether there is a quorum just now.
+fn verdict(fitness: &Fitness) -> Exit {
+    if fitness.is_dangerous() {
+        Exit::Configuration
+    } else if fitness.has_quorum() {
+        Exit::Success
+    } else if fitness.is_refused() {
+        Exit::Refused
+    } else {
+        Exit::Unavailable
+    }
+}
+
+async fn examine_all(
+    redlock: &Redlock<AnyNode>,
+    settings: &DoctorSettings,
+) -> Vec<(NodeName, Facts)> {
+    let limit = PATIENCE.max(settings.common.node_timeout);
+    let (before, after) = settings.common.key_format.around();
+    // Nobody else has this key: a lock of that name would be in nobody's way either.
+    let key = format!("{before}redlock-doctor-{:016x}{after}", fastrand::u64(..));
+    let mut examining = JoinSet::new();
+    for (index, node) in redlock.nodes().iter().enumerate() {
+        let (node, key) = (std::sync::Arc::clone(node), key.clone());
+        examining.spawn(async move {
+            let facts = match &*node {
+                AnyNode::Redis(node) => Facts::Redis(node.examine(&key, limit).await.map(Box::new)),
+                AnyNode::Local(node) => Facts::Local(node.examine()),
+            };
+            (index, node.name().clone(), facts)
+        });
+    }
+    let mut nodes = examining.join_all().await;
+    nodes.sort_by_key(|(index, ..)| *index);
+    let nodes = nodes.into_iter();
+    nodes.map(|(_, name, facts)| (name, facts)).collect()
+}
+
+fn expectations(settings: &DoctorSettings) -> Expectations {
+    Expectations {
+        node_timeout: settings.common.node_timeout,
+        restart_window: settings.restart_window,
+        longest_ttl: settings.longest_ttl,
+        guard: match settings.restart_guard {
+            RestartGuard::Auto => Guard::Auto,
+            RestartGuard::Strict => Guard::Strict,
+            RestartGuard::Off => Guard::Off,
+        },
+    }
+}
+
+/// The ACL rule, if there is a server that has ACLs.
+fn rule(settings: &DoctorSettings, nodes: &[(NodeName, Facts)]) -> Option<Rule> {
+    let (before, after) = settings.common.key_format.around();
+    let is_redis = |(_, facts): &(NodeName, Facts)| matches!(facts, Facts::Redis(_));
+    nodes.iter().any(is_redis).then(|| Rule {
+        rule: acl::rule(before, after),
+        optional: acl::optional().collect(),
+    })
+}
+
+/// What stdout is to the reader.
+fn page(world: &World) -> Page {
+    if !std::io::stdout().is_terminal() {
+        return Page::default();
+    }
+    let dumb = world.variable("TERM").is_some_and(|term| term == "dumb");
+    Page {
+        width: terminal_size::terminal_size().map(|(width, _)| usize::from(width.0)),
+        colour: world.variable("NO_COLOR").is_none() && !dumb,
+    }
+}

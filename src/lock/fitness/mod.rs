@@ -1,0 +1,214 @@
+//! Whether servers are fit to be a quorum: facts in, findings out. Pure: no I/O, no clock.
+//!
+//! A [`Finding`] says what is wrong, what that does to a lock, and what to set. `server` judges one
+//! server, `directory` the embedded node, `together` all of them. Called by `commands`.
+
+mod directory;
+mod server;
+mod together;
+
+use std::time::Duration;
+
+use super::quorum::majority;
+use crate::node::{Answer, Examination, LocalExamination, NodeError, NodeName};
+
+/// How bad a finding is, the worst first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// It can give one lock to two holders.
+    Danger,
+    /// The server grants no lock, and the others must be a quorum without it.
+    NoVote,
+    /// Locks work; something around them is worse than it could be.
+    Warning,
+    /// Good to know.
+    Note,
+}
+
+/// Something about a server, or about all of them, that matters to a lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// Which server; `None` for all of them together.
+    pub node: Option<NodeName>,
+    /// What was found, without the server's name.
+    pub problem: String,
+    /// What it does to a lock.
+    pub effect: String,
+    /// What to set.
+    pub remedy: String,
+}
+
+/// What was learned about one node.
+#[derive(Clone, Debug)]
+pub enum Facts {
+    /// Of a Redis or Valkey server.
+    Redis(Answer<Box<Examination>>),
+    /// Of a directory of this host, or why the system does not tell.
+    Local(Result<LocalExamination, String>),
+}
+
+/// What the settings expect of the servers.
+#[derive(Clone, Copy, Debug)]
+pub struct Expectations {
+    /// How long a server may take to connect and answer.
+    pub node_timeout: Duration,
+    /// For how long a server that restarted may have forgotten locks.
+    pub restart_window: Duration,
+    /// The longest TTL in the settings.
+    pub longest_ttl: Duration,
+    /// What becomes of a server that restarted within the window.
+    pub guard: Guard,
+}
+
+/// What becomes of servers that restarted within the window, as settings say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guard {
+    /// They grant if all of them did.
+    Auto,
+    /// They never grant.
+    Strict,
+    /// They grant.
+    Off,
+}
+
+/// What all findings come to.
+#[derive(Clone, Debug)]
+pub struct Fitness {
+    /// The worst first; of equally bad ones those of all servers first, then in the order of the
+    /// configuration.
+    pub findings: Vec<Finding>,
+    /// Which nodes have a vote, in the order of the configuration.
+    pub votes: Vec<bool>,
+    /// How many nodes turned us away.
+    pub refusals: usize,
+}
+
+impl Fitness {
+    /// How many nodes have a vote.
+    #[must_use]
+    pub fn voters(&self) -> usize {
+        self.votes.iter().filter(|vote| **vote).count()
+    }
+
+    /// How many votes a lock needs.
+    #[must_use]
+    pub fn quorum(&self) -> usize {
+        majority(self.votes.len())
+    }
+
+    /// Whether something can give one lock to two holders.
+    #[must_use]
+    pub fn is_dangerous(&self) -> bool {
+        let worst = self.findings.first().map(|finding| finding.severity);
+        worst == Some(Severity::Danger)
+    }
+
+    /// Whether enough nodes have a vote.
+    #[must_use]
+    pub fn has_quorum(&self) -> bool {
+        self.voters() >= self.quorum()
+    }
+
+    /// Whether those that turned us away are enough to rule out a quorum, whatever the others do.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.votes.len() - self.refusals < self.quorum()
+    }
+}
+
+/// Judges the configured nodes.
+#[must_use]
+pub fn judge(nodes: &[(NodeName, Facts)], expectations: &Expectations) -> Fitness {
+    let expected = Expected {
+        settings: *expectations,
+        cold_start: is_cold_start(nodes, expectations),
+        common_offset_ms: together::common_offset_ms(nodes),
+    };
+    let mut findings = together::judge(nodes, &expected);
+    let (mut votes, mut refusals) = (Vec::with_capacity(nodes.len()), 0);
+    for (name, facts) in nodes {
+        let own = match facts {
+            Facts::Redis(answer) => server::judge(answer, &expected),
+            Facts::Local(facts) => directory::judge(facts),
+        };
+        votes.push(own.iter().all(|found| found.severity != Severity::NoVote));
+        refusals += usize::from(is_refusal(facts));
+        findings.extend(own.into_iter().map(|found| Finding {
+            node: Some(name.clone()),
+            ..found
+        }));
+    }
+    findings.sort_by_key(|finding| finding.severity);
+    Fitness {
+        findings,
+        votes,
+        refusals,
+    }
+}
+
+/// The settings, and what follows from all servers for each.
+struct Expected {
+    settings: Expectations,
+    /// All servers restarted within the window, and may grant.
+    cold_start: bool,
+    /// By how much the clocks of all servers are ahead of ours, if it is ours that is wrong.
+    common_offset_ms: Option<i64>,
+}
+
+impl Expectations {
+    /// For how long a server must have been up to grant; a second more than the window, since it
+    /// counts whole seconds.
+    fn min_uptime(&self) -> Duration {
+        let window = self.restart_window.max(self.longest_ttl);
+        let whole = window.as_secs() + u64::from(window.subsec_nanos() > 0);
+        Duration::from_secs(whole + 1)
+    }
+}
+
+fn is_cold_start(nodes: &[(NodeName, Facts)], expectations: &Expectations) -> bool {
+    let young = |facts: &Facts| match facts {
+        Facts::Redis(Ok(facts)) => facts
+            .info
+            .as_ref()
+            .is_some_and(|info| info.uptime < expectations.min_uptime()),
+        _ => false,
+    };
+    expectations.guard == Guard::Auto && nodes.iter().all(|(_, facts)| young(facts))
+}
+
+/// Whether the node says no to us, and will say so again.
+fn is_refusal(facts: &Facts) -> bool {
+    match facts {
+        Facts::Redis(Err(error)) => matches!(error, NodeError::Refused(_)),
+        Facts::Redis(Ok(facts)) => !server::forbidden(facts).is_empty(),
+        Facts::Local(_) => false,
+    }
+}
+
+/// A finding whose node is filled in later.
+fn found(
+    severity: Severity,
+    problem: impl Into<String>,
+    effect: impl Into<String>,
+    remedy: impl Into<String>,
+) -> Finding {
+    Finding {
+        severity,
+        node: None,
+        problem: problem.into(),
+        effect: effect.into(),
+        remedy: remedy.into(),
+    }
+}
+
+/// A duration as a message shows it, in whole milliseconds.
+fn show(duration: Duration) -> String {
+    let ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let text = humantime::format_duration(Duration::from_millis(ms));
+    text.to_string().replace(' ', "")
+}
+
+#[cfg(test)]
+mod tests;

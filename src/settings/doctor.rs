@@ -1,0 +1,54 @@
+//! What `redlock doctor` judges servers by: settings of all runs, since it is asked for none in
+//! particular.
+
+use std::time::Duration;
+
+use super::file::File;
+use super::sources::Sources;
+use super::{Common, Error, RestartGuard, World, common_of, options};
+use crate::cli;
+
+/// What `redlock doctor` is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DoctorSettings {
+    /// What every command needs.
+    pub common: Common,
+    /// The longest TTL that any run has by these settings.
+    pub longest_ttl: Duration,
+    /// Whether servers that restarted may grant.
+    pub restart_guard: RestartGuard,
+    /// For how long a server counts as restarted.
+    pub restart_window: Duration,
+}
+
+/// What `redlock doctor` is to do.
+///
+/// # Errors
+///
+/// If the settings make no sense.
+pub fn doctor(options: &cli::Options, world: &World) -> Result<DoctorSettings, Error> {
+    let sources = Sources::new(options, world);
+    sources.check_flags(&options::COMMON)?;
+    let file = File::find_and_read(&sources)?;
+    let names: Vec<String> = file
+        .iter()
+        .flat_map(File::resources)
+        .map(ToOwned::to_owned)
+        .collect();
+    let mut sources = sources.with_file(file);
+    let settings = DoctorSettings {
+        common: common_of(&sources)?,
+        longest_ttl: sources.value(&options::TTL)?,
+        restart_guard: sources.value(&options::RESTART_GUARD)?,
+        restart_window: sources.value(&options::RESTART_WINDOW)?,
+    };
+    let mut longest_ttl = settings.longest_ttl;
+    for name in &names {
+        sources = sources.with_resource(Some(name));
+        longest_ttl = longest_ttl.max(sources.value(&options::TTL)?);
+    }
+    Ok(DoctorSettings {
+        longest_ttl,
+        ..settings
+    })
+}
