@@ -11,6 +11,7 @@ const SHELLS: [&[&str]; 2] = [
     &["dash", "-i"],
 ];
 
+/// Neither is pressed while dash starts something: it loses them then, also without redlock in front.
 const CTRL_C: &str = "\x03";
 const CTRL_Z: &str = "\x1a";
 
@@ -45,7 +46,7 @@ fn ctrl_c_ends_a_job_that_has_the_terminal_and_one_that_has_not() {
     let cluster = Cluster::start(3);
     for words in SHELLS {
         let mut shell = shell(&cluster, words);
-        shell.enter("$R sh -c 'echo rea''dy; sleep 100'");
+        shell.enter("$R sh -c 'echo rea''dy; exec sleep 100'");
         shell.expect("ready");
         shell.press(CTRL_C);
         shell.expect("> ");
@@ -69,7 +70,7 @@ fn a_script_around_redlock_ends_by_ctrl_c_and_has_the_terminal_back_otherwise() 
         let name = words[0];
         let mut shell = shell(&cluster, words);
         shell.enter(&format!(
-            "{name} -c \"$R sh -c 'read a; echo rea''dy; sleep 100'; echo af''ter\""
+            "{name} -c \"$R sh -c 'read a; echo rea''dy; read b'; echo af''ter\""
         ));
         shell.enter("one");
         shell.expect("ready");
@@ -98,7 +99,7 @@ fn ctrl_z_stops_a_job_and_fg_or_bg_lets_it_go_on() {
     for words in SHELLS {
         let mut shell = shell(&cluster, words);
         // Without the terminal.
-        shell.enter("$R sh -c 'echo rea''dy; sleep 1; echo go''ne on'");
+        shell.enter("$R sh -c 'sleep 1 & echo rea''dy; wait; echo go''ne on'");
         shell.expect("ready");
         shell.press(CTRL_Z);
         shell.expect("> ");
