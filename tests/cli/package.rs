@@ -1,10 +1,10 @@
-//! What a package brings beside the binary: the file of settings in `packaging/`.
+//! What a package brings beside the binary: the file of settings in `.packaging/`.
 
 use std::fs;
 
 use crate::support::Redlock;
 
-const PACKAGED: &str = "packaging/config.toml";
+const PACKAGED: &str = ".packaging/config.toml";
 
 #[test]
 fn the_packaged_file_of_settings_sets_nothing() {
