@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 
 use super::Stop;
 use crate::exit::Exit;
+use crate::job;
 use crate::lock::Redlock;
 use crate::node::{AnyNode, Endpoint, LocalNode, Node, RedisNode};
 use crate::settings::{Common, Servers};
@@ -20,7 +21,12 @@ use crate::settings::{Common, Servers};
 pub async fn open(common: &Common) -> Result<Redlock<AnyNode>, Stop> {
     let nodes = match &common.servers {
         Servers::Local(directory) => vec![local(directory)?],
-        Servers::Redis(endpoints) => endpoints.iter().map(redis).collect::<Result<_, _>>()?,
+        Servers::Redis(endpoints) => {
+            if endpoints.iter().any(Endpoint::has_a_name) {
+                job::resolver::use_what_is_built_in();
+            }
+            endpoints.iter().map(redis).collect::<Result<_, _>>()?
+        }
     };
     let redlock = Redlock::new(nodes);
     refuse_twins(&redlock, common.node_timeout).await?;
