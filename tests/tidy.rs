@@ -31,11 +31,10 @@ const ONLY_DATA: [(&str, &str, &[&str]); 2] = [
 ];
 
 /// Libraries that only one part may know: path in source, where.
-const ONLY_IN: [(&str, &str); 4] = [
+const ONLY_IN: [(&str, &str); 3] = [
     ("clap::", "src/cli.rs"),
     ("::redis::", "src/node/"),
     ("anyhow::", "src/settings"),
-    ("ctrlc::", "src/job/"),
 ];
 
 fn sources() -> Vec<(PathBuf, String)> {
