@@ -31,12 +31,11 @@ const ONLY_DATA: [(&str, &str, &[&str]); 2] = [
 ];
 
 /// Libraries that only one part may know: path in source, where.
-const ONLY_IN: [(&str, &str); 5] = [
+const ONLY_IN: [(&str, &str); 4] = [
     ("clap::", "src/cli"),
     ("clap_complete::", "src/cli/"),
     ("::redis::", "src/node/"),
     ("anyhow::", "src/settings"),
-    ("ctrlc::", "src/job/"),
 ];
 
 fn sources() -> Vec<(PathBuf, String)> {

@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 
 use super::Stop;
 use crate::exit::Exit;
+use crate::job;
 use crate::lock::Redlock;
 use crate::node::{AnyNode, Endpoint, LocalNode, Node, NodeName, RedisNode};
 use crate::settings::{Common, Servers};
@@ -32,7 +33,12 @@ pub async fn open(common: &Common) -> Result<Redlock<AnyNode>, Stop> {
 pub fn each(common: &Common) -> Result<Vec<AnyNode>, Stop> {
     match &common.servers {
         Servers::Local(directory) => Ok(vec![local(directory)?]),
-        Servers::Redis(endpoints) => endpoints.iter().map(redis).collect(),
+        Servers::Redis(endpoints) => {
+            if endpoints.iter().any(Endpoint::has_a_name) {
+                job::resolver::use_what_is_built_in();
+            }
+            endpoints.iter().map(redis).collect()
+        }
     }
 }
 

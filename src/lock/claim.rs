@@ -5,6 +5,7 @@
 use std::fmt;
 use std::time::{Duration, UNIX_EPOCH};
 
+use rustix::rand::GetRandomFlags;
 use serde::{Deserialize, Serialize};
 
 use crate::clock;
@@ -126,7 +127,8 @@ impl Token {
     #[must_use]
     pub fn random() -> Self {
         let mut bytes = [0; TOKEN_LEN / 2];
-        getrandom::fill(&mut bytes).expect("the kernel gives random numbers");
+        let filled = rustix::rand::getrandom(&mut bytes[..], GetRandomFlags::empty());
+        assert_eq!(filled, Ok(bytes.len()), "the kernel gives random numbers");
         Self(format!("{:0TOKEN_LEN$x}", u128::from_be_bytes(bytes)))
     }
 

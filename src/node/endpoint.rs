@@ -2,6 +2,7 @@
 //! here opens a connection, and no formatting of it shows a password.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// A password. `Debug` shows stars; there is no `Display`.
@@ -78,6 +79,19 @@ pub struct Endpoint {
     pub database: u32,
     /// Who we are to it.
     pub credentials: Credentials,
+}
+
+impl Endpoint {
+    /// Whether its host is a name, which has to be looked up, and not an IP address.
+    #[must_use]
+    pub fn has_a_name(&self) -> bool {
+        match &self.address {
+            Address::Tcp { host, .. } | Address::Tls { host, .. } => {
+                host.parse::<IpAddr>().is_err()
+            }
+            Address::Unix(_) => false,
+        }
+    }
 }
 
 impl fmt::Display for Endpoint {

@@ -1,0 +1,151 @@
+//! Who takes part, and how each is told to run a job under a lock.
+
+use std::process::{Command, Stdio};
+
+use super::Bench;
+use super::servers::Server;
+
+/// A way to run a job under a lock.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Contestant {
+    /// The job without a lock.
+    Bare,
+    /// util-linux, on a file.
+    Flock,
+    /// The floor of a quorum, in C, on so many nodes.
+    Floor(usize),
+    /// redlock on so many nodes.
+    Redlock(usize),
+    /// redlock on files of this host.
+    Local,
+    /// redis-cli in a shell script, on so many nodes.
+    RedisCli(usize),
+    /// etcd, one node.
+    Etcdctl,
+}
+
+/// Whether to wait for a lock that is held.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Waits {
+    Yes,
+    No,
+}
+
+/// The servers that are up.
+pub struct World<'a> {
+    pub bench: &'a Bench,
+    pub redis: &'a [Server],
+    pub etcd: Option<&'a Server>,
+}
+
+impl Contestant {
+    /// How a table calls it.
+    pub fn name(self) -> String {
+        match self {
+            Self::Bare => "no lock".to_owned(),
+            Self::Flock => "flock".to_owned(),
+            Self::Floor(nodes) => format!("C floor, {nodes} nodes"),
+            Self::Redlock(nodes) => format!("redlock, {nodes} nodes"),
+            Self::Local => "redlock --local".to_owned(),
+            Self::RedisCli(nodes) => format!("redis-cli script, {nodes} nodes"),
+            Self::Etcdctl => "etcdctl lock, 1 node".to_owned(),
+        }
+    }
+
+    /// Whether what it needs is installed.
+    pub fn is_there(self, world: &World) -> bool {
+        match self {
+            Self::Flock => is_installed("flock"),
+            Self::RedisCli(_) => is_installed("redis-cli"),
+            Self::Etcdctl => world.etcd.is_some(),
+            _ => true,
+        }
+    }
+
+    /// `job` under the lock.
+    pub fn command(self, world: &World, waits: Waits, job: &[&str]) -> Command {
+        let ports = |nodes| {
+            world.redis[..nodes]
+                .iter()
+                .map(|server: &Server| server.port.to_string())
+        };
+        let mut command = match self {
+            Self::Bare => Command::new(job[0]),
+            Self::Flock => Command::new("flock"),
+            Self::Floor(_) => Command::new(world.bench.file("floor")),
+            Self::Redlock(_) | Self::Local => Command::new(env!("CARGO_BIN_EXE_redlock")),
+            Self::RedisCli(_) => {
+                Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/redis-cli.sh"))
+            }
+            Self::Etcdctl => Command::new("etcdctl"),
+        };
+        command
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .stdin(Stdio::null());
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        match self {
+            Self::Bare => return with(command, &job[1..]),
+            Self::Flock => {
+                command.args(if waits == Waits::Yes {
+                    None
+                } else {
+                    Some("-n")
+                });
+                command.arg(world.bench.file("flock"));
+            }
+            Self::Floor(nodes) => {
+                command.args((waits == Waits::Yes).then_some("-w"));
+                command.args(ports(nodes)).arg("--");
+            }
+            Self::RedisCli(nodes) => {
+                command.args(ports(nodes)).arg("--");
+            }
+            Self::Redlock(nodes) => {
+                let urls: Vec<String> = ports(nodes)
+                    .map(|port| format!("redis://127.0.0.1:{port}"))
+                    .collect();
+                command.env("REDLOCK_SERVERS", urls.join(","));
+                run(&mut command, waits);
+            }
+            Self::Local => {
+                command.env("REDLOCK_LOCAL", world.bench.file("local"));
+                run(&mut command, waits);
+            }
+            Self::Etcdctl => {
+                let port = world
+                    .etcd
+                    .expect("etcd takes part only if it is there")
+                    .port;
+                command.env("ETCDCTL_API", "3");
+                command.args([
+                    "--endpoints",
+                    &format!("http://127.0.0.1:{port}"),
+                    "lock",
+                    "bench",
+                    "--",
+                ]);
+            }
+        }
+        with(command, job)
+    }
+}
+
+fn run(command: &mut Command, waits: Waits) {
+    command.args(["run", "-r", "bench"]);
+    command
+        .args((waits == Waits::Yes).then_some("-w"))
+        .arg("--");
+}
+
+fn with(mut command: Command, arguments: &[&str]) -> Command {
+    command.args(arguments);
+    command
+}
+
+/// Whether `program` is in the usual places.
+pub fn is_installed(program: &str) -> bool {
+    ["/usr/bin", "/bin"]
+        .iter()
+        .any(|place| std::path::Path::new(place).join(program).exists())
+}

@@ -1,0 +1,207 @@
+//! Servers of our own, on ports and in directories of their own; each ends with its value, or with us.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+/// How long a server may take to start.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Commands that come from a client and not from a script of its.
+const FROM_CLIENTS: [&str; 10] = [
+    "eval",
+    "evalsha",
+    "hello",
+    "subscribe",
+    "unsubscribe",
+    "psubscribe",
+    "ssubscribe",
+    "ping",
+    "client",
+    "auth",
+];
+
+/// A server that ends with this value.
+pub struct Server {
+    pub port: u16,
+    process: Child,
+    _directory: TempDir,
+}
+
+impl Server {
+    /// An empty redis-server that keeps nothing.
+    pub fn redis() -> Self {
+        Self::redis_with(&[])
+    }
+
+    fn redis_with(arguments: &[&str]) -> Self {
+        Self::start(|port, directory| {
+            let mut command = Command::new("redis-server");
+            command.args([
+                "--bind",
+                "127.0.0.1",
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+                "--dir",
+            ]);
+            let port = port.to_string();
+            command.arg(directory).args(if arguments.is_empty() {
+                ["--port", &port].to_vec()
+            } else {
+                [&["--port", "0", "--tls-port", &port], arguments].concat()
+            });
+            command
+        })
+    }
+
+    /// One etcd, as a cluster of its own.
+    pub fn etcd() -> Self {
+        Self::start(|port, directory| {
+            let (client, peer) = (
+                format!("http://127.0.0.1:{port}"),
+                format!("http://127.0.0.1:{}", free_port()),
+            );
+            let mut command = Command::new("etcd");
+            command.arg("--data-dir").arg(directory.join("data"));
+            command.args([
+                "--listen-client-urls",
+                &client,
+                "--advertise-client-urls",
+                &client,
+            ]);
+            command.args([
+                "--listen-peer-urls",
+                &peer,
+                "--initial-advertise-peer-urls",
+                &peer,
+            ]);
+            command.args(["--initial-cluster", &format!("default={peer}")]);
+            command
+        })
+    }
+
+    fn start(command: impl Fn(u16, &Path) -> Command) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let port = free_port();
+        let server = command(port, directory.path());
+        // Should we be killed, the kernel kills the server.
+        let mut kept = Command::new("setpriv");
+        kept.args(["--pdeathsig", "KILL"])
+            .arg(server.get_program())
+            .args(server.get_args());
+        let process = kept
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        let server = Self {
+            port,
+            process: process.expect("the server starts"),
+            _directory: directory,
+        };
+        let began = Instant::now();
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(began.elapsed() < PATIENCE, "a server on port {port}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        server
+    }
+
+    /// Sends `signal` to the server.
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.process.id().cast_signed()), signal).expect("the server is ours");
+    }
+
+    /// How many commands clients have sent so far.
+    pub fn commands(&self) -> u64 {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the server answers");
+        stream
+            .write_all(b"INFO commandstats\r\nQUIT\r\n")
+            .expect("the server answers");
+        let mut text = String::new();
+        stream
+            .read_to_string(&mut text)
+            .expect("the server answers");
+        let calls = |line: &str| {
+            let (name, rest) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
+            let name = name.split('|').next()?;
+            FROM_CLIENTS
+                .contains(&name)
+                .then(|| rest.split(',').next()?.parse::<u64>().ok())?
+        };
+        text.lines().filter_map(calls).sum()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // SIGKILL also ends a process that is stopped.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// `count` servers.
+pub fn redis(count: usize) -> Vec<Server> {
+    (0..count).map(|_| Server::redis()).collect()
+}
+
+/// `count` servers with TLS, and the certificate authority that redlock is to trust.
+pub fn redis_with_tls(count: usize, directory: &Path) -> (Vec<Server>, PathBuf) {
+    let (cert, key) = (directory.join("cert.pem"), directory.join("key.pem"));
+    let mut openssl = Command::new("openssl");
+    openssl.args([
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "1",
+        "-subj",
+        "/CN=bench",
+    ]);
+    openssl.args([
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+        "-addext",
+        "basicConstraints=critical,CA:FALSE",
+    ]);
+    openssl
+        .arg("-keyout")
+        .arg(&key)
+        .arg("-out")
+        .arg(&cert)
+        .stderr(Stdio::null());
+    assert!(
+        openssl.status().is_ok_and(|status| status.success()),
+        "openssl makes a certificate"
+    );
+    let [cert_text, key_text] = [&cert, &key].map(|path| path.to_str().expect("a plain path"));
+    let arguments = [
+        "--tls-cert-file",
+        cert_text,
+        "--tls-key-file",
+        key_text,
+        "--tls-auth-clients",
+        "no",
+    ];
+    (
+        (0..count).map(|_| Server::redis_with(&arguments)).collect(),
+        cert,
+    )
+}
+
+/// A port that nobody listens on now.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("it is bound").port()
+}
