@@ -83,9 +83,10 @@ thread_local! {
     static SIMULATED: Cell<Option<fn() -> Reading>> = const { Cell::new(None) };
 }
 
-/// From now on this thread reads `clock` instead of the kernel's. For simulations only, which run hours
-/// within milliseconds and give every host a clock of its own: the lock under test must read theirs.
-/// Otherwise it costs a look at a thread-local, a hundredth of what asking the kernel costs.
+/// From now on this thread reads `clock` instead of the kernel's. For simulations only, which run
+/// hours within milliseconds and give every host a clock of its own: the lock under test must read
+/// theirs. Otherwise it costs a look at a thread-local, a hundredth of what asking the kernel
+/// costs.
 pub fn simulate(clock: fn() -> Reading) {
     SIMULATED.set(Some(clock));
 }
@@ -140,8 +141,8 @@ pub async fn sleep_until(instant: Instant) {
     }
 }
 
-/// Readable once `instant` has come, also if that was in suspend. `None` for a short sleep, which ends
-/// soon enough after a suspend, or if the system has no more descriptors.
+/// Readable once `instant` has come, also if that was in suspend. `None` for a short sleep, which
+/// ends soon enough after a suspend, or if the system has no more descriptors.
 fn alarm(instant: Instant) -> Option<pipe::Receiver> {
     const SHORT: Duration = Duration::from_millis(10);
     if instant.remaining() < SHORT {

@@ -1,8 +1,8 @@
 //! What happened, as one line for a person or one line of JSON.
 //!
-//! Everything that redlock itself says goes through here to stderr. What other hosts or servers wrote is
-//! escaped, so that it cannot touch a terminal; no text in here ever contains a password, since nothing
-//! that could is handed in. Called by `commands`.
+//! Everything that redlock itself says goes through here to stderr. What other hosts or servers
+//! wrote is escaped, so that it cannot touch a terminal; no text in here ever contains a password,
+//! since nothing that could is handed in. Called by `commands`.
 
 pub mod doctor;
 pub mod hand;
@@ -138,7 +138,8 @@ pub fn rfc3339(time: SystemTime) -> String {
     humantime::format_rfc3339_millis(time).to_string()
 }
 
-/// `text` with everything escaped that could move a cursor, change a colour or reorder what is read.
+/// `text` with everything escaped that could move a cursor, change a colour or reorder what is
+/// read.
 #[must_use]
 pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());

@@ -1,4 +1,5 @@
-//! What must hold of the verdicts for every number of nodes, every mixture of votes and every order.
+//! What must hold of the verdicts for every number of nodes, every mixture of votes and every
+//! order.
 
 use std::time::Duration;
 
@@ -82,7 +83,8 @@ fn taken_by(votes: &Votes, holder: &Foreign) -> usize {
     votes.iter().flatten().filter(same).count()
 }
 
-/// Verdicts without what they carry: which of several views of a holder is shown may depend on the order.
+/// Verdicts without what they carry: which of several views of a holder is shown may depend on the
+/// order.
 fn kind(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Held(by) => format!("held by {}", by.digest),

@@ -1,4 +1,5 @@
-//! Redlock beside its peers, a table for each thing that a user pays for. `benches/run` is the way in.
+//! Redlock beside its peers, a table for each thing that a user pays for. `benches/run` is the way
+//! in.
 //!
 //! Nothing is asserted: machines differ, and other work on them makes any time longer. So all
 //! contestants of a table take turns, round by round, and their ratios are what counts.

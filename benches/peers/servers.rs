@@ -1,4 +1,5 @@
-//! Servers of our own, on ports and in directories of their own; each ends with its value, or with us.
+//! Servers of our own, on ports and in directories of their own; each ends with its value, or with
+//! us.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

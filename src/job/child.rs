@@ -81,8 +81,8 @@ pub enum Scope {
 pub enum News {
     /// The job is over. The guard was dismissed: it signals nobody any more.
     Over(Ended),
-    /// The job is over, and the guard has seen that the command ended by itself before its deadline,
-    /// however late we are.
+    /// The job is over, and the guard has seen that the command ended by itself before its
+    /// deadline, however late we are.
     OverInTime(Ended),
     /// The guard has told the job to stop, or killed it, since we did not in time.
     StoppedByGuard,
@@ -127,7 +127,8 @@ enum Guarded {
 impl Child {
     /// Starts the command in a process group of its own, with a guard that stops it by `watch`.
     ///
-    /// Invariant I6: nothing is started once `not_after` has come, also if we were stopped on the way.
+    /// Invariant I6: nothing is started once `not_after` has come, also if we were stopped on the
+    /// way.
     ///
     /// # Errors
     ///

@@ -3,14 +3,14 @@
 //! A job must be dead before its lock can pass to another, and nothing that befalls redlock may
 //! change that: SIGKILL, SIGSTOP, a panic, an executor that hangs. So before the command there is a
 //! second process, in a session of its own and with every signal blocked, which is told each new
-//! deadline through a socket and signals the group when one has come. When the socket closes without
-//! a word, we are dead, and it kills the group at once.
+//! deadline through a socket and signals the group when one has come. When the socket closes
+//! without a word, we are dead, and it kills the group at once.
 //!
 //! **No moment without it.** The guard is forked first. The command's process, between its own fork
 //! and exec, tells the guard its group and waits until the guard stands (see [`Introduction`]): no
 //! instruction of the command runs unwatched, and until exec there is nothing but ourselves. The
-//! command's process has our end of the socket until exec closes it, so the guard cannot take us for
-//! dead before it knows whom to kill.
+//! command's process has our end of the socket until exec closes it, so the guard cannot take us
+//! for dead before it knows whom to kill.
 //!
 //! **Never a stranger's group.** What the guard is told is not a number but a pidfd of the group's
 //! leader, which the leader opened itself: it stands for that very process and its group, whoever
@@ -44,8 +44,8 @@ const NAME: &[u8] = b"rl-guard\0";
 /// programs take a second one for "now, by force". The time to kill is never put off.
 const PRECEDENCE_NS: u64 = 25_000_000;
 
-/// How long the command's process waits for the guard to stand: only a machine out of its mind needs
-/// so long, and then it is better not to start.
+/// How long the command's process waits for the guard to stand: only a machine out of its mind
+/// needs so long, and then it is better not to start.
 const STANDS_WITHIN_MS: c_int = 5_000;
 
 /// An instant that never comes.
@@ -105,8 +105,8 @@ pub struct Guard {
 /// What the guard has let us know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Word {
-    /// It signals the job because of the lock, or has done so. Said before the first signal is sent:
-    /// whoever sees the job dead of it finds this.
+    /// It signals the job because of the lock, or has done so. Said before the first signal is
+    /// sent: whoever sees the job dead of it finds this.
     Acted,
     /// At its deadline it found the command ended by itself, before the job had to be dead.
     EndedInTime,
@@ -124,8 +124,8 @@ impl Guard {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let kind = SockType::SeqPacket;
         let (ours, its) = socketpair(AddressFamily::Unix, kind, None, flags)?;
-        // Before the fork: if it fails, there is no process to be rid of.
-        // SAFETY: the descriptor is owned by what is registered, and stays open as long as that lives.
+        // Before the fork: if it fails, there is no process to be rid of. SAFETY: the descriptor is
+        // owned by what is registered, and stays open as long as that lives.
         let socket = unsafe { AsyncFd::register(ours) }.map_err(io::Error::from)?;
         let (stop_at, kill_at) = watch.numbers();
         let post = Post {
@@ -174,13 +174,14 @@ impl Guard {
         self.tell([DEADLINES, stop_at, kill_at]);
     }
 
-    /// We are about to send the stop signal ourselves: all that is left to the guard is to kill what
-    /// is still there at `kill_at`.
+    /// We are about to send the stop signal ourselves: all that is left to the guard is to kill
+    /// what is still there at `kill_at`.
     pub fn stopping(&self, kill_at: Instant) {
         self.tell([STOPPING, 0, nanoseconds(kill_at)]);
     }
 
-    /// The job is over: the guard signals nobody any more. Must be said before the leader is reaped.
+    /// The job is over: the guard signals nobody any more. Must be said before the leader is
+    /// reaped.
     pub fn dismiss(&self) {
         if !self.tell([ENDED, 0, 0]) {
             // It does not listen: it was stopped, say. Nothing stops this.
@@ -237,7 +238,8 @@ impl Drop for Guard {
 pub struct Introduction(RawFd);
 
 impl Introduction {
-    /// Tells the guard that our group is the one, and waits until the guard stands. Async-signal-safe.
+    /// Tells the guard that our group is the one, and waits until the guard stands.
+    /// Async-signal-safe.
     ///
     /// # Errors
     ///
@@ -252,8 +254,8 @@ impl Introduction {
             events: libc::POLLIN,
             revents: 0,
         };
-        // SAFETY: `standing` is one pollfd, and is written before the call returns. All signals that
-        // could interrupt it kill us.
+        // SAFETY: `standing` is one pollfd, and is written before the call returns. All signals
+        // that could interrupt it kill us.
         let ready = unsafe { libc::poll(&raw mut standing, 1, STANDS_WITHIN_MS) };
         match receive_byte(self.0) {
             Ok(Some(STANDING)) if ready == 1 => Ok(()),
@@ -295,8 +297,8 @@ fn receive_byte(socket: RawFd) -> nix::Result<Option<u8>> {
 #[repr(C, align(8))]
 struct Parcel([u8; 32]);
 
-/// Tells the guard to watch over the group of `leader`, with a pidfd of it if the kernel knows such.
-/// Async-signal-safe.
+/// Tells the guard to watch over the group of `leader`, with a pidfd of it if the kernel knows
+/// such. Async-signal-safe.
 fn introduce(socket: RawFd, leader: libc::pid_t) -> io::Result<()> {
     // SAFETY: pidfd_open takes two numbers and gives a new descriptor, close-on-exec, or -1.
     let pidfd = unsafe { libc::syscall(libc::SYS_pidfd_open, leader, 0) };
@@ -384,8 +386,8 @@ enum Heard {
 /// copy of redlock that is below on the stack.
 extern "C" fn stand(socket: RawFd, mut post: Post) -> ! {
     // SAFETY: these calls take numbers and constants. Nothing below needs a descriptor other than
-    // the socket's copy, so all the others are closed: a kept stdout would keep cron waiting, a kept
-    // socket of redlock's would hide its death from us.
+    // the socket's copy, so all the others are closed: a kept stdout would keep cron waiting, a
+    // kept socket of redlock's would hide its death from us.
     unsafe {
         // `timeout -s KILL` and the like kill a group or a session.
         libc::setsid();
@@ -444,7 +446,8 @@ impl Post {
         if self.phase == Phase::Waiting && now >= self.stop_at.min(self.kill_at) {
             if self.target.has_ended() {
                 // By itself, and redlock has not noticed yet. What it left in the background is
-                // nobody's business. If we are late ourselves, after a suspend, nobody can say when.
+                // nobody's business. If we are late ourselves, after a suspend, nobody can say
+                // when.
                 if now < self.kill_at {
                     let _ = send(SOCKET, &[IN_TIME]);
                 }

@@ -1,9 +1,9 @@
 //! What others send to us, as one stream.
 //!
 //! tokio listens to all of them, SIGINT included: the ctrlc package would start a thread for it,
-//! whose stack and malloc arena, and the locks that malloc takes from then on, were 0.15 ms of a run
-//! of 2 ms. A signal that we inherited as ignored stays ignored, for us and for the command: that is
-//! what `nohup` and a shell's background jobs rely on. Called by `commands`.
+//! whose stack and malloc arena, and the locks that malloc takes from then on, were 0.15 ms of a
+//! run of 2 ms. A signal that we inherited as ignored stays ignored, for us and for the command:
+//! that is what `nohup` and a shell's background jobs rely on. Called by `commands`.
 
 use std::future::poll_fn;
 use std::io;

@@ -20,8 +20,8 @@ use tokio::signal::unix::{self, SignalKind};
 use super::death;
 use crate::clock::{self, Instant};
 
-/// How long a job may take over a Ctrl-Z, to put the screen in order for instance. A stop after that
-/// has other reasons.
+/// How long a job may take over a Ctrl-Z, to put the screen in order for instance. A stop after
+/// that has other reasons.
 const STOPS_WITHIN: Duration = Duration::from_secs(5);
 
 /// The terminal, as far as it concerns a job.
@@ -113,8 +113,8 @@ impl Terminal {
                 self.give_to(job);
                 return Stopped::GoOn;
             }
-            // In the background it stands still, as any job that wants the terminal there.
-            // Where nobody can continue us, we are not stopped, and it waits for the terminal alone.
+            // In the background it stands still, as any job that wants the terminal there. Where
+            // nobody can continue us, we are not stopped, and it waits for the terminal alone.
             stand_still(signal, Pid::from_raw(0));
             return Stopped::Alone;
         }
@@ -134,8 +134,8 @@ impl Terminal {
         }
     }
 
-    /// Before `job`, which was stopped by `signal`, is continued: it gets the terminal if it wants it
-    /// and we are in front.
+    /// Before `job`, which was stopped by `signal`, is continued: it gets the terminal if it wants
+    /// it and we are in front.
     pub fn before_going_on(&mut self, job: Pid, wants: Wants) {
         if wants == Wants::Terminal && is_in_front(getpgrp()) {
             self.give_to(job);
@@ -152,8 +152,8 @@ impl Terminal {
         }
     }
 
-    /// The job is over, killed by `signal` if there is one. Whoever started us gets the terminal back,
-    /// and Ctrl-C if the job died of it: it reached the job alone.
+    /// The job is over, killed by `signal` if there is one. Whoever started us gets the terminal
+    /// back, and Ctrl-C if the job died of it: it reached the job alone.
     pub fn job_ended(&mut self, signal: Option<Signal>) {
         if self.holder == Holder::Us {
             return;
@@ -211,8 +211,8 @@ fn put_in_front(group: Pid) {
     }
 }
 
-/// Stops `whom` (0 is our group) with `signal`, us included, and returns when we were continued. In a
-/// group that nobody could continue the kernel stops nobody, and this returns at once.
+/// Stops `whom` (0 is our group) with `signal`, us included, and returns when we were continued. In
+/// a group that nobody could continue the kernel stops nobody, and this returns at once.
 fn stand_still(signal: Signal, whom: Pid) {
     let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
     // SAFETY: the default action runs no code of ours.

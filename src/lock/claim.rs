@@ -187,8 +187,8 @@ pub struct Holder {
 }
 
 impl Holder {
-    /// The holder as JSON, short enough for a node to hand back whole: its longest text is cut as far
-    /// as it takes.
+    /// The holder as JSON, short enough for a node to hand back whole: its longest text is cut as
+    /// far as it takes.
     fn json(&self) -> String {
         let mut fitting = self.clone();
         for text in fitting.texts() {

@@ -1,7 +1,7 @@
 //! What one attempt may have left on the nodes, and how it is taken away again.
 //!
-//! A grip exists from before the first byte of an attempt until its release. Invariant I4: whoever has
-//! one lets go of it, whatever came of the attempt. Used by `redlock` and `lease`.
+//! A grip exists from before the first byte of an attempt until its release. Invariant I4: whoever
+//! has one lets go of it, whatever came of the attempt. Used by `redlock` and `lease`.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,7 +12,8 @@ use super::quorum::{self, Answers};
 use crate::clock::{self, Instant};
 use crate::node::{Answer, Entry, Node, NodeError, Parting, Release, Vote};
 
-/// The least time that a release gives the nodes beyond a quorum: a few round trips of a local network.
+/// The least time that a release gives the nodes beyond a quorum: a few round trips of a local
+/// network.
 const LEAST_GRACE: Duration = Duration::from_millis(2);
 
 /// How long a release may take in all when no quorum answers.

@@ -1,8 +1,8 @@
 //! A held lock, and the task that keeps it.
 //!
-//! The task extends every third of the TTL, on absolute deadlines, and publishes what comes of it: the
-//! lock is held until some instant, or it is lost. It never stops a job, and a failed extension never
-//! shortens anything (invariant I5). Called by `commands`.
+//! The task extends every third of the TTL, on absolute deadlines, and publishes what comes of it:
+//! the lock is held until some instant, or it is lost. It never stops a job, and a failed extension
+//! never shortens anything (invariant I5). Called by `commands`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -46,8 +46,8 @@ pub enum State {
         /// How many rounds have extended it.
         extensions: u64,
     },
-    /// Still ours until this instant, but the last round extended it on no quorum: with what each node
-    /// answered. The nodes are being asked again.
+    /// Still ours until this instant, but the last round extended it on no quorum: with what each
+    /// node answered. The nodes are being asked again.
     Unknown {
         /// As in [`State::Held`]; a failed round does not move it.
         until: Instant,
@@ -100,7 +100,8 @@ pub struct Lease<N> {
 }
 
 impl<N: Node> Lease<N> {
-    /// Keeps `held` from now on. Each node has `node_timeout` for an answer, and more while rounds fail.
+    /// Keeps `held` from now on. Each node has `node_timeout` for an answer, and more while rounds
+    /// fail.
     #[must_use]
     pub fn keep(held: Held<N>, node_timeout: Duration) -> Self {
         let grip = Arc::new(held.grip);
@@ -172,8 +173,8 @@ impl<N> Drop for Lease<N> {
     }
 }
 
-/// Comes a moment after somebody released the lock, on whatever node, or could have done so unheard:
-/// before the node was listened to.
+/// Comes a moment after somebody released the lock, on whatever node, or could have done so
+/// unheard: before the node was listened to.
 async fn released(ear: &mut Ear) {
     while matches!(ear.hear().await, Heard::Deaf(_)) {}
     clock::sleep_until(clock::now() + HEARKEN).await;
@@ -272,8 +273,8 @@ impl<N: Node> Keeper<N> {
         }
     }
 
-    /// A node's time limit: it grows while rounds fail, since a slow answer is better than none, and
-    /// ends with the validity, after which no answer counts.
+    /// A node's time limit: it grows while rounds fail, since a slow answer is better than none,
+    /// and ends with the validity, after which no answer counts.
     fn limit(&self, failures: u32) -> Duration {
         let grown = self.node_timeout * 2_u32.saturating_pow(failures).min(LIMIT_GROWTH);
         grown
@@ -302,9 +303,10 @@ impl<N: Node> Keeper<N> {
         (keeping, round)
     }
 
-    /// Hears the rest of a round that extended, puts the key back where it was missing, and gives up
-    /// the connections that failed. Nothing of it counts in this round, and it must not hold up the
-    /// `next` one: after failed rounds a node has so much time that the lock could expire meanwhile.
+    /// Hears the rest of a round that extended, puts the key back where it was missing, and gives
+    /// up the connections that failed. Nothing of it counts in this round, and it must not hold up
+    /// the `next` one: after failed rounds a node has so much time that the lock could expire
+    /// meanwhile.
     async fn finish(&self, mut round: Round, limit: Duration, next: Instant) {
         let rest = async {
             let mut healing = JoinSet::new();

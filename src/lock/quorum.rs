@@ -1,17 +1,19 @@
 //! What the answers of the nodes mean together: verdicts, validity, fencing rounds.
 //!
-//! PURE: no I/O, no clock, no task. Everything that decides whether somebody holds a lock is in here,
-//! so that it can be checked by enumeration. Called by `redlock` and `lease`.
+//! PURE: no I/O, no clock, no task. Everything that decides whether somebody holds a lock is in
+//! here, so that it can be checked by enumeration. Called by `redlock` and `lease`.
 
 use std::time::Duration;
 
 use crate::clock::Instant;
 use crate::node::{Answer, Extension, Foreign, NodeError, Raised, Vote};
 
-/// The answers of one round, a slot for each configured node; `None` is an answer that is not there yet.
+/// The answers of one round, a slot for each configured node; `None` is an answer that is not there
+/// yet.
 pub type Answers<T> = Vec<Option<Answer<T>>>;
 
-/// How many of `nodes` are a quorum: the majority of the configured nodes, not of those that answered.
+/// How many of `nodes` are a quorum: the majority of the configured nodes, not of those that
+/// answered.
 #[must_use]
 pub fn majority(nodes: usize) -> usize {
     nodes / 2 + 1
@@ -24,8 +26,8 @@ pub fn drift(ttl: Duration) -> Duration {
     ttl / 100 + Duration::from_millis(2)
 }
 
-/// Until when a lock is ours that was written by a round that began at `started`, before its first byte
-/// was sent. Redlock: validity = ttl − elapsed − drift.
+/// Until when a lock is ours that was written by a round that began at `started`, before its first
+/// byte was sent. Redlock: validity = ttl − elapsed − drift.
 #[must_use]
 pub fn valid_until(started: Instant, ttl: Duration) -> Instant {
     started + ttl.saturating_sub(drift(ttl))
@@ -47,10 +49,11 @@ pub enum Verdict {
     /// A quorum answered, but not without servers that restarted and may have forgotten a lock: an
     /// outage until they may vote again, see [`votes_again`].
     Young,
-    /// Every node answered, all are free, and all have restarted: nobody could ever begin unless they
-    /// may grant. See [`cold_start_verdict`].
+    /// Every node answered, all are free, and all have restarted: nobody could ever begin unless
+    /// they may grant. See [`cold_start_verdict`].
     ColdStart,
-    /// Enough nodes answered, and they agree on nobody: contenders, a stale key, a hole in the view.
+    /// Enough nodes answered, and they agree on nobody: contenders, a stale key, a hole in the
+    /// view.
     Split,
     /// These two nodes are one server; whatever they answer counts once.
     SameServer(usize, usize),
@@ -109,12 +112,14 @@ pub fn verdict(votes: &[Option<Answer<Vote>>]) -> Verdict {
     }
 }
 
-/// The verdict on the `votes` of an attempt that lifts the restart guard, after a [`Verdict::ColdStart`].
+/// The verdict on the `votes` of an attempt that lifts the restart guard, after a
+/// [`Verdict::ColdStart`].
 ///
 /// It takes every node to acquire. The guard may be lifted only because no lock is older than the
 /// restarts, but another contender may have acquired in the same manner since, and one of its nodes
-/// may have restarted again: a majority of young nodes may then have forgotten it, all of them cannot
-/// without a majority having been wiped. Whoever holds the lock is on some node, and that node refuses.
+/// may have restarted again: a majority of young nodes may then have forgotten it, all of them
+/// cannot without a majority having been wiped. Whoever holds the lock is on some node, and that
+/// node refuses.
 #[must_use]
 pub fn cold_start_verdict(votes: &[Option<Answer<Vote>>]) -> Verdict {
     let granted = |vote: &Option<_>| matches!(vote, Some(Ok(Vote::Granted { .. })));
@@ -173,7 +178,8 @@ fn same_server(votes: &[Option<Answer<Vote>>]) -> Option<(usize, usize)> {
 }
 
 /// The earliest time after which a majority can be free, as far as `votes` tell: the q-th smallest
-/// rest of life; a free node counts as zero, or as the time until it may vote. `None` if a majority never expires or did not answer.
+/// rest of life; a free node counts as zero, or as the time until it may vote. `None` if a majority
+/// never expires or did not answer.
 #[must_use]
 pub fn earliest_free(votes: &[Option<Answer<Vote>>]) -> Option<Duration> {
     let mut rests: Vec<Duration> = votes
@@ -200,11 +206,12 @@ pub enum Fencing {
     Failed,
 }
 
-/// The state of the fencing token after the replies `fences`, of a grant or of a raise to some number.
+/// The state of the fencing token after the replies `fences`, of a grant or of a raise to some
+/// number.
 ///
-/// Invariant I2 rests on this: every later holder meets at least one node of the quorum that stands at
-/// our token, and is told a larger number. A reply counts only if it equals the largest: a node that
-/// answered more has been raised by somebody else, whose number we must pass.
+/// Invariant I2 rests on this: every later holder meets at least one node of the quorum that stands
+/// at our token, and is told a larger number. A reply counts only if it equals the largest: a node
+/// that answered more has been raised by somebody else, whose number we must pass.
 #[must_use]
 pub fn fencing(fences: &[u64], nodes: usize) -> Fencing {
     let quorum = majority(nodes);
@@ -243,8 +250,8 @@ pub enum Keeping {
     Unknown,
 }
 
-/// What `answers` mean for the lock. A healed key never counts in the round that healed it: the caller
-/// passes what `extend` answered.
+/// What `answers` mean for the lock. A healed key never counts in the round that healed it: the
+/// caller passes what `extend` answered.
 #[must_use]
 pub fn keeping(answers: &[Option<Answer<Extension>>]) -> Keeping {
     let quorum = majority(answers.len());

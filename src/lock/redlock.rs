@@ -1,8 +1,8 @@
 //! Asks all nodes at once, until the lock is ours or the answer is no.
 //!
-//! What answers mean is decided in `quorum`, when to try again in `wait`; this file sends, counts and
-//! lets go. Every attempt has a token of its own, and ends as a [`Held`] or with its [`Grip`] let go.
-//! Called by `commands`.
+//! What answers mean is decided in `quorum`, when to try again in `wait`; this file sends, counts
+//! and lets go. Every attempt has a token of its own, and ends as a [`Held`] or with its [`Grip`]
+//! let go. Called by `commands`.
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -23,8 +23,8 @@ use super::wait::{Informed, Next, Patience, Retries};
 use crate::clock::{self, Instant};
 use crate::node::{Answer, Ballot, Foreign, Node, NodeName, Vote};
 
-/// Rounds of raising the fencing counters before an attempt is given up. Each round but the last was
-/// overtaken by another contender, who is then as far as we are.
+/// Rounds of raising the fencing counters before an attempt is given up. Each round but the last
+/// was overtaken by another contender, who is then as far as we are.
 const FENCING_ROUNDS: usize = 8;
 
 /// The configured nodes.
@@ -57,7 +57,8 @@ pub struct Held<N> {
     pub fencing_token: FencingToken,
     /// When the attempt began, before its first byte.
     pub since: Instant,
-    /// Until when nobody else can have it. Invariant I3: this was in the future when the lock was taken.
+    /// Until when nobody else can have it. Invariant I3: this was in the future when the lock was
+    /// taken.
     pub valid_until: Instant,
 }
 
@@ -158,9 +159,9 @@ impl<N: Node> Redlock<N> {
         &self.nodes
     }
 
-    /// Acquires what is claimed, trying as long as the policy says. `on_failure` is told each attempt
-    /// that did not get the lock and is to be followed by another, and may forbid that; `interrupted`
-    /// ends it all.
+    /// Acquires what is claimed, trying as long as the policy says. `on_failure` is told each
+    /// attempt that did not get the lock and is to be followed by another, and may forbid that;
+    /// `interrupted` ends it all.
     pub async fn acquire<S>(
         &self,
         claim: &Claim,
@@ -299,8 +300,8 @@ impl<N: Node> Redlock<N> {
 }
 
 impl<N: Node> Attempt<N> {
-    /// Counts votes until they decide, and settles the fencing token. Answers the token and until when
-    /// the lock is valid, or why there is none.
+    /// Counts votes until they decide, and settles the fencing token. Answers the token and until
+    /// when the lock is valid, or why there is none.
     async fn decide(
         &mut self,
         claim: &Claim,
@@ -326,8 +327,8 @@ impl<N: Node> Attempt<N> {
         }
     }
 
-    /// Raises the granting nodes until a quorum of them stands at one number. In the common case they
-    /// do from the start, and nothing is sent.
+    /// Raises the granting nodes until a quorum of them stands at one number. In the common case
+    /// they do from the start, and nothing is sent.
     async fn settle_fencing(&self, valid_until: Instant) -> Option<u64> {
         let granting = |(index, vote): (usize, &Option<Answer<Vote>>)| match vote {
             Some(Ok(Vote::Granted { fence, .. })) => Some((index, *fence)),

@@ -1,8 +1,9 @@
 //! Servers that restarted: whether they may vote for a new holder.
 //!
 //! A server that came back without its data would grant a lock that it granted before. Redis' own
-//! advice is to keep it out for the longest TTL in use; we do that for the user, and let the server's
-//! own script apply it. Plain data; what the votes mean is decided in `quorum`. Called by `redlock`.
+//! advice is to keep it out for the longest TTL in use; we do that for the user, and let the
+//! server's own script apply it. Plain data; what the votes mean is decided in `quorum`. Called by
+//! `redlock`.
 
 use std::time::Duration;
 
@@ -29,8 +30,8 @@ pub struct Restarts {
 impl Restarts {
     /// For how long a server must have been up before it grants a lock of `ttl`, in whole seconds.
     ///
-    /// One second more than the window, since servers tell their age in whole seconds and may round it
-    /// up. Our own TTL counts if it is longer: whoever uses one may use it elsewhere.
+    /// One second more than the window, since servers tell their age in whole seconds and may round
+    /// it up. Our own TTL counts if it is longer: whoever uses one may use it elsewhere.
     #[must_use]
     pub fn min_uptime(&self, ttl: Duration) -> Duration {
         if self.guard == RestartGuard::Off {

@@ -69,9 +69,9 @@ pub struct Retries {
     split_since: Option<Instant>,
     outages: u32,
     outage_since: Option<Instant>,
-    /// When the servers that had restarted were to vote again, as told first in this outage: waiting
-    /// for that is no outage, however long it takes. Told once, so that servers that restart again and
-    /// again do not hold a waiter for ever.
+    /// When the servers that had restarted were to vote again, as told first in this outage:
+    /// waiting for that is no outage, however long it takes. Told once, so that servers that
+    /// restart again and again do not hold a waiter for ever.
     promised: Option<Instant>,
     informed: Informed,
 }

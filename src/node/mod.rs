@@ -1,8 +1,8 @@
 //! One server each: what can be asked of it, and what it answers.
 //!
-//! A node knows nothing of quorums, and never decides anything: it answers [`Vote`]s and friends, or
-//! fails with a [`NodeError`]. The scripts beside this file are the whole protocol; [`redis`] sends
-//! them, [`local`] does the same on files of this host. Called by `lock`.
+//! A node knows nothing of quorums, and never decides anything: it answers [`Vote`]s and friends,
+//! or fails with a [`NodeError`]. The scripts beside this file are the whole protocol; [`redis`]
+//! sends them, [`local`] does the same on files of this host. Called by `lock`.
 
 pub mod by_hand;
 pub mod endpoint;
@@ -86,8 +86,8 @@ pub enum Vote {
         /// As in [`Vote::Granted`].
         run_id: Option<String>,
     },
-    /// Every key is free, but the server restarted less than [`Ballot::min_uptime`] ago and may have
-    /// forgotten a lock; nothing was written.
+    /// Every key is free, but the server restarted less than [`Ballot::min_uptime`] ago and may
+    /// have forgotten a lock; nothing was written.
     Young {
         /// For how long it has been up, by its own account: whole seconds.
         uptime: Duration,
@@ -103,8 +103,9 @@ pub enum Vote {
 pub struct Ballot {
     /// The client's wall clock, in milliseconds since 1970: the floor of the fencing counters.
     pub unix_ms: u64,
-    /// For how long a server must have been up before it grants; zero asks for no age at all. A node
-    /// whose age is not to be known grants, and so does one that cannot forget within its life.
+    /// For how long a server must have been up before it grants; zero asks for no age at all. A
+    /// node whose age is not to be known grants, and so does one that cannot forget within its
+    /// life.
     pub min_uptime: Duration,
 }
 
@@ -138,7 +139,8 @@ pub enum Raised {
 pub enum Extension {
     /// Every key is ours and lives at least for the TTL from now.
     Extended,
-    /// A key is gone, and none is somebody else's. `extend` leaves it so; `heal` never answers this.
+    /// A key is gone, and none is somebody else's. `extend` leaves it so; `heal` never answers
+    /// this.
     Missing,
     /// A key is somebody else's; nothing was changed.
     Foreign(Foreign),
@@ -173,7 +175,8 @@ pub enum NodeError {
 /// The answer of one node, with its place in the list of the configured nodes.
 pub type Answer<T> = Result<T, NodeError>;
 
-/// How a node is called in messages: `host:port`, the path of a socket or of a directory. Never a URL.
+/// How a node is called in messages: `host:port`, the path of a socket or of a directory. Never a
+/// URL.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct NodeName(pub String);
 
@@ -189,9 +192,10 @@ pub trait Node: Send + Sync + 'static {
     /// How the node is called in messages.
     fn name(&self) -> &NodeName;
 
-    /// Takes every key of `entry` if all are free (or ours already) and the server is old enough for
-    /// the `ballot`, and raises the fencing counters to one number: the largest of each counter + 1
-    /// and the client's wall clock, as far as it is within [`CLOCK_ERROR_MS`] of the node's own.
+    /// Takes every key of `entry` if all are free (or ours already) and the server is old enough
+    /// for the `ballot`, and raises the fencing counters to one number: the largest of each counter
+    /// plus one, and the client's wall clock, as far as it is within [`CLOCK_ERROR_MS`] of the
+    /// node's own.
     fn acquire(
         &self,
         entry: Arc<Entry>,
@@ -216,8 +220,8 @@ pub trait Node: Send + Sync + 'static {
         limit: Duration,
     ) -> impl Future<Output = Answer<Extension>> + Send;
 
-    /// Puts back the keys that are gone, unless one is somebody else's. Only to be sent once a quorum
-    /// has extended the same lock in the same round.
+    /// Puts back the keys that are gone, unless one is somebody else's. Only to be sent once a
+    /// quorum has extended the same lock in the same round.
     fn heal(
         &self,
         entry: Arc<Entry>,

@@ -76,8 +76,8 @@ impl File {
         Ok(None)
     }
 
-    /// The same file for whoever looks at it early: nothing if it makes no sense, or if it can be read
-    /// only once, as in `--config <(make-config)`.
+    /// The same file for whoever looks at it early: nothing if it makes no sense, or if it can be
+    /// read only once, as in `--config <(make-config)`.
     #[must_use]
     pub fn glance(sources: &Sources) -> Option<Self> {
         let named = sources.optional(&options::CONFIG).ok()?;

@@ -83,8 +83,8 @@ fn harmless_part(text: &str) -> String {
     format!("{scheme}://{}", &host[..end])
 }
 
-/// The scheme, and what follows `://`; nothing if what stands before that could be anything else, such
-/// as a password in the wrong place.
+/// The scheme, and what follows `://`; nothing if what stands before that could be anything else,
+/// such as a password in the wrong place.
 fn split_scheme(text: &str) -> Option<(&str, &str)> {
     let (scheme, rest) = text.split_once("://")?;
     let may_be_a_scheme = |c: char| c.is_ascii_alphabetic() || c == '+';

@@ -1,8 +1,8 @@
 //! What stands in braces in the name of a resource: `report-{date}` is another lock every day.
 //!
 //! `{date}` is 2026-11-24, `{hour}` 03, `{minute}` 07, in local time or, as in `{date:utc}`, in
-//! UTC; `{host}` and `{user}` are those that others see in the lock; `{{` is a brace. A name that is
-//! unknown is refused: hosts that took it for different things would not exclude one another.
+//! UTC; `{host}` and `{user}` are those that others see in the lock; `{{` is a brace. A name that
+//! is unknown is refused: hosts that took it for different things would not exclude one another.
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;

@@ -34,7 +34,11 @@ fn without_servers_all_three_ways_to_name_them_are_told() {
 #[test]
 fn a_number_of_servers_that_is_no_good_as_a_quorum_is_refused_with_the_reason() {
     let cluster = Cluster::start(4);
-    let urls: Vec<String> = cluster.servers.iter().map(|server| server.url()).collect();
+    let urls: Vec<String> = cluster
+        .servers
+        .iter()
+        .map(super::support::server::Server::url)
+        .collect();
     for count in [1, 2, 4] {
         let run = ["run", "-r", "job", "echo", "ran"];
         let some = urls[..count].join(" ");

@@ -95,7 +95,7 @@ fn a_wrong_or_missing_password_is_a_refusal_and_never_shown() {
             format!("http://:{wrong}@127.0.0.1:1"),
             format!("redis://:{wrong}@127.0.0.1:99999"),
             format!("redis://:{wrong}@/"),
-            format!("{wrong}"),
+            wrong.to_string(),
         ] {
             let end = run_on(&url)
                 .env("REDLOCK_ANY_QUORUM", "1")

@@ -45,9 +45,9 @@ fn race(round: usize, urls: &[String]) {
             (Vec::new(), Vec::new()),
             |(mut done, mut rest), (has_ended, process)| {
                 if has_ended {
-                    done.push(process)
+                    done.push(process);
                 } else {
-                    rest.push(process)
+                    rest.push(process);
                 }
                 (done, rest)
             },

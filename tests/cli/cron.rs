@@ -1,8 +1,8 @@
 //! Debian's real cron, in the foreground, runs the crontab of the README.
 //!
-//! It sees files of its own, in a namespace of mounts: no crontab of this host is read, and mail goes
-//! into a directory. Takes until the end of the minute. Where that cannot be had (no root, no cron),
-//! there is nothing to see, and the test says so.
+//! It sees files of its own, in a namespace of mounts: no crontab of this host is read, and mail
+//! goes into a directory. Takes until the end of the minute. Where that cannot be had (no root, no
+//! cron), there is nothing to see, and the test says so.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,9 +1,9 @@
 //! Faults in every phase of a run, under the eyes of a watcher.
 //!
-//! Each job and its child, which ignores TERM, write their fencing token into one file all the time:
-//! lines are appended whole, so their order is the order in which things happened on this host. If a
-//! smaller token ever follows a larger one, two jobs were alive at once (or a token did not grow).
-//! `REDLOCK_TEST_FAULTS=1000` injects so many faults instead of a few.
+//! Each job and its child, which ignores TERM, write their fencing token into one file all the
+//! time: lines are appended whole, so their order is the order in which things happened on this
+//! host. If a smaller token ever follows a larger one, two jobs were alive at once (or a token did
+//! not grow). `REDLOCK_TEST_FAULTS=1000` injects so many faults instead of a few.
 
 use std::fmt;
 use std::fs;
@@ -304,8 +304,8 @@ impl Case<'_> {
         }
         self.judge_code(victim);
         for contender in contenders {
-            // Liveness: once the harm is over, everybody has his turn. A node that failed may cost one
-            // of them the lock in the middle, and then the code must say so.
+            // Liveness: once the harm is over, everybody has his turn. A node that failed may cost
+            // one of them the lock in the middle, and then the code must say so.
             self.judge_code(contender);
             let code = contender.code();
             assert!(matches!(code, Some(0 | 76)), "{self}: {contender:#?}");

@@ -13,8 +13,8 @@ use crate::support::proxy::{Fate, Proxy};
 use crate::support::{Cluster, PATIENCE, Process, Redlock, Server, eventually};
 use redlock::clock;
 
-/// A job of four processes that ignore TERM: a shell, its child, its grandchild, and one whose parent
-/// is gone. Prints their ids, then `ready`.
+/// A job of four processes that ignore TERM: a shell, its child, its grandchild, and one whose
+/// parent is gone. Prints their ids, then `ready`.
 const TRIBE: &str = "trap '' TERM; export LOOP='while :; do sleep 0.05; done'
     sh -c 'sh -c \"$LOOP\" & echo $$ $!; eval \"$LOOP\"' &
     sh -c 'sh -c \"$LOOP\" & echo $!'

@@ -1,9 +1,10 @@
 //! Servers that go away in the middle of a job.
 
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::unistd::Pid;
+use redlock::clock::{self, Instant};
 
 use crate::support::process::is_alive;
 use crate::support::{Cluster, Process, eventually};
@@ -42,7 +43,7 @@ impl Job {
     /// Waits until all of the job is dead, and says how long that took from `since`.
     fn dead_after(&self, since: Instant) -> Duration {
         eventually("the whole group is dead", || !self.any_alive());
-        since.elapsed()
+        clock::now().since(since)
     }
 }
 
@@ -50,7 +51,7 @@ impl Job {
 fn a_job_is_dead_before_the_lock_passes_when_a_majority_is_killed() {
     let mut cluster = Cluster::start(3);
     let job = Job::start(&cluster);
-    let cut_off = Instant::now();
+    let cut_off = clock::now();
     cluster.servers[0].kill();
     cluster.servers[1].kill();
     // The last extension was before the cut: the validity ends less than a TTL after it.
@@ -65,7 +66,7 @@ fn a_job_is_dead_before_the_lock_passes_when_a_majority_is_killed() {
 fn a_job_is_dead_before_the_lock_passes_when_a_majority_hangs() {
     let cluster = Cluster::start(5);
     let job = Job::start(&cluster);
-    let cut_off = Instant::now();
+    let cut_off = clock::now();
     for server in &cluster.servers[..3] {
         server.hang();
     }
@@ -80,7 +81,7 @@ fn a_job_is_dead_before_the_lock_passes_when_a_majority_hangs() {
 fn a_job_is_stopped_when_a_majority_of_the_keys_is_deleted_by_hand() {
     let cluster = Cluster::start(3);
     let job = Job::start(&cluster);
-    let deleted = Instant::now();
+    let deleted = clock::now();
     for server in &cluster.servers[..2] {
         let _: () = server.ask(&["DEL", "lock:job"]);
     }
@@ -96,7 +97,7 @@ fn a_job_is_stopped_when_a_majority_of_the_keys_is_deleted_by_hand() {
 fn whoever_took_the_keys_over_still_has_them_afterwards() {
     let cluster = Cluster::start(3);
     let job = Job::start(&cluster);
-    let taken = Instant::now();
+    let taken = clock::now();
     for server in &cluster.servers[..2] {
         let _: () = server.ask(&["SET", "lock:job", "somebody else's", "PX", "60000"]);
     }
@@ -218,9 +219,9 @@ fn a_lock_is_extended_for_as_long_as_its_job_runs() {
     ];
     let mut run = cluster.redlock(arguments).start();
     run.wait_for("ready");
-    let began = Instant::now();
+    let began = clock::now();
     let mut lowest = i64::MAX;
-    while began.elapsed() < Duration::from_millis(6_500) {
+    while clock::now().since(began) < Duration::from_millis(6_500) {
         lowest = lowest.min(
             cluster
                 .pttls("lock:job")

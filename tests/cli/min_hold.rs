@@ -1,9 +1,10 @@
 //! `--min-hold`: a job that is quicker than the clocks differ runs once all the same.
 
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::support::{Cluster, Place, Redlock, eventually};
+use redlock::clock::{self, Instant};
 
 /// The state behind the token, server by server.
 fn states(cluster: &Cluster) -> Vec<Option<char>> {
@@ -20,7 +21,7 @@ fn the_lock_stays_for_that_long_after_it_was_acquired_and_redlock_does_not() {
             end.took < Duration::from_secs(2),
             "it never sleeps: {end:?}"
         );
-        let began = Instant::now();
+        let began = clock::now();
         let skipped = place.run("-v", "echo never").end();
         skipped.assert_code(75).assert_says(&[
             "job is kept by ",
@@ -30,7 +31,7 @@ fn the_lock_stays_for_that_long_after_it_was_acquired_and_redlock_does_not() {
         assert!(!skipped.stderr.contains("held by"), "{skipped:?}");
         let next = place.run("-w", "echo my turn").end();
         assert_eq!(next.assert_code(0).stdout, "my turn\n");
-        let waited = began.elapsed();
+        let waited = clock::now().since(began);
         assert!(waited < Duration::from_millis(3_300), "{waited:?}");
         assert!(waited > Duration::from_secs(1), "{waited:?}");
     }
@@ -161,7 +162,7 @@ fn ticks() -> u32 {
 /// Ten hosts whose clocks are up to two seconds apart fire the same job of 0.2 s at every tick.
 /// Answers how often it ran in each tick.
 pub fn fleet(place: &Place, options: &str, ticks: u32) -> Vec<usize> {
-    let began = Instant::now();
+    let began = clock::now();
     let host = |host: u32| {
         // Its clock is wrong by always the same time.
         let wrong_by = Duration::from_millis(u64::from(host) * 2_000 / 9);
@@ -188,7 +189,7 @@ pub fn fleet(place: &Place, options: &str, ticks: u32) -> Vec<usize> {
 impl Redlock {
     /// Starts it at `instant`, as cron does; whether it ran its job, which prints "ran".
     fn start_at(self, instant: Instant) -> bool {
-        thread::sleep(instant.saturating_duration_since(Instant::now()));
+        thread::sleep(instant.remaining());
         let end = self.end();
         match (end.code(), end.stdout.as_str()) {
             (Some(0), "ran\n") => true,

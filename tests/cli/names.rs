@@ -1,10 +1,12 @@
-//! `redlock complete-names`, which the completions call: quick, bounded, and silent whatever happens.
+//! `redlock complete-names`, which the completions call: quick, bounded, and silent whatever
+//! happens.
 
 use std::time::Duration;
 
 use crate::support::{BadNode, Cluster, End, Redlock};
 
-/// A tab key that takes longer is pressed again. Most of it is for a machine that is busy with tests.
+/// A tab key that takes longer is pressed again. Most of it is for a machine that is busy with
+/// tests.
 const AT_MOST: Duration = Duration::from_secs(3);
 
 fn complete(redlock: Redlock) -> End {

@@ -114,7 +114,8 @@ fn what_was_applied_although_its_reply_was_lost_is_taken_back() {
         let cluster = Cluster::start(3);
         let proxies: Vec<Proxy> = cluster.servers.iter().map(Proxy::before).collect();
         let urls = proxies.iter().map(Proxy::url).collect::<Vec<_>>().join(",");
-        // No reply of two nodes arrives, and so no quorum of votes; their keys were set all the same.
+        // No reply of two nodes arrives, and so no quorum of votes; their keys were set all the
+        // same.
         proxies[0].set_replies(fate);
         proxies[1].set_replies(fate);
         let attempt = Redlock::new(["run", "-r", "job", "echo", "never"]);

@@ -11,7 +11,8 @@ const SHELLS: [&[&str]; 2] = [
     &["dash", "-i"],
 ];
 
-/// Neither is pressed while dash starts something: it loses them then, also without redlock in front.
+/// Neither is pressed while dash starts something: it loses them then, also without redlock in
+/// front.
 const CTRL_C: &str = "\x03";
 const CTRL_Z: &str = "\x1a";
 

@@ -2,18 +2,19 @@
 //! files of settings, URLs.
 //!
 //! Each test makes inputs for `REDLOCK_FUZZ_SECONDS` (2 unless set) from seeds that count up from a
-//! fixed one, so that a run repeats itself. A failure names its seed; `REDLOCK_FUZZ_SEED=N` runs that
-//! input alone. Inputs are mostly well-formed, with a few bytes changed: pure noise is refused at
-//! the door and finds nothing.
+//! fixed one, so that a run repeats itself. A failure names its seed; `REDLOCK_FUZZ_SEED=N` runs
+//! that input alone. Inputs are mostly well-formed, with a few bytes changed: pure noise is refused
+//! at the door and finds nothing.
 
 mod replies;
 mod settings;
 mod values;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fastrand::Rng;
+use redlock::clock;
 
 /// Runs `check` on one input after the other until the time is over; answers how many there were.
 fn fuzz(mut check: impl FnMut(&mut Rng)) -> u64 {
@@ -29,9 +30,9 @@ fn fuzz(mut check: impl FnMut(&mut Rng)) -> u64 {
         return 1;
     }
     let limit = Duration::from_secs(variable("REDLOCK_FUZZ_SECONDS").unwrap_or(2));
-    let began = Instant::now();
+    let began = clock::now();
     let mut seed = 0;
-    while began.elapsed() < limit {
+    while clock::now().since(began) < limit {
         let checked = catch_unwind(AssertUnwindSafe(|| check(&mut Rng::with_seed(seed))));
         if let Err(panic) = checked {
             eprintln!("failed with REDLOCK_FUZZ_SEED={seed}");
@@ -43,7 +44,8 @@ fn fuzz(mut check: impl FnMut(&mut Rng)) -> u64 {
     seed
 }
 
-/// Changes a few bytes of `bytes`: replaced, removed, repeated, or put in from what is known to hurt.
+/// Changes a few bytes of `bytes`: replaced, removed, repeated, or put in from what is known to
+/// hurt.
 fn mutate(rng: &mut Rng, bytes: &mut Vec<u8>) {
     const NASTY: [&[u8]; 14] = [
         b"\r\n",

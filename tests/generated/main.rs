@@ -1,5 +1,5 @@
-//! `completions/` and `man/` are what the definition of the command line makes of them, and programs
-//! that read them are content.
+//! `completions/` and `man/` are what the definition of the command line makes of them, and
+//! programs that read them are content.
 //!
 //! After a change to the command line: `REGENERATE=1 cargo test --test generated`.
 

@@ -7,8 +7,9 @@
 
 use std::collections::BTreeMap;
 
-/// How long a free lock may stay free with somebody waiting, once nothing goes wrong any more, beyond
-/// the time that a dead holder's key lives: the slowest poll, a few split votes, the slowest answer.
+/// How long a free lock may stay free with somebody waiting, once nothing goes wrong any more,
+/// beyond the time that a dead holder's key lives: the slowest poll, a few split votes, the slowest
+/// answer.
 const IDLE_LIMIT_US: u64 = 3_000_000;
 
 /// A client's belief that it holds something.
@@ -115,8 +116,8 @@ impl Checker {
         self.held.push(token.to_vec());
     }
 
-    /// Invariant I4: the key that `token` left on `server` is allowed for its TTL if the lock was held,
-    /// since its release may be lost, and at no time if the attempt failed.
+    /// Invariant I4: the key that `token` left on `server` is allowed for its TTL if the lock was
+    /// held, since its release may be lost, and at no time if the attempt failed.
     pub fn left(
         &mut self,
         server: usize,
@@ -165,8 +166,8 @@ impl Checker {
         self.stepped.push(Harm { at_us, server });
     }
 
-    /// Looks whether somebody waits for what nobody holds; called now and then once nothing goes wrong
-    /// any more. A dead holder's key lives for at most `ttl_us`.
+    /// Looks whether somebody waits for what nobody holds; called now and then once nothing goes
+    /// wrong any more. A dead holder's key lives for at most `ttl_us`.
     pub fn look_for_idleness(&mut self, ttl_us: u64, now_us: u64) {
         let held = |key: &String| {
             let holds = |belief: &Belief| belief.until_us > now_us && belief.keys.contains(key);
@@ -206,8 +207,8 @@ impl Checker {
         }
     }
 
-    /// Whether more went wrong lately than the lock promises to survive: a majority wiped within one
-    /// window, or the clock of a server set.
+    /// Whether more went wrong lately than the lock promises to survive: a majority wiped within
+    /// one window, or the clock of a server set.
     fn is_excused(&self, now_us: u64) -> bool {
         let lately = now_us.saturating_sub(2 * self.window_us);
         let majority_at = |first: &Harm| {

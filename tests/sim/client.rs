@@ -1,4 +1,5 @@
-//! A client: the real `Redlock::acquire`, the real keeper, the real release, and a job that is a sleep.
+//! A client: the real `Redlock::acquire`, the real keeper, the real release, and a job that is a
+//! sleep.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;

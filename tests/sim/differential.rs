@@ -1,8 +1,8 @@
 //! The simulated server against a real one: the same commands, and answers that mean the same.
 //!
-//! What the simulation shows is worth as much as its servers are like Redis. Here the real scripts run
-//! on a real redis-server beside `server.rs`, thousands of times in an order that a seed decides. Only
-//! time cannot be the same, so it is compared with some tolerance.
+//! What the simulation shows is worth as much as its servers are like Redis. Here the real scripts
+//! run on a real redis-server beside `server.rs`, thousands of times in an order that a seed
+//! decides. Only time cannot be the same, so it is compared with some tolerance.
 
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;

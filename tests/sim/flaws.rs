@@ -1,5 +1,5 @@
-//! Ways to get the algorithm wrong, each of which somebody has shipped. They are kept so that we know
-//! that the checker can fail; nothing of them is in `src/`.
+//! Ways to get the algorithm wrong, each of which somebody has shipped. They are kept so that we
+//! know that the checker can fail; nothing of them is in `src/`.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,9 +1,10 @@
 //! A simulated world for the lock: real clients, simulated servers, network and clocks.
 //!
-//! `Redlock::acquire`, `Lease::keep` and the release are those of the crate; around them everything is
-//! made up, and a seed decides it: how long each message takes and whether it is lost before or after
-//! it was applied, which server ends with how much of its data, who is stopped, killed or cut off, how
-//! fast each clock runs. Time is virtual, so that a world of ten seconds takes a millisecond.
+//! `Redlock::acquire`, `Lease::keep` and the release are those of the crate; around them everything
+//! is made up, and a seed decides it: how long each message takes and whether it is lost before or
+//! after it was applied, which server ends with how much of its data, who is stopped, killed or cut
+//! off, how fast each clock runs. Time is virtual, so that a world of ten seconds takes a
+//! millisecond.
 //!
 //! In reading order: [`plan`] draws what shall happen, [`world`] has the hosts and their clocks,
 //! [`server`] does what the scripts do, [`network`] carries messages, [`sim_node`] is a
@@ -12,8 +13,8 @@
 //! found out, [`scenarios`] worlds made by hand, [`model`] checks the fencing rounds exhaustively
 //! with [`search`], and [`differential`] compares the simulated server with a real one.
 //!
-//! `REDLOCK_SIM_SEEDS=n` runs so many worlds instead of 20,000, `REDLOCK_SIM_FIRST=n` begins with that
-//! seed, and `REDLOCK_SIM_SEED=n` replays one and tells all that happens in it.
+//! `REDLOCK_SIM_SEEDS=n` runs so many worlds instead of 20,000, `REDLOCK_SIM_FIRST=n` begins with
+//! that seed, and `REDLOCK_SIM_SEED=n` replays one and tells all that happens in it.
 
 mod checker;
 mod client;

@@ -1,4 +1,5 @@
-//! What a seed decides before a world begins: who does what, the weather on the network, the faults.
+//! What a seed decides before a world begins: who does what, the weather on the network, the
+//! faults.
 
 use std::time::Duration;
 

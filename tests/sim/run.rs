@@ -125,8 +125,8 @@ async fn calm_down(quiet_from_us: u64) {
     }
 }
 
-/// Invariant I4: where no message was lost, nothing of a failed attempt is left after quiescence; and
-/// anywhere nothing at all beyond the TTL.
+/// Invariant I4: where no message was lost, nothing of a failed attempt is left after quiescence;
+/// and anywhere nothing at all beyond the TTL.
 async fn look_for_leftovers() {
     let (lossless, ttl_us) = with(|world| {
         let killed = world.plan.habits.iter().any(|habits| habits.killed > 0.0);
@@ -207,8 +207,8 @@ async fn happen(fault: Fault) {
     }
 }
 
-/// The first of the seeds from `first` on, at most `count`, whose world breaks an invariant; and how
-/// many worlds were run. On all cores.
+/// The first of the seeds from `first` on, at most `count`, whose world breaks an invariant; and
+/// how many worlds were run. On all cores.
 pub fn search(first: u64, count: u64, flaw: Flaw) -> (Option<u64>, u64) {
     let next = AtomicU64::new(0);
     let found = AtomicU64::new(u64::MAX);

@@ -1,5 +1,5 @@
-//! Exhaustive search: visits every state that can be reached, the nearest first, and gives the shortest
-//! way to a bad one.
+//! Exhaustive search: visits every state that can be reached, the nearest first, and gives the
+//! shortest way to a bad one.
 //!
 //! The library for it, stateright, would bring twenty crates and a web server into the build.
 

@@ -1,7 +1,7 @@
 //! One simulated server: what the scripts in `src/node` do, on a map instead of Redis.
 //!
-//! Time and messages are somebody else's business: every command is told what the server's own clock
-//! shows. `differential.rs` compares this file with the real scripts on a real server.
+//! Time and messages are somebody else's business: every command is told what the server's own
+//! clock shows. `differential.rs` compares this file with the real scripts on a real server.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

@@ -84,7 +84,8 @@ impl SimNode {
             self.thaw().await;
             return answer;
         }
-        // A stopped process sees its answers and its time limits when it is continued, in this order.
+        // A stopped process sees its answers and its time limits when it is continued, in this
+        // order.
         self.thaw().await;
         tokio::select! {
             biased;

@@ -1,8 +1,9 @@
 //! One world: its time, its hosts with their clocks, and the seed that decides everything in it.
 //!
-//! A world lives on one thread, in a thread-local, since `clock::now()` is a function of no arguments
-//! and must find the host that asks. All time is tokio's paused clock, in true microseconds since the
-//! world began; it jumps to the next timer as soon as nobody has anything to do.
+//! A world lives on one thread, in a thread-local, since `clock::now()` is a function of no
+//! arguments and must find the host that asks. All time is tokio's paused clock, in true
+//! microseconds since the world began; it jumps to the next timer as soon as nobody has anything to
+//! do.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -205,8 +206,9 @@ impl World {
         self.tasks.push((id, client));
     }
 
-    /// `client` has just started a task that will look at its clock: the keeper of a lease. The runtime
-    /// runs tasks in the order in which they were started, so the next stranger is that one.
+    /// `client` has just started a task that will look at its clock: the keeper of a lease. The
+    /// runtime runs tasks in the order in which they were started, so the next stranger is that
+    /// one.
     pub fn expect_task(&mut self, client: usize) {
         self.expected.push_back(client);
     }

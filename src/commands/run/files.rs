@@ -58,7 +58,8 @@ fn beside(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{name}.redlock-{}", std::process::id()))
 }
 
-/// The name is foreseeable, so it must be new: in a directory of others it could be a link of theirs.
+/// The name is foreseeable, so it must be new: in a directory of others it could be a link of
+/// theirs.
 fn write_new(path: &Path, text: &str) -> io::Result<()> {
     let create = || {
         let mut options = OpenOptions::new();

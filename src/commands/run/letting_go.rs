@@ -39,8 +39,8 @@ impl Run<'_> {
         }
     }
 
-    /// A job that was never started keeps nobody out. Failure is not "done", and neither is a success
-    /// beside which another may have run.
+    /// A job that was never started keeps nobody out. Failure is not "done", and neither is a
+    /// success beside which another may have run.
     fn marker(&self, lease: &Lease<AnyNode>, account: &Account) -> Option<Marker> {
         let command = account.child?;
         let kept = lease.since + self.settings.min_hold;
@@ -58,7 +58,8 @@ impl Run<'_> {
     }
 
     /// Gives the lock back, or leaves a marker in its place. A done marker is written until it is
-    /// on a quorum, until the lock's time is over, or until a signal says that somebody will not wait.
+    /// on a quorum, until the lock's time is over, or until a signal says that somebody will not
+    /// wait.
     pub(super) async fn release(
         &self,
         lease: Lease<AnyNode>,

@@ -1,7 +1,7 @@
 //! Watching over a job: all the control flow there is while it runs.
 //!
-//! Invariant I6: no process of the job's group runs after `valid_until`. Whatever is decided here is
-//! known to the guard process first, which does it should we be unable to.
+//! Invariant I6: no process of the job's group runs after `valid_until`. Whatever is decided here
+//! is known to the guard process first, which does it should we be unable to.
 
 use nix::sys::signal::Signal;
 
@@ -127,8 +127,8 @@ impl Run<'_> {
         }
     }
 
-    /// Does to the job what the user wants to be done when the lock is lost. One loss may be reported
-    /// twice, by the deadline and by the lease: the first counts.
+    /// Does to the job what the user wants to be done when the lock is lost. One loss may be
+    /// reported twice, by the deadline and by the lease: the first counts.
     fn on_loss(&self, loss: &Loss, child: &Child, course: &mut Course) {
         if course.lock == LockWas::Lost {
             return;
@@ -237,8 +237,8 @@ impl Run<'_> {
     }
 }
 
-/// When the job is over. Stopped by us, when its whole group is gone; ended by itself, at once: what
-/// it left in the background is neither waited for nor killed.
+/// When the job is over. Stopped by us, when its whole group is gone; ended by itself, at once:
+/// what it left in the background is neither waited for nor killed.
 fn scope(phase: Phase) -> Scope {
     match phase {
         Phase::Running => Scope::Command,

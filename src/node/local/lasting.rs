@@ -6,10 +6,10 @@
 //! ```
 //!
 //! Locks of another boot are free, and so is what `--min-hold` kept: whoever it kept out was here.
-//! But "once per day" must hold over a reboot as well. Within a boot the record tells of the marker;
-//! the file here is read only when there is no record yet. Its end is of the wall clock, the one
-//! clock that goes on, and never further away than it was when it was written, should that clock be
-//! set back.
+//! But "once per day" must hold over a reboot as well. Within a boot the record tells of the
+//! marker; the file here is read only when there is no record yet. Its end is of the wall clock,
+//! the one clock that goes on, and never further away than it was when it was written, should that
+//! clock be set back.
 //!
 //! The caller holds the lock of the folder of the same name in this boot. Called by `store`.
 

@@ -104,7 +104,8 @@ fn shorten(said: &str) -> String {
         .chars()
         .take(TEXT_LIMIT)
         .collect();
-    // "Connection refused" reads on after "127.0.0.1:6379: "; READONLY and the like stay as they are.
+    // "Connection refused" reads on after "127.0.0.1:6379: "; READONLY and the like stay as they
+    // are.
     let mut letters = line.chars();
     if let (Some(first), Some(second)) = (letters.next(), letters.next())
         && first.is_uppercase()

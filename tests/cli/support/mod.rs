@@ -15,7 +15,9 @@ pub mod server;
 pub mod session;
 
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use redlock::clock;
 
 pub use cluster::Cluster;
 pub use faults::BadNode;
@@ -25,14 +27,14 @@ pub use server::Server;
 pub use session::Session;
 
 /// How long anything may take that is to happen at all, on a machine that is busy with other tests.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Waits until `happened`, and fails with `what` if it does not.
 #[track_caller]
 pub fn eventually(what: &str, mut happened: impl FnMut() -> bool) {
-    let began = Instant::now();
+    let began = clock::now();
     while !happened() {
-        assert!(began.elapsed() < PATIENCE, "in vain: {what}");
+        assert!(clock::now().since(began) < PATIENCE, "in vain: {what}");
         thread::sleep(Duration::from_millis(2));
     }
 }

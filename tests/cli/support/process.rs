@@ -6,10 +6,11 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use redlock::clock::{self, Instant};
 
 use super::{PATIENCE, eventually};
 
@@ -85,7 +86,7 @@ impl Redlock {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let began = Instant::now();
+        let began = clock::now();
         let mut child = self.command.spawn().expect("the binary can be started");
         let stdout = child.stdout.take().expect("stdout is a pipe");
         let mut stderr = child.stderr.take().expect("stderr is a pipe");
@@ -191,17 +192,14 @@ impl Process {
     #[track_caller]
     pub fn end(mut self) -> End {
         let status = self.wait();
-        let took = self.began.elapsed();
-        let deadline = Instant::now() + PATIENCE;
-        while let Ok(line) = self
-            .lines
-            .recv_timeout(deadline.saturating_duration_since(Instant::now()))
-        {
+        let took = clock::now().since(self.began);
+        let deadline = clock::now() + PATIENCE;
+        while let Ok(line) = self.lines.recv_timeout(deadline.remaining()) {
             self.seen.push(line);
         }
         let stderr = self.stderr.recv_timeout(PATIENCE);
         let stderr = stderr.expect("nobody has its stderr any more");
-        let stdout = self.seen.iter().map(|line| format!("{line}\n")).collect();
+        let stdout = self.seen.iter().flat_map(|line| [line, "\n"]).collect();
         End {
             status,
             stdout,

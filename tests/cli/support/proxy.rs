@@ -109,7 +109,7 @@ fn clone(stream: &TcpStream) -> TcpStream {
 }
 
 fn pump(mut from: TcpStream, mut to: TcpStream, fate: impl Fn() -> Fate) {
-    let mut piece = [0; 64 * 1024];
+    let mut piece = vec![0; 64 * 1024];
     while let Ok(length) = from.read(&mut piece) {
         if length == 0 {
             break;

@@ -1,15 +1,15 @@
-//! The fencing rounds, checked exhaustively: every order of requests, replies, expiries, and one loss of
-//! a server's data, for three servers and two clients that others may meddle with.
+//! The fencing rounds, checked exhaustively: every order of requests, replies, expiries, and one
+//! loss of a server's data, for three servers and two clients that others may meddle with.
 //!
-//! What replies mean is asked of the real `quorum`; what the scripts do is a few lines here. A lock may
-//! expire at any time, also under a client that does not know it yet: that the holder's validity has
-//! ended by then is another matter (I1), and Invariant I2 must not depend on it. A reply that is lost or
-//! late is one that the client decides without; a request that is late is applied when nobody waits for
-//! it any more. Two clients are enough, since whatever is wrong is wrong between two: a third can only
-//! take locks and raise counters, which is what "meddling" is.
+//! What replies mean is asked of the real `quorum`; what the scripts do is a few lines here. A lock
+//! may expire at any time, also under a client that does not know it yet: that the holder's
+//! validity has ended by then is another matter (I1), and Invariant I2 must not depend on it. A
+//! reply that is lost or late is one that the client decides without; a request that is late is
+//! applied when nobody waits for it any more. Two clients are enough, since whatever is wrong is
+//! wrong between two: a third can only take locks and raise counters, which is what "meddling" is.
 //!
-//! The servers of a counter-example are numbered afresh after each event, since states that differ in
-//! the order of the servers only are visited once.
+//! The servers of a counter-example are numbered afresh after each event, since states that differ
+//! in the order of the servers only are visited once.
 
 mod checks;
 mod rules;
@@ -87,8 +87,8 @@ enum Event {
     /// The client decides by the replies of these servers, the only ones it has heard.
     Decides(usize, [bool; SERVERS]),
     Expires(usize),
-    /// The server loses its data. It does not vote until its clock is beyond every number that was given
-    /// out before, so that is what its counter begins with.
+    /// The server loses its data. It does not vote until its clock is beyond every number that was
+    /// given out before, so that is what its counter begins with.
     LosesData(usize),
     /// A request for a vote that arrived arrives once more.
     Doubles(usize, usize),
@@ -292,7 +292,8 @@ impl State {
         Some(next.canonical())
     }
 
-    /// A request arrives: `acquire.lua`, or `raise.lua` if the client has got that far with this server.
+    /// A request arrives: `acquire.lua`, or `raise.lua` if the client has got that far with this
+    /// server.
     fn arrive(&mut self, index: usize, server_index: usize, rule: Rule) {
         let client = self.clients[index];
         let reply = match client.phase {

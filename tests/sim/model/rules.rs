@@ -1,4 +1,5 @@
-//! How the fencing token is settled: ours, as `quorum` decides it, and three ways that are too weak.
+//! How the fencing token is settled: ours, as `quorum` decides it, and three ways that are too
+//! weak.
 
 use redlock::lock::quorum::{self, Fencing, Verdict};
 use redlock::node::{Answer, Raised, Vote};
@@ -21,8 +22,8 @@ pub enum Rule {
     LargerAcknowledges,
 }
 
-/// What `client` decides after the replies that it has `heard`; `None` if it waits for more, or gives
-/// up: what it has left on the servers is then no other than if it waited for ever.
+/// What `client` decides after the replies that it has `heard`; `None` if it waits for more, or
+/// gives up: what it has left on the servers is then no other than if it waited for ever.
 pub fn decide(client: &Client, heard: [bool; SERVERS], rule: Rule) -> Option<Phase> {
     let number = |server: usize| match client.replies[server] {
         Some(Reply::Number(fence)) if heard[server] => Some(u64::from(fence)),
