@@ -4,6 +4,7 @@ use std::io::{self, BufWriter, Write as _};
 
 use super::{Stop, by_hand, nodes};
 use crate::exit::Exit;
+use crate::lock::KeyFormat;
 use crate::lock::forms::Form;
 use crate::lock::list::Catalogue;
 use crate::lock::view::{Standing, View};
@@ -24,16 +25,7 @@ const PATIENCE: u32 = 4;
 pub fn list(settings: &ListSettings, world: &World, reporter: Reporter) -> Result<Exit, Stop> {
     by_hand::tell(async {
         let redlock = nodes::open(&settings.common).await?;
-        let key_format = &settings.common.key_format;
-        let wanted = Wanted {
-            glob: key_format.glob(&settings.pattern),
-            // Where every key could be one, only what looks like one is a lock.
-            values: if key_format.is_verbatim() {
-                Values::Strings(|value| Form::of_string(value).is_some())
-            } else {
-                Values::Any
-            },
-        };
+        let wanted = wanted(&settings.common.key_format, &settings.pattern);
         let limit = settings.common.node_timeout * PATIENCE;
         let catalogue = redlock.list(wanted, limit).await;
         let paper = Paper::of_stdout(world.variable("NO_COLOR").is_some());
@@ -43,6 +35,19 @@ pub fn list(settings: &ListSettings, world: &World, reporter: Reporter) -> Resul
         }
         Ok(exit(&catalogue))
     })
+}
+
+/// The locks whose names match `pattern`, a glob.
+pub fn wanted(key_format: &KeyFormat, pattern: &str) -> Wanted {
+    Wanted {
+        glob: key_format.glob(pattern),
+        // Where every key could be one, only what looks like one is a lock.
+        values: if key_format.is_verbatim() {
+            Values::Strings(|value| Form::of_string(value).is_some())
+        } else {
+            Values::Any
+        },
+    }
 }
 
 fn print(catalogue: &Catalogue, settings: &ListSettings, paper: Paper) -> io::Result<Exit> {

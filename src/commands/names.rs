@@ -4,15 +4,15 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::runtime;
 use tokio::task::JoinSet;
 
-use super::print;
+use super::{by_hand, list, print};
 use crate::cli::completions;
 use crate::exit::Exit;
-use crate::node::{AnyNode, acl};
+use crate::node::{AnyNode, ByHand, Wanted, glob};
 use crate::settings::{self, Common, World};
 
 /// How long somebody waits for a list to come up.
@@ -35,18 +35,11 @@ pub fn names(words: &[OsString], world: &World) -> Exit {
 }
 
 fn find(common: &Common, prefix: &str) -> Option<BTreeSet<String>> {
-    let runtime = runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .ok()?;
-    let keys = runtime.block_on(keys(common, prefix));
-    runtime.shutdown_background();
+    let keys = by_hand::tell(async { Ok(keys(common, prefix).await) }).ok()?;
     let names = keys?.into_iter().filter_map(|key| {
         let name = common.key_format.resource(&key)?;
-        // Fencing counters and histories are in the way of formats that match everything.
-        let is_name = name.starts_with(prefix) && !acl::is_companion(&key);
         // A name with control characters is no lock of ours, and would be more than one line.
-        (is_name && !name.contains(char::is_control)).then(|| name.to_owned())
+        (!name.contains(char::is_control)).then(|| name.to_owned())
     });
     Some(names.take(MOST).collect())
 }
@@ -54,21 +47,31 @@ fn find(common: &Common, prefix: &str) -> Option<BTreeSet<String>> {
 async fn keys(common: &Common, prefix: &str) -> Option<BTreeSet<String>> {
     // Not `nodes::open`: whether two servers are one makes no difference here, and takes time.
     let nodes = super::nodes::each(common).ok()?;
-    let (before, after) = common.key_format.around();
-    let glob = format!(
-        "{}*{}",
-        acl::literal(&format!("{before}{prefix}")),
-        acl::literal(after)
-    );
+    let pattern = format!("{}*", glob::escape(prefix));
+    let wanted = Arc::new(list::wanted(&common.key_format, &pattern));
     let mut asking = JoinSet::new();
     for node in nodes {
-        let glob = glob.clone();
+        let wanted = Arc::clone(&wanted);
         asking.spawn(async move {
-            match node {
-                AnyNode::Redis(node) => node.some_keys(&glob, MOST, PATIENCE).await,
-                AnyNode::Local(node) => node.some_keys(MOST).into_iter().collect(),
-            }
+            let mut found = BTreeSet::new();
+            // A list to choose from need not be complete.
+            let _ = tokio::time::timeout(PATIENCE, collect(&node, &wanted, &mut found)).await;
+            found
         });
     }
     Some(asking.join_all().await.into_iter().flatten().collect())
+}
+
+/// Adds the keys of `node` to `found`, until there are enough.
+async fn collect(node: &AnyNode, wanted: &Arc<Wanted>, found: &mut BTreeSet<String>) {
+    let mut cursor = Some(0);
+    while let Some(at) = cursor
+        && found.len() < MOST
+    {
+        let Ok(page) = node.page(Arc::clone(wanted), at, PATIENCE).await else {
+            return;
+        };
+        found.extend(page.locks.into_iter().map(|lock| lock.value.key));
+        cursor = page.next;
+    }
 }

@@ -16,9 +16,9 @@
 //! leader, which the leader opened itself: it stands for that very process and its group, whoever
 //! reaps the leader and whatever becomes of the number. With Linux 6.9 and later the group is
 //! signalled through it, and there is nothing to get wrong. Before that the number is used, as long
-//! as it is certainly ours: see [`Target::signal`].
+//! as it is certainly ours: see `Target::signal`.
 //!
-//! **Between fork and exit** the guard runs only [`stand`] and what it calls: async-signal-safe
+//! **Between fork and exit** the guard runs only `stand` and what it calls: async-signal-safe
 //! calls, no allocation, no lock, nothing that can panic. Called by `child`.
 
 use std::io;

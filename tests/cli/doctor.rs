@@ -215,6 +215,7 @@ fn a_server_that_restarted_has_no_vote_until_the_window_is_over() {
             .redlock(["doctor", "--json"])
             .env("REDLOCK_TTL", "500ms")
             .env("REDLOCK_RESTART_WINDOW", "500ms")
+            .env("REDLOCK_RESTART_GUARD", "auto")
             .end()
     };
     assert!(look(&cluster).assert_code(0).stdout.contains("cold start"));
@@ -232,7 +233,10 @@ fn a_server_that_restarted_has_no_vote_until_the_window_is_over() {
 fn an_even_number_and_a_long_ttl_are_warnings() {
     let cluster = Cluster::start(2);
     let end = cluster.redlock(["doctor", "--json", "--any-quorum"]);
-    let end = end.env("REDLOCK_TTL", "10m").end();
+    let end = end
+        .env("REDLOCK_TTL", "10m")
+        .env("REDLOCK_RESTART_GUARD", "auto")
+        .end();
     let told = findings(&object(end.assert_code(0)), &Value::Null);
     let has = |part: &str| told.iter().any(|(s, p)| s == "warning" && p.contains(part));
     assert!(has("2 servers, an even number"), "{told:?}");
@@ -303,6 +307,7 @@ fn the_printed_rule_is_enough_for_everything() {
         holder.write_line("");
         holder.end().assert_code(0).assert_silent();
         waiter.end().assert_code(0);
+        everything_else(&as_user);
         // What scripts try through pcall, without telling us, is in the log as well.
         for server in &cluster.servers {
             let denied: Vec<redis::Value> = server.ask(&["ACL", "LOG"]);
@@ -313,6 +318,35 @@ fn the_printed_rule_is_enough_for_everything() {
             assert_eq!(node["forbidden"], serde_json::json!([]), "{format}");
         }
     }
+}
+
+/// Every command that a user has, apart from what runs a job and waits.
+fn everything_else(as_user: &dyn Fn(&[&str]) -> Redlock) {
+    let token = as_user(&["acquire", "-r", "hand", "-t", "20s"]).end();
+    let token = token.assert_code(0).stdout.trim().to_owned();
+    let with_token = |arguments: &[&str]| as_user(arguments).env("REDLOCK_TOKEN", &token).end();
+    with_token(&["extend", "-r", "hand", "-t", "30s"]).assert_code(0);
+    let listed = as_user(&["list"]).end();
+    assert!(listed.assert_code(0).stdout.contains("hand"), "{listed:?}");
+    as_user(&["inspect", "hand"]).end().assert_code(0);
+    with_token(&["release", "-r", "hand"]).assert_code(0);
+    let once = [
+        "run",
+        "--once-per",
+        "1h",
+        "--min-hold",
+        "1s",
+        "-r",
+        "once",
+        "true",
+    ];
+    as_user(&once).end().assert_code(0).assert_silent();
+    as_user(&once).end().assert_code(75);
+    let history = as_user(&["history", "once"]).end();
+    assert!(history.assert_code(0).stdout.contains("ran"), "{history:?}");
+    let force = ["release", "--force", "--yes", "-r", "once"];
+    as_user(&force).end().assert_code(0);
+    as_user(&["inspect", "once"]).end().assert_code(3);
 }
 
 #[test]

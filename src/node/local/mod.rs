@@ -15,7 +15,6 @@ mod by_hand;
 pub mod examine;
 mod files;
 mod lasting;
-mod names;
 mod record;
 mod rules;
 mod store;

@@ -115,22 +115,6 @@ impl Store {
         &self.directory
     }
 
-    /// Every record of this boot that can be read, without any lock: what a glance shows.
-    pub(super) fn glance(&self) -> impl Iterator<Item = Record> {
-        let boot = self.boot().map(Path::to_owned).ok();
-        let folders = boot.into_iter().flat_map(|boot| {
-            let paths = names(&boot).into_iter().map(move |name| boot.join(name));
-            paths.collect::<Vec<_>>()
-        });
-        let files = folders.flat_map(|folder| {
-            let paths = names(&folder)
-                .into_iter()
-                .map(move |name| folder.join(name));
-            paths.collect::<Vec<_>>()
-        });
-        files.filter_map(|path| peek(&path))
-    }
-
     /// Locks the records of `keys`, or answers [`StoreError::Busy`]. Creates what is missing.
     pub(super) fn open(&self, keys: &[String]) -> Result<Session<'_>, StoreError> {
         let boot = self.boot()?;

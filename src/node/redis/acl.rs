@@ -4,6 +4,8 @@
 //! and the sources beside this file, and fails if one is missing. `doctor` tries each right and
 //! prints the rule. Called by `examine` and by `commands`.
 
+use crate::node::glob;
+
 /// A command that a user of redlock must be allowed to send.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Right {
@@ -54,7 +56,7 @@ const NO_HISTORY: Need = Need::Comfort("the last runs of a job are not recorded,
 const NO_HASHES: Need = Need::Comfort("a lock of Redisson cannot be looked at, nor be broken");
 
 /// Every right, in the order in which they are tried: a later trial removes what an earlier makes.
-pub static RIGHTS: [Right; 20] = [
+pub static RIGHTS: [Right; 21] = [
     locks("eval", Trial::Itself),
     locks("set", Trial::Script(&["SET", LOCK, "probe", "PX", "1000"])),
     locks("pexpire", Trial::Script(&["PEXPIRE", LOCK, "1000"])),
@@ -93,6 +95,11 @@ pub static RIGHTS: [Right; 20] = [
         "scan",
         Need::Comfort("locks cannot be listed, and their names not be completed"),
         Trial::Script(&["SCAN", "0", "COUNT", "1"]),
+    ),
+    comfort(
+        "getrange",
+        Need::Comfort("locks cannot be listed"),
+        Trial::Script(&["GETRANGE", FENCE, "0", "0"]),
     ),
     comfort("lpush", NO_HISTORY, Trial::Script(&["LPUSH", HISTORY, ""])),
     comfort(
@@ -133,12 +140,6 @@ const fn locks(command: &'static str, trial: Trial) -> Right {
         need: Need::Locks,
         trial,
     }
-}
-
-/// Whether `key` belongs to a lock, as its fencing counter does, and is none itself.
-#[must_use]
-pub fn is_companion(key: &str) -> bool {
-    key.starts_with('{') && key.contains("}:")
 }
 
 /// The words of a trial for the lock `key`.
@@ -191,23 +192,10 @@ pub fn optional() -> impl Iterator<Item = (String, &'static str)> {
     })
 }
 
-/// A glob that matches exactly `text`.
-#[must_use]
-pub fn literal(text: &str) -> String {
-    let mut glob = String::with_capacity(text.len());
-    for character in text.chars() {
-        if matches!(character, '*' | '?' | '[' | ']' | '\\') {
-            glob.push('\\');
-        }
-        glob.push(character);
-    }
-    glob
-}
-
 /// A glob that matches `text`. What a rule cannot hold, blanks and quotes, is matched by `?`.
 fn pattern(text: &str) -> String {
     let blank = |c: char| c.is_whitespace() || c.is_control() || c == '"' || c == '\'';
-    literal(text).replace(blank, "?")
+    glob::escape(text).replace(blank, "?")
 }
 
 #[cfg(test)]

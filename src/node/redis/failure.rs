@@ -61,9 +61,8 @@ fn of_connection(text: String) -> NodeError {
 }
 
 fn is_refusal(error: &RedisError, text: &str) -> bool {
-    let code = error.code().unwrap_or_default();
     // A script that may not run a command answers ERR, and only the text tells why.
-    REFUSALS.contains(&code)
+    REFUSALS.iter().any(|refusal| text.starts_with(refusal))
         || text.contains("ACL failure in script")
         || text.contains("can't run this command")
         || (error.kind() == ErrorKind::AuthenticationFailed && !text.contains("max number"))
@@ -74,6 +73,10 @@ pub fn text(error: &RedisError) -> String {
     if error.kind() == ErrorKind::AuthenticationFailed && error.code().is_none() {
         // The library says no more than that it failed.
         return "WRONGPASS wrong user or password".to_owned();
+    }
+    // Who has not said its password may send no more than ten words at once, and not all of a script.
+    if error.to_string().contains("unauthenticated") {
+        return "NOAUTH authentication required".to_owned();
     }
     let said = match (error.code(), error.detail()) {
         (Some("ERR") | None, Some(detail)) => detail.to_owned(),

@@ -8,7 +8,6 @@ mod by_hand;
 mod connection;
 pub mod examine;
 mod failure;
-mod names;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
