@@ -343,7 +343,10 @@ fn everything_else(as_user: &dyn Fn(&[&str]) -> Redlock) {
     as_user(&once).end().assert_code(0).assert_silent();
     as_user(&once).end().assert_code(75);
     let history = as_user(&["history", "once"]).end();
-    assert!(history.assert_code(0).stdout.contains("ran"), "{history:?}");
+    assert!(
+        history.assert_code(0).stdout.contains("exit 0"),
+        "{history:?}"
+    );
     let force = ["release", "--force", "--yes", "-r", "once"];
     as_user(&force).end().assert_code(0);
     as_user(&["inspect", "once"]).end().assert_code(3);

@@ -96,11 +96,16 @@ fn a_skip_names_the_holder_and_a_death_the_signal() {
         assert_eq!(told["outcome"], "skipped");
         assert_eq!(told["exit_code"], 0);
         assert_eq!(told["holder"]["command"], "sh");
-        assert_eq!(told["nodes"][0]["state"], "kept");
-        assert!(
-            told["nodes"][0]["ttl_ms"].as_u64() > Some(3_500_000),
-            "{told}"
-        );
+        // A quorum of answers is enough for a skip; the others are not waited for.
+        let nodes = told["nodes"].as_array().expect("an array");
+        let kept: Vec<&Value> = nodes
+            .iter()
+            .filter(|node| node["state"] == "kept")
+            .collect();
+        assert!(kept.len() > nodes.len() / 2, "{told}");
+        for node in kept {
+            assert!(node["ttl_ms"].as_u64() > Some(3_500_000), "{told}");
+        }
         for nothing in ["child", "fencing_token", "ran_ms", "released"] {
             assert_eq!(told[nothing], Value::Null, "{nothing}");
         }
