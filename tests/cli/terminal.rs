@@ -173,8 +173,7 @@ fn a_job_that_was_stopped_for_too_long_is_dead_when_it_is_to_go_on() {
 fn a_stopped_job_whose_lock_was_taken_away_is_not_continued() {
     let cluster = Cluster::start(3);
     let mut shell = shell(&cluster, SHELLS[0]);
-    let job =
-        "trap 'echo te''rm; exit' TERM; echo rea''dy; while :; do echo ru''ns; sleep 0.01; done";
+    let job = "trap 'echo te''rm; exit' TERM; sleep 100 & echo rea''dy; wait";
     shell.enter(&format!("$R sh -c '{}'", job.replace('\'', "'\\''")));
     shell.expect("ready");
     shell.press(CTRL_Z);
