@@ -215,6 +215,7 @@ fn an_inner_shell_has_job_control_of_its_own() {
     thread::sleep(Duration::from_millis(300));
     shell.press(CTRL_Z);
     shell.expect("Stopped");
+    shell.expect("inner> ");
     shell.enter("fg");
     shell.expect("sleep 100\r\n");
     shell.press(CTRL_C);
