@@ -152,7 +152,7 @@ fn a_job_that_was_stopped_for_too_long_is_dead_when_it_is_to_go_on() {
     let cluster = Cluster::start(3);
     for words in SHELLS {
         let mut shell = shell(&cluster, words);
-        shell.enter("$R sh -c 'echo pi\"\"d=$$; while :; do sleep 0.1; done'");
+        shell.enter("$R sh -c 'echo pi\"\"d=$$; exec sleep 100'");
         shell.expect("pid=");
         let job = shell.pid_shown();
         shell.press(CTRL_Z);
@@ -174,8 +174,7 @@ fn a_job_that_was_stopped_for_too_long_is_dead_when_it_is_to_go_on() {
 fn a_stopped_job_whose_lock_was_taken_away_is_not_continued() {
     let cluster = Cluster::start(3);
     let mut shell = shell(&cluster, SHELLS[0]);
-    let job =
-        "trap 'echo te''rm; exit' TERM; echo rea''dy; while :; do echo ru''ns; sleep 0.01; done";
+    let job = "trap 'echo te''rm; exit' TERM; sleep 100 & echo rea''dy; wait";
     shell.enter(&format!("$R sh -c '{}'", job.replace('\'', "'\\''")));
     shell.expect("ready");
     shell.press(CTRL_Z);
@@ -217,8 +216,11 @@ fn an_inner_shell_has_job_control_of_its_own() {
     thread::sleep(Duration::from_millis(300));
     shell.press(CTRL_Z);
     shell.expect("Stopped");
-    shell.enter("kill -KILL %1; wait; echo inn''er");
-    shell.expect("inner\r\n");
+    shell.expect("inner> ");
+    shell.enter("fg");
+    shell.expect("sleep 100\r\n");
+    shell.press(CTRL_C);
+    shell.expect("inner> ");
     shell.enter("exit 3");
     shell.enter("echo code=$?");
     shell.expect("code=3");
