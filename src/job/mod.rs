@@ -17,5 +17,5 @@ pub mod terminal;
 
 pub use child::{Child, Ended, News, Order, Scope, StartError};
 pub use death::die_of;
-pub use guard::{Deadlines, Watch};
+pub use guard::{Deadlines, Guard, Watch};
 pub use signals::Signals;
