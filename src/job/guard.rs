@@ -263,11 +263,10 @@ impl Introduction {
     /// # Errors
     ///
     /// If there is no guard, or it does not stand in time. The command must not run then.
-    pub fn make(self) -> io::Result<()> {
+    pub fn make(self) -> nix::Result<()> {
         // SAFETY: getpid has no preconditions.
         let leader = unsafe { libc::getpid() };
-        let no_guard = || io::Error::from(Errno::ETIMEDOUT);
-        introduce(self.0, leader).map_err(|_| no_guard())?;
+        introduce(self.0, leader).map_err(|_| Errno::ETIMEDOUT)?;
         let mut standing = libc::pollfd {
             fd: self.0,
             events: libc::POLLIN,
@@ -278,7 +277,7 @@ impl Introduction {
         let ready = unsafe { libc::poll(&raw mut standing, 1, STANDS_WITHIN_MS) };
         match receive_byte(self.0) {
             Ok(Some(STANDING)) if ready == 1 => Ok(()),
-            _ => Err(no_guard()),
+            _ => Err(Errno::ETIMEDOUT),
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod group;
 pub mod guard;
 pub mod resolver;
 pub mod signals;
+pub mod spawn;
 pub mod terminal;
 
 pub use child::{Child, Ended, News, Order, Scope, StartError};
