@@ -92,6 +92,7 @@ pub enum News {
 /// A command that was started, and is a zombie at most.
 pub struct Child {
     leader: Pid,
+    reaped: bool,
     /// Whether the leader has ended; its group may live on.
     ended: Option<Ended>,
     standing: Standing,
@@ -159,6 +160,7 @@ impl Child {
             .map_err(|errno| start_error(program, errno))?;
         Ok(Self {
             leader,
+            reaped: false,
             ended: None,
             standing: Standing::Not,
             terminal,
@@ -264,6 +266,10 @@ impl Child {
     }
 
     fn forget(&mut self) {
+        if self.reaped {
+            return;
+        }
+        self.reaped = true;
         // The guard first: until it is gone, the leader's id must not become somebody else's.
         self.guard = None;
         // It has ended, or was killed: this does not block for long.
