@@ -140,10 +140,10 @@ pub async fn sleep_until(instant: Instant) {
 }
 
 /// Readable once `instant` has come, also if that was in suspend. `None` for a short sleep, which ends
-/// soon enough after a suspend, or if the system has no more descriptors.
+/// soon enough after a suspend, for a simulated clock, or if the system has no more descriptors.
 fn alarm(instant: Instant) -> Option<pipe::Receiver> {
     const SHORT: Duration = Duration::from_millis(10);
-    if instant.remaining() < SHORT {
+    if instant.remaining() < SHORT || SIMULATED.get().is_some() {
         return None;
     }
     let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;

@@ -52,11 +52,6 @@ impl Server {
         }
     }
 
-    /// Where it keeps its data.
-    pub fn directory(&self) -> &Path {
-        self.directory.path()
-    }
-
     pub fn port(&self) -> u16 {
         self.port
     }
