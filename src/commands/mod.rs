@@ -22,7 +22,6 @@ mod watch;
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::panic::{self, AssertUnwindSafe};
-use std::process::ExitCode;
 
 use crate::cli::{self, Cli};
 use crate::exit::Exit;
@@ -63,9 +62,9 @@ impl From<settings::Error> for Stop {
     }
 }
 
-/// Does what `arguments` ask for, and leaves the process.
+/// Does what `arguments` ask for, and answers the code to leave the process with.
 #[must_use]
-pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     panic::set_hook(Box::new(tell_of_panic));
     let exit = panic::catch_unwind(AssertUnwindSafe(|| dispatch(arguments)));
     leave(exit.unwrap_or(Exit::Software))
@@ -128,10 +127,10 @@ fn print(text: &str) -> Exit {
     }
 }
 
-fn leave(exit: Exit) -> ExitCode {
+fn leave(exit: Exit) -> u8 {
     match exit {
-        Exit::Signal(signal) => ExitCode::from(job::die_of(signal)),
-        exit => ExitCode::from(exit.code()),
+        Exit::Signal(signal) => job::die_of(signal),
+        exit => exit.code(),
     }
 }
 

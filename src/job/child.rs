@@ -9,19 +9,18 @@ use std::ffi::{OsStr, OsString};
 use std::future::poll_fn;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{self, Command};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
-use nix::unistd::{Pid, getpid};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
+use nix::unistd::{Pid, getpid, getppid};
 use tokio::signal::unix::{self, SignalKind};
 
 use super::guard::{Guard, Introduction, Watch, Word};
+use super::spawn::{Image, spawn};
 use super::terminal::{Stopped, Terminal, Wants, Wish};
 use super::{death, group};
 use crate::clock::Instant;
@@ -93,7 +92,7 @@ pub enum News {
 /// A command that was started, and is a zombie at most.
 pub struct Child {
     leader: Pid,
-    process: process::Child,
+    reaped: bool,
     /// Whether the leader has ended; its group may live on.
     ended: Option<Ended>,
     standing: Standing,
@@ -125,7 +124,7 @@ enum Guarded {
 }
 
 impl Child {
-    /// Starts the command in a process group of its own, with a guard that stops it by `watch`.
+    /// Starts the command in a process group of its own, with `guard`, which stops it by `watch`.
     ///
     /// Invariant I6: nothing is started once `not_after` has come, also if we were stopped on the
     /// way.
@@ -134,8 +133,13 @@ impl Child {
     ///
     /// If the command is not there, cannot be executed, the system starts no process, or it is too
     /// late. No child is left then.
-    pub fn start(order: &Order, watch: Watch, not_after: Instant) -> Result<Self, StartError> {
-        let [program, arguments @ ..] = &order.command[..] else {
+    pub fn start(
+        order: &Order,
+        guard: io::Result<Guard>,
+        watch: Watch,
+        not_after: Instant,
+    ) -> Result<Self, StartError> {
+        let [program, ..] = &order.command[..] else {
             return Err(StartError::NotFound("no command was given".to_owned()));
         };
         // Looked at before we listen, which overwrites it.
@@ -144,26 +148,20 @@ impl Child {
         // Before the child can end, or its end would not be told.
         let endings = unix::signal(SignalKind::child()).map_err(system)?;
         let terminal = Terminal::listen().map_err(system)?;
-        let guard = Guard::start(watch).map_err(system)?;
-        let mut command = Command::new(program);
-        command.args(arguments).process_group(0);
-        command.envs(order.set.iter().map(|(name, value)| (name, value)));
-        for name in &order.remove {
-            command.env_remove(name);
-        }
+        let guard = guard.map_err(system)?;
+        guard.keep(watch);
         let preparation = Preparation {
             chld_is_ignored,
             introduction: guard.introduction(),
             not_after,
         };
-        prepare(&mut command, preparation);
-        let process = command
-            .spawn()
-            .map_err(|error| start_error(program, &error))?;
-        let leader = Pid::from_raw(process.id().cast_signed());
+        let image = Image::new(&order.command, &order.set, &order.remove);
+        let leader = image
+            .and_then(|image| spawn(&image, preparation.closure()))
+            .map_err(|errno| start_error(program, errno))?;
         Ok(Self {
             leader,
-            process,
+            reaped: false,
             ended: None,
             standing: Standing::Not,
             terminal,
@@ -269,10 +267,14 @@ impl Child {
     }
 
     fn forget(&mut self) {
+        if self.reaped {
+            return;
+        }
+        self.reaped = true;
         // The guard first: until it is gone, the leader's id must not become somebody else's.
         self.guard = None;
         // It has ended, or was killed: this does not block for long.
-        let _ = self.process.wait();
+        while waitpid(self.leader, None) == Err(Errno::EINTR) {}
     }
 
     /// What has happened, if anything that somebody must know.
@@ -385,38 +387,35 @@ struct Preparation {
     not_after: Instant,
 }
 
-/// What the child does to itself between fork and exec; the library empties its signal mask and
-/// gives it back the default action of SIGPIPE.
-fn prepare(command: &mut Command, preparation: Preparation) {
-    let parent = getpid();
-    let prepare = move || {
-        // Should we die, the kernel kills the child. Should we have died already, it does so
-        // itself: its parent is compared with us, and not with 1, which may be anybody's subreaper.
-        nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
-        if nix::unistd::getppid() != parent {
-            return Err(io::Error::from(Errno::ESRCH));
+impl Preparation {
+    /// What the child does to itself before exec: async-signal-safe calls (`prctl`, `getppid`,
+    /// `sigaction`, `sendmsg`, `poll`, `recv`, `clock_gettime`), and no allocation.
+    fn closure(self) -> impl Fn() -> nix::Result<()> {
+        let parent = getpid();
+        move || {
+            // Should we die, the kernel kills the child. Should we have died already, it does so
+            // itself: its parent is compared with us, and not with 1, which may be anybody's
+            // subreaper.
+            nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+            if getppid() != parent {
+                return Err(Errno::ESRCH);
+            }
+            if self.chld_is_ignored {
+                death::ignore(Signal::SIGCHLD)?;
+            }
+            self.introduction.make()?;
+            // Last of all: from here to the command there is only exec. Should we be stopped right
+            // now, the guard has the deadline.
+            if self.not_after.has_passed() {
+                return Err(Errno::ETIME);
+            }
+            Ok(())
         }
-        if preparation.chld_is_ignored {
-            death::ignore(Signal::SIGCHLD)?;
-        }
-        preparation.introduction.make()?;
-        // Last of all: from here to the command there is only exec. Should we be stopped right now,
-        // the guard has the deadline.
-        if preparation.not_after.has_passed() {
-            return Err(io::Error::from(Errno::ETIME));
-        }
-        Ok(())
-    };
-    // SAFETY: the closure runs in the child after fork; it makes only async-signal-safe calls
-    // (prctl, getppid, sigaction, sendmsg, poll, recv, clock_gettime) and allocates nothing.
-    unsafe {
-        command.pre_exec(prepare);
     }
 }
 
 /// Why `program` was not started, sorted the way shells do.
-fn start_error(program: &OsStr, error: &io::Error) -> StartError {
-    let errno = Errno::from_raw(error.raw_os_error().unwrap_or_default());
+fn start_error(program: &OsStr, errno: Errno) -> StartError {
     match errno {
         Errno::ENOENT if !has_directory(program) => {
             let path = std::env::var_os("PATH").unwrap_or_default();

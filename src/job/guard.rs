@@ -48,6 +48,10 @@ const PRECEDENCE_NS: u64 = 25_000_000;
 /// needs so long, and then it is better not to start.
 const STANDS_WITHIN_MS: c_int = 5_000;
 
+/// Rounds of the event loop until a request to a near server is on its way: connecting, opening,
+/// sending. If it takes longer, the guard is merely forked before.
+const ROUNDS_TO_SEND: u32 = 3;
+
 /// An instant that never comes.
 const NEVER: u64 = u64::MAX;
 
@@ -157,6 +161,23 @@ impl Guard {
         Ok(Self { process, socket })
     }
 
+    /// Forks the guard while others, whose futures are polled with this one, wait for servers: it
+    /// is needed the moment they have answered, and takes longer to stand than they to answer. It
+    /// has no deadline yet, and nobody to watch over.
+    ///
+    /// # Errors
+    ///
+    /// As [`Guard::start`].
+    pub async fn stand_by(stop_signal: Signal) -> io::Result<Self> {
+        for _ in 0..ROUNDS_TO_SEND {
+            tokio::task::yield_now().await;
+        }
+        Self::start(Watch {
+            stop_signal,
+            deadlines: None,
+        })
+    }
+
     /// How the command's process makes itself known.
     #[must_use]
     pub fn introduction(&self) -> Introduction {
@@ -244,11 +265,10 @@ impl Introduction {
     /// # Errors
     ///
     /// If there is no guard, or it does not stand in time. The command must not run then.
-    pub fn make(self) -> io::Result<()> {
+    pub fn make(self) -> nix::Result<()> {
         // SAFETY: getpid has no preconditions.
         let leader = unsafe { libc::getpid() };
-        let no_guard = || io::Error::from(Errno::ETIMEDOUT);
-        introduce(self.0, leader).map_err(|_| no_guard())?;
+        introduce(self.0, leader).map_err(|_| Errno::ETIMEDOUT)?;
         let mut standing = libc::pollfd {
             fd: self.0,
             events: libc::POLLIN,
@@ -259,7 +279,7 @@ impl Introduction {
         let ready = unsafe { libc::poll(&raw mut standing, 1, STANDS_WITHIN_MS) };
         match receive_byte(self.0) {
             Ok(Some(STANDING)) if ready == 1 => Ok(()),
-            _ => Err(no_guard()),
+            _ => Err(Errno::ETIMEDOUT),
         }
     }
 }

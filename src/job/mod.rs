@@ -13,9 +13,12 @@ pub mod group;
 pub mod guard;
 pub mod resolver;
 pub mod signals;
+pub mod spawn;
+mod start;
 pub mod terminal;
 
 pub use child::{Child, Ended, News, Order, Scope, StartError};
 pub use death::die_of;
-pub use guard::{Deadlines, Watch};
+pub use guard::{Deadlines, Guard, Watch};
 pub use signals::Signals;
+pub use start::start_up;

@@ -74,7 +74,8 @@ pub fn text(error: &RedisError) -> String {
         // The library says no more than that it failed.
         return "WRONGPASS wrong user or password".to_owned();
     }
-    // Who has not said its password may send no more than ten words at once, and not all of a script.
+    // Who has not said its password may send no more than ten words at once, and not all of a
+    // script.
     if error.to_string().contains("unauthenticated") {
         return "NOAUTH authentication required".to_owned();
     }

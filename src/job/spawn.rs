@@ -1,0 +1,145 @@
+//! Starts a process without copying ourselves first.
+//!
+//! std forks as soon as something is to be done between fork and exec, and a fork copies the page
+//! tables; then every page that we write to afterwards is copied as well. Here the new process
+//! borrows our memory until exec while we stand still, as with vfork and `posix_spawn`, which know
+//! no `PR_SET_PDEATHSIG`. Called by `child`.
+
+use std::ffi::{CString, OsString};
+use std::iter;
+use std::os::unix::ffi::OsStrExt;
+use std::ptr;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use libc::{c_char, c_int};
+use nix::errno::Errno;
+use nix::sched::{CloneFlags, clone};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::wait::waitpid;
+use nix::unistd::{Pid, setpgid};
+
+/// What exec needs beside the pointers to the arguments, which it may copy: paths of `PATH`,
+/// frames.
+const STACK: usize = 64 * 1024;
+
+/// What becomes of the new process: everything that exec is given, allocated beforehand.
+pub struct Image {
+    arguments: Vec<CString>,
+    environment: Vec<CString>,
+}
+
+impl Image {
+    /// `command` with our environment, in which `set` is added and `remove` taken away.
+    ///
+    /// # Errors
+    ///
+    /// If there is a zero byte somewhere.
+    pub fn new(
+        command: &[OsString],
+        set: &[(OsString, OsString)],
+        remove: &[OsString],
+    ) -> nix::Result<Self> {
+        let changed =
+            |name: &OsString| remove.contains(name) || set.iter().any(|(other, _)| other == name);
+        let kept = std::env::vars_os().filter(|(name, _)| !changed(name));
+        let variable = |(name, value): (OsString, OsString)| {
+            c_string([name.as_bytes(), b"=", value.as_bytes()].concat())
+        };
+        Ok(Self {
+            arguments: command
+                .iter()
+                .map(|word: &OsString| c_string(word.as_bytes().to_owned()))
+                .collect::<Result<_, _>>()?,
+            environment: kept
+                .chain(set.iter().cloned())
+                .map(variable)
+                .collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// The program as it was typed.
+    fn program(&self) -> *const c_char {
+        self.arguments
+            .first()
+            .map_or(ptr::null(), |word| word.as_ptr())
+    }
+}
+
+fn c_string(bytes: Vec<u8>) -> nix::Result<CString> {
+    CString::new(bytes).map_err(|_| Errno::EINVAL)
+}
+
+/// Pointers to `texts`, as exec wants them.
+fn pointers(texts: &[CString]) -> Vec<*const c_char> {
+    let pointers = texts.iter().map(|text| text.as_ptr());
+    pointers.chain(iter::once(ptr::null())).collect()
+}
+
+/// Starts `image` in a process group of its own, with no signal blocked or caught. Before exec the
+/// new process does `prepare`, which must make async-signal-safe calls only, and allocate nothing.
+///
+/// # Errors
+///
+/// What `prepare` answered, or why there is no process or no program. No process is left then.
+pub fn spawn(image: &Image, prepare: impl Fn() -> nix::Result<()>) -> nix::Result<Pid> {
+    let (arguments, environment) = (pointers(&image.arguments), pointers(&image.environment));
+    let mut stack = vec![0_u8; STACK + 2 * size_of_val(&arguments[..])];
+    let failed = AtomicI32::new(0);
+    let become_image = || -> nix::Result<()> {
+        setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
+        catch_nothing();
+        prepare()?;
+        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
+        // SAFETY: all three are terminated as exec wants them, and live until we have returned.
+        unsafe { libc::execvpe(image.program(), arguments.as_ptr(), environment.as_ptr()) };
+        Err(Errno::last())
+    };
+    // A handler of ours must not run in the new process: it would write into our memory.
+    let mut before = SigSet::empty();
+    sigprocmask(
+        SigmaskHow::SIG_SETMASK,
+        Some(&SigSet::all()),
+        Some(&mut before),
+    )?;
+    let life = Box::new(|| {
+        if let Err(errno) = become_image() {
+            failed.store(errno as i32, Ordering::Relaxed);
+        }
+        // SAFETY: ends that process alone, and nothing of ours is run.
+        unsafe { libc::_exit(127) }
+    });
+    let flags = CloneFlags::CLONE_VM | CloneFlags::CLONE_VFORK;
+    // SAFETY: with CLONE_VFORK we stand still until the new process has gone to exec or to its end,
+    // so what it borrows outlives its use, and nobody else is at it: handlers are kept away by the
+    // mask, and this is our only thread but for resolvers, whom it does not meet: it makes only
+    // async-signal-safe calls, on a stack of its own, and never returns.
+    let process = unsafe { clone(life, &mut stack, flags, Some(libc::SIGCHLD)) };
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
+    let process = process?;
+    match Errno::from_raw(failed.load(Ordering::Relaxed)) {
+        Errno::UnknownErrno => Ok(process),
+        errno => {
+            while waitpid(process, None) == Err(Errno::EINTR) {}
+            Err(errno)
+        }
+    }
+}
+
+/// Gives every signal that is caught its default action, and SIGPIPE, which Rust ignores for us.
+fn catch_nothing() {
+    // Nobody of us listens to real-time signals, and 33 calls more would cost as much as the clone.
+    for signal in 1..=libc::SIGSYS {
+        // SAFETY: all-zero bytes are a valid action, the default one with an empty mask. What
+        // cannot be caught is refused.
+        unsafe {
+            let mut action = std::mem::zeroed::<libc::sigaction>();
+            libc::sigaction(signal, ptr::null(), &raw mut action);
+            let handler = action.sa_sigaction;
+            let is_ignored = handler == libc::SIG_IGN && signal != Signal::SIGPIPE as c_int;
+            if handler != libc::SIG_DFL && !is_ignored {
+                let default = std::mem::zeroed::<libc::sigaction>();
+                libc::sigaction(signal, &raw const default, ptr::null_mut());
+            }
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! What std does before Rust's own `main`, for ours, which is C's. Called by `main`.
+
+use std::os::fd::{BorrowedFd, IntoRawFd};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
+use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+
+use super::death;
+
+/// Makes sure that stdin, stdout and stderr are there, or a connection could get the number of
+/// stderr and be written our messages; and that writing to a pipe without a reader is an error, not
+/// our end.
+pub fn start_up() {
+    for number in 0..=2 {
+        // SAFETY: it is only asked whether there is such a descriptor.
+        let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
+        if fcntl(descriptor, FcntlArg::F_GETFD).is_err() {
+            // It gets the lowest number that is free: this one. Open until we end.
+            let opened = open("/dev/null", OFlag::O_RDWR, Mode::empty());
+            let _ = opened.map(IntoRawFd::into_raw_fd);
+        }
+    }
+    let _ = death::ignore(Signal::SIGPIPE);
+}
