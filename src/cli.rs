@@ -347,8 +347,8 @@ fn config() -> Definition {
         .about("Show the merged settings and where each comes from, or check a file of settings")
         .long_about(
             "Show the merged settings and where each comes from, secrets masked, in the form of a \
-             file of settings. Everything is judged as run would do it, for every resource that has \
-             a section: with --config FILE a file is checked before it is rolled out.",
+             file of settings. Everything is judged as run would do it, for every resource that \
+             has a section: with --config FILE a file is checked before it is rolled out.",
         )
         .override_usage("redlock config [OPTIONS]")
 }

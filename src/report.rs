@@ -171,7 +171,11 @@ pub fn json_text(value: &Value) -> String {
 
 /// Marks that make a terminal show text in another order than it is written, and invisible ones.
 fn reorders(character: char) -> bool {
-    matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    matches!(character,
+        '\u{200b}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{2069}'
+        | '\u{feff}')
 }
 
 /// A duration as people say it, the two largest units: `450ms`, `9.8s`, `3m12s`, `2d4h`.

@@ -156,7 +156,8 @@ fn without_options_a_run_is_what_a_cron_line_wants() {
 fn every_option_does_what_it_says() {
     let line = "--local=/d -r a -r b -t 10m -w 5 -E 0 -k 2 -s sigint --on-lost warn --note hi \
                 --no-command --min-hold 1m --once-per 1h --max-runtime 2h --no-history \
-                --status-file s --metrics-file /m --restart-guard off --restart-window 2h --key-format {} \
+                --status-file s --metrics-file /m --restart-guard off \
+                --restart-window 2h --key-format {} \
                 --node-timeout 0.2 -- c -x";
     let run = Host::new().good(line);
     assert_eq!(run.common.servers, Servers::Local("/d".into()));

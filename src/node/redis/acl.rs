@@ -276,7 +276,7 @@ mod tests {
             rule_of("lock:", ""),
             "ACL SETUSER redlock on >PASSWORD resetkeys ~lock:* ~{lock:*}:* resetchannels \
              &released:lock:* -@all +eval +set +pexpire +type +get +pttl +del +time +info +publish \
-             +subscribe +pubsub|numsub +scan +lpush +lindex +lrange +ltrim +hlen +hgetall"
+             +subscribe +pubsub|numsub +scan +getrange +lpush +lindex +lrange +ltrim +hlen +hgetall"
         );
         assert!(rule_of("", "").contains(" resetkeys ~* resetchannels &released:* "));
         assert!(rule_of("a b[", "'z").contains(" ~a?b\\[*?z "));
