@@ -145,13 +145,15 @@ pub async fn sleep_until(instant: Instant) {
 /// descriptors.
 fn alarm(instant: Instant) -> Option<pipe::Receiver> {
     const SHORT: Duration = Duration::from_millis(10);
-    if instant.remaining() < SHORT || SIMULATED.get().is_some() {
+    let remaining = instant.remaining();
+    if remaining < SHORT || SIMULATED.get().is_some() {
         return None;
     }
     let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
     let timer = TimerFd::new(timerfd::ClockId::CLOCK_BOOTTIME, flags).ok()?;
-    let at = Expiration::OneShot(TimeSpec::from_duration(instant.since_boot()));
-    timer.set(at, TimerSetTimeFlags::TFD_TIMER_ABSTIME).ok()?;
+    // From now on, suspends included: so it also fits a clock that was set for a test.
+    let after = Expiration::OneShot(TimeSpec::from_duration(remaining));
+    timer.set(after, TimerSetTimeFlags::empty()).ok()?;
     // No pipe, and never read: only its being readable is of interest, as of any descriptor.
     pipe::Receiver::from_owned_fd_unchecked(OwnedFd::from(timer)).ok()
 }
