@@ -23,7 +23,7 @@ use self::ending::LockWas;
 use super::{Stop, attempt, holder, nodes};
 use crate::clock::{self, Instant};
 use crate::exit::Exit;
-use crate::job::{Child, Guard, Order, Signals, StartError};
+use crate::job::{Child, Order, Signals, StartError};
 use crate::lock::claim::marker_of;
 use crate::lock::quorum::Verdict;
 use crate::lock::{Acquisition, Claim, Failure, Held, Holder, Lease, Redlock, Resource, State};
@@ -74,20 +74,14 @@ impl Run<'_> {
         // Before the first byte: a signal that comes now must not leave a key behind.
         let mut signals =
             Signals::listen().map_err(|error| system("listen for signals", &error))?;
-        // The guard forks and takes its stand while the servers think: 0.3 ms that nobody waits
-        // for.
-        let (held, guard) = tokio::join!(
-            self.acquire(&redlock, &mut signals, account),
-            Guard::stand_by(self.settings.stop_signal),
-        );
-        let held = held?;
+        let held = self.acquire(&redlock, &mut signals, account).await?;
         account.acquired(held.fencing_token);
         let order = self.order(&held);
         let mut lease = Lease::keep(held, self.settings.common.node_timeout);
         let started = clock::now();
         let until = valid_until(&lease.state());
         let stop_at = self.deadlines(until).stop_at;
-        let mut child = match Child::start(&order, guard, self.watch(until), stop_at) {
+        let mut child = match Child::start(&order, self.watch(until), stop_at) {
             Ok(child) => child,
             Err(error) => {
                 let stop = self.not_started(&error);

@@ -124,7 +124,7 @@ enum Guarded {
 }
 
 impl Child {
-    /// Starts the command in a process group of its own, with `guard`, which stops it by `watch`.
+    /// Starts the command in a process group of its own, with a guard that stops it by `watch`.
     ///
     /// Invariant I6: nothing is started once `not_after` has come, also if we were stopped on the
     /// way.
@@ -133,12 +133,7 @@ impl Child {
     ///
     /// If the command is not there, cannot be executed, the system starts no process, or it is too
     /// late. No child is left then.
-    pub fn start(
-        order: &Order,
-        guard: io::Result<Guard>,
-        watch: Watch,
-        not_after: Instant,
-    ) -> Result<Self, StartError> {
+    pub fn start(order: &Order, watch: Watch, not_after: Instant) -> Result<Self, StartError> {
         let [program, ..] = &order.command[..] else {
             return Err(StartError::NotFound("no command was given".to_owned()));
         };
@@ -148,8 +143,7 @@ impl Child {
         // Before the child can end, or its end would not be told.
         let endings = unix::signal(SignalKind::child()).map_err(system)?;
         let terminal = Terminal::listen().map_err(system)?;
-        let guard = guard.map_err(system)?;
-        guard.keep(watch);
+        let guard = Guard::start(watch).map_err(system)?;
         let preparation = Preparation {
             chld_is_ignored,
             introduction: guard.introduction(),

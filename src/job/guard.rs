@@ -48,10 +48,6 @@ const PRECEDENCE_NS: u64 = 25_000_000;
 /// needs so long, and then it is better not to start.
 const STANDS_WITHIN_MS: c_int = 5_000;
 
-/// Rounds of the event loop until a request to a near server is on its way: connecting, opening,
-/// sending. If it takes longer, the guard is merely forked before.
-const ROUNDS_TO_SEND: u32 = 3;
-
 /// An instant that never comes.
 const NEVER: u64 = u64::MAX;
 
@@ -159,23 +155,6 @@ impl Guard {
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
         let process = Pid::from_raw(forked?);
         Ok(Self { process, socket })
-    }
-
-    /// Forks the guard while others, whose futures are polled with this one, wait for servers: it
-    /// is needed the moment they have answered, and takes longer to stand than they to answer. It
-    /// has no deadline yet, and nobody to watch over.
-    ///
-    /// # Errors
-    ///
-    /// As [`Guard::start`].
-    pub async fn stand_by(stop_signal: Signal) -> io::Result<Self> {
-        for _ in 0..ROUNDS_TO_SEND {
-            tokio::task::yield_now().await;
-        }
-        Self::start(Watch {
-            stop_signal,
-            deadlines: None,
-        })
     }
 
     /// How the command's process makes itself known.

@@ -19,6 +19,6 @@ pub mod terminal;
 
 pub use child::{Child, Ended, News, Order, Scope, StartError};
 pub use death::die_of;
-pub use guard::{Deadlines, Guard, Watch};
+pub use guard::{Deadlines, Watch};
 pub use signals::Signals;
 pub use start::start_up;
