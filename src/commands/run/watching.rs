@@ -163,10 +163,15 @@ impl Run<'_> {
     /// Stops a command whose time is over. The lock is kept meanwhile.
     fn on_time_over(&self, child: &Child, course: &mut Course) {
         let signal = self.settings.stop_signal;
-        let kill_at = clock::now() + self.settings.kill_after;
+        let grace = clock::now() + self.settings.kill_after;
+        // From now on the guard hears of no later deadline: it gets the earlier of the two.
+        let kill_at = match self.settings.on_lost {
+            OnLost::Stop => grace.min(self.deadlines(course.until).kill_at),
+            OnLost::Warn => grace,
+        };
         child.stop(signal, kill_at);
         course.time = TimeWas::Over;
-        course.phase = Phase::Stopping(kill_at);
+        course.phase = Phase::Stopping(grace);
         let limit = self.settings.max_runtime.unwrap_or_default();
         self.reporter
             .tell(&report::timed_out(&self.names, limit, signal));

@@ -1,24 +1,16 @@
-//! What people ask of the embedded node: the scripts `inspect`, `remove` and `page`, and release
-//! notices, done on files.
+//! What people ask of the embedded node: the scripts `inspect`, `remove` and `page`, done on files.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc::UnboundedSender;
-
 use super::LocalNode;
-use super::files::StoreError;
 use super::record::Record;
 use super::rules::{Changes, Outcome, foreign, unchanged};
-use super::store::{Store, peek};
+use super::store::peek;
 use crate::clock;
 use crate::node::by_hand::{ByHand, Found, Listed, Page, Proof, Removal, Sight, Wanted};
-use crate::node::{Answer, Foreign, Notice, Notices, TOKEN_LEN, glob, is_ours};
-
-/// The shortest pause between two looks at a lock that is listened for; up to twice as much is
-/// added by chance, so that those who wait do not all come at once.
-const LOOK: Duration = Duration::from_millis(5);
+use crate::node::{Answer, Foreign, TOKEN_LEN, glob, is_ours};
 
 impl ByHand for LocalNode {
     async fn inspect(&self, key: Arc<str>, limit: Duration) -> Answer<Sight> {
@@ -95,35 +87,5 @@ fn remove(record: &mut Record, proof: &Proof, now: Duration) -> Outcome<Removal>
     Outcome {
         answer: Removal::Removed,
         changes: Changes::Freed(vec![0]),
-    }
-}
-
-impl Store {
-    /// Tells whenever the lock under one of `keys` has changed. Looks again and again, without a
-    /// lock and for a few microseconds: nobody on this host could tell us.
-    pub(super) fn watch(&self, keys: &[String]) -> Result<Notices, StoreError> {
-        let paths = keys.iter().map(|key| self.record_path(key));
-        let paths: Vec<PathBuf> = paths.collect::<Result<_, _>>()?;
-        Ok(Notices::from_task(|tell| watch(paths, tell)))
-    }
-}
-
-async fn watch(paths: Vec<PathBuf>, tell: UnboundedSender<Notice>) {
-    let tokens = || {
-        let now = clock::now().since_boot();
-        let token = |path: &PathBuf| {
-            let record = peek(path)?;
-            Some(record.living(now)?.value.clone())
-        };
-        paths.iter().map(token).collect::<Vec<_>>()
-    };
-    let mut seen = tokens();
-    while !tell.is_closed() {
-        tokio::time::sleep(LOOK.mul_f64(1.0 + 2.0 * fastrand::f64())).await;
-        let present = tokens();
-        if present != seen {
-            seen = present;
-            let _ = tell.send(Notice { listeners: 1 });
-        }
     }
 }

@@ -19,6 +19,7 @@ mod record;
 mod rules;
 mod store;
 mod sweep;
+mod watch;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,0 +1,88 @@
+//! Release notices of the embedded node: nobody on this host tells us of a release, but the kernel
+//! tells of changed files.
+//!
+//! No lock of the file system is taken, and nobody is woken as long as nothing changes. Called by
+//! `LocalNode`.
+
+use std::collections::BTreeSet;
+use std::future::pending;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use tokio::net::unix::pipe;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::files::StoreError;
+use super::store::{Store, peek};
+use crate::clock;
+use crate::node::{Notice, Notices};
+
+/// Over how much time those who heard of the same change spread out.
+const SPREAD: Duration = Duration::from_millis(2);
+
+/// The pause between two looks where the kernel tells nothing: it has no more watches for this user.
+const LOOK: Duration = Duration::from_millis(20);
+
+impl Store {
+    /// Tells whenever the lock under one of `keys` has changed.
+    pub(super) fn watch(&self, keys: &[String]) -> Result<Notices, StoreError> {
+        let paths = keys.iter().map(|key| self.record_path(key));
+        let paths: Vec<PathBuf> = paths.collect::<Result<_, _>>()?;
+        Ok(Notices::from_task(|tell| watch(paths, tell)))
+    }
+}
+
+async fn watch(paths: Vec<PathBuf>, tell: UnboundedSender<Notice>) {
+    let tokens = || {
+        let now = clock::now().since_boot();
+        let token = |path: &PathBuf| {
+            let record = peek(path)?;
+            Some(record.living(now)?.value.clone())
+        };
+        paths.iter().map(token).collect::<Vec<_>>()
+    };
+    // Before the first look, so that no change falls between.
+    let changes = Changes::of(&paths);
+    let mut seen = tokens();
+    while !tell.is_closed() {
+        match &changes {
+            Some(changes) => changes.next().await,
+            None => tokio::time::sleep(LOOK).await,
+        }
+        tokio::time::sleep(SPREAD.mul_f64(fastrand::f64())).await;
+        let present = tokens();
+        if present != seen {
+            seen = present;
+            let _ = tell.send(Notice { listeners: 1 });
+        }
+    }
+}
+
+/// What the kernel tells of the folders of some records. No pipe, but read in the same way.
+struct Changes(pipe::Receiver);
+
+impl Changes {
+    /// `None` if the kernel cannot watch them all. A folder and not its files: a record is replaced
+    /// by another file.
+    fn of(records: &[PathBuf]) -> Option<Self> {
+        let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC).ok()?;
+        let changed = AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_MOVE | AddWatchFlags::IN_DELETE;
+        let folders: BTreeSet<&Path> = records.iter().filter_map(|path| path.parent()).collect();
+        for folder in folders {
+            inotify.add_watch(folder, changed).ok()?;
+        }
+        let events = inotify.as_fd().try_clone_to_owned().ok()?;
+        Some(Self(pipe::Receiver::from_owned_fd_unchecked(events).ok()?))
+    }
+
+    /// Comes when something has changed since the last time. What it was is not of interest: the
+    /// records are looked at.
+    async fn next(&self) {
+        if self.0.readable().await.is_err() {
+            return pending().await;
+        }
+        while self.0.try_read(&mut [0; 4096]).is_ok() {}
+    }
+}
