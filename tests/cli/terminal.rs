@@ -15,6 +15,7 @@ const SHELLS: [&[&str]; 2] = [
 /// front.
 const CTRL_C: &str = "\x03";
 const CTRL_Z: &str = "\x1a";
+const CTRL_D: &str = "\x04";
 
 /// A shell at a terminal, with `$R` to run something under the lock.
 fn shell(cluster: &Cluster, words: &[&str]) -> Session {
@@ -212,14 +213,16 @@ fn an_inner_shell_has_job_control_of_its_own() {
     let mut shell = shell(&cluster, SHELLS[0]);
     shell.enter("PS1='inner> ' $R bash --norc --noprofile --noediting -i");
     shell.expect("inner> ");
-    shell.enter("sleep 100");
+    shell.enter("cat");
     thread::sleep(Duration::from_millis(300));
     shell.press(CTRL_Z);
     shell.expect("Stopped");
     shell.expect("inner> ");
     shell.enter("fg");
-    shell.expect("sleep 100\r\n");
-    shell.press(CTRL_C);
+    shell.expect("cat\r\n");
+    shell.enter("hello");
+    shell.expect("hello\r\nhello\r\n");
+    shell.press(CTRL_D);
     shell.expect("inner> ");
     shell.enter("exit 3");
     shell.enter("echo code=$?");
