@@ -112,8 +112,7 @@ impl Cli {
     /// If help was asked for, or the command line makes no sense.
     pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Answer> {
         let arguments: Vec<OsString> = arguments.into_iter().collect();
-        let matches = definition()
-            .subcommand(completions::names())
+        let matches = needed(&arguments)
             .try_get_matches_from(&arguments)
             .map_err(|error| answer(&error, &arguments))?;
         let command = match matches.subcommand() {
@@ -199,10 +198,30 @@ fn typed(matches: &ArgMatches, id: &str) -> Vec<OsString> {
     values.map(OsStr::to_owned).collect()
 }
 
+/// As much of the definition as it takes for these arguments: the library copies the options of
+/// every command into each command, which was a third of the instructions of a short run.
+fn needed(arguments: &[OsString]) -> Definition {
+    match arguments.get(1) {
+        Some(word) if word == "run" => outline().subcommand(run()),
+        _ => definition().subcommand(completions::names()),
+    }
+}
+
 /// All that is promised of the command line, as the library knows it; man pages and completions are
 /// generated from it.
 #[must_use]
 pub fn definition() -> Definition {
+    outline()
+        .subcommand(run())
+        .subcommands(hand::definitions())
+        .subcommand(history())
+        .subcommand(doctor())
+        .subcommand(config())
+        .subcommand(completions::completions())
+}
+
+/// What all commands have in common.
+fn outline() -> Definition {
     Definition::new("redlock")
         .version(env!("CARGO_PKG_VERSION"))
         .about(
@@ -220,12 +239,6 @@ pub fn definition() -> Definition {
                 .help_heading("Options of every command")
                 .display_order(order)
         }))
-        .subcommand(run())
-        .subcommands(hand::definitions())
-        .subcommand(history())
-        .subcommand(doctor())
-        .subcommand(config())
-        .subcommand(completions::completions())
 }
 
 const CONFIGURATION: &str = "\
