@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::support::{Cluster, Redlock, Server};
+use crate::support::proxy::{Fate, Proxy};
+use crate::support::{Cluster, Redlock, Server, eventually};
 
 /// A run with the restart guard at `mode`.
 fn run(cluster: &Cluster, mode: &str, arguments: &[&str]) -> Redlock {
@@ -75,4 +76,84 @@ fn a_server_whose_age_nobody_may_know_votes() {
     let servers = (0..3).map(|_| secretive()).collect();
     let cluster = Cluster { servers };
     run(&cluster, "strict", &[]).end().assert_code(0);
+}
+
+/// A holder on two servers of three, one of which then restarts without its data, before the holder
+/// can extend; the third has never seen the lock. What a contender with the guard at `mode` gets.
+fn second_holder(mode: &str) -> String {
+    let mut cluster = Cluster::start(3);
+    let ttl = ["-t", "8s", "--restart-window", "8s"];
+    // A waiter gets the lock as soon as the servers are old enough to vote.
+    let old_enough = ["-w", "30s"];
+    let old = ttl.iter().chain(&old_enough).copied().collect::<Vec<_>>();
+    run(&cluster, "strict", &old).end().assert_code(0);
+
+    let deaf = Proxy::before(&cluster.servers[2]);
+    deaf.set_requests(Fate::Drop);
+    let urls = [
+        cluster.servers[0].url(),
+        cluster.servers[1].url(),
+        deaf.url(),
+    ];
+    let job = [
+        "run",
+        "-t",
+        "8s",
+        "-r",
+        "job",
+        "sh",
+        "-c",
+        "echo ready; read _",
+    ];
+    let mut holder = Redlock::new(job)
+        .env("REDLOCK_SERVERS", urls.join(" "))
+        .start();
+    holder.wait_for("ready");
+    // The first extension comes after a third of the TTL, and this takes a fraction of that. It
+    // finds one server of three; the lock is held until the TTL is over, and the contender tries for
+    // five seconds.
+    cluster.servers[0].kill();
+    cluster.servers[0].restart();
+    let contender = run(&cluster, mode, &ttl).end();
+    assert!(contender.took < Duration::from_secs(7), "{contender:?}");
+    contender.stdout
+}
+
+#[test]
+fn one_of_three_servers_that_restarts_empty_makes_no_second_holder() {
+    assert_eq!(second_holder("auto"), "");
+}
+
+#[test]
+fn without_the_guard_it_makes_one() {
+    // So the test above can fail.
+    assert_eq!(second_holder("off"), "ran\n");
+}
+
+#[test]
+fn a_job_keeps_its_lock_while_all_servers_restart_one_after_the_other() {
+    let mut cluster = Cluster::start(3);
+    let job = [
+        "run",
+        "-t",
+        "3s",
+        "-r",
+        "job",
+        "sh",
+        "-c",
+        "echo ready; read _; exit 7",
+    ];
+    let mut holder = cluster.redlock(job).start();
+    holder.wait_for("ready");
+    let value = cluster.servers[0].get("lock:job");
+    for index in 0..3 {
+        cluster.servers[index].kill();
+        cluster.servers[index].restart();
+        eventually("one extension has brought the key back", || {
+            cluster.servers[index].get("lock:job") == value
+        });
+    }
+    run(&cluster, "off", &[]).end().assert_code(75);
+    holder.write_line("");
+    holder.end().assert_code(7).assert_silent();
 }
