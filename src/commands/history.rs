@@ -2,15 +2,17 @@
 //!
 //! Each run was written to a quorum, so a quorum of answers has them all.
 
-use tokio::runtime;
+use std::io::{self, BufWriter, Write as _};
 
-use super::{Stop, nodes, print};
+use super::{Stop, by_hand, nodes, print};
 use crate::cli::Show;
 use crate::exit::Exit;
-use crate::lock::{history, quorum};
+use crate::lock::history::{self, Run};
+use crate::lock::quorum;
 use crate::node::{Answer, NodeError, NodeName};
+use crate::report::table::Paper;
 use crate::report::{self, runs};
-use crate::settings::HistorySettings;
+use crate::settings::{HistorySettings, World};
 
 /// How much longer than usual a server may take at the second attempt, as when acquiring.
 const SLOW: u32 = 4;
@@ -20,20 +22,23 @@ const SLOW: u32 = 4;
 /// # Errors
 ///
 /// If no quorum of nodes answered.
-pub fn history(settings: &HistorySettings, show: Show) -> Result<Exit, Stop> {
-    let runtime = runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Stop::new(Exit::System, "system", format!("cannot start: {error}")))?;
-    let told = runtime.block_on(ask(settings));
-    // A resolver's thread may hang for long; nobody waits for it.
-    runtime.shutdown_background();
-    let runs = history::merge(told?);
-    let name = settings.resource.as_str();
-    Ok(print(&match show {
-        Show::Table => runs::table(&runs),
-        Show::Json => runs::json(name, &runs),
-    }))
+pub fn history(settings: &HistorySettings, show: Show, world: &World) -> Result<Exit, Stop> {
+    by_hand::tell(async {
+        let runs = history::merge(ask(settings).await?);
+        let name = settings.resource.as_str();
+        match show {
+            Show::Table => by_hand::written(table(&runs, world)),
+            Show::Json => Ok(print(&runs::json(name, &runs))),
+        }
+    })
+}
+
+fn table(runs: &[Run], world: &World) -> io::Result<Exit> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    let paper = Paper::of_stdout(world.variable("NO_COLOR").is_some());
+    runs::write(&mut out, paper, runs)?;
+    out.flush()?;
+    Ok(Exit::Success)
 }
 
 /// What every node that answered knows.

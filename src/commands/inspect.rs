@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{Stop, by_hand, nodes, watch};
 use crate::exit::Exit;
+use crate::lock::history::{self, Run};
 use crate::lock::view::{Standing, View};
 use crate::lock::{Redlock, Resource};
 use crate::node::AnyNode;
@@ -20,6 +21,9 @@ const EVERY: Duration = Duration::from_secs(1);
 
 /// What was seen of each resource.
 type Seen<'a> = Vec<(&'a Resource, View)>;
+
+/// The last runs of each resource, for people: the contract's JSON has no place for them.
+type Runs = Vec<Vec<Run>>;
 
 /// Looks at the locks.
 ///
@@ -35,16 +39,21 @@ pub fn inspect(settings: &InspectSettings, world: &World) -> Result<Exit, Stop> 
         let no_color = world.variable("NO_COLOR").is_some();
         match settings.show {
             Show::Nothing => Ok(exit(&look(&redlock, settings).await?)),
-            Show::Once(format) => {
+            Show::Once(Format::Json) => {
+                by_hand::written(print_json(&look(&redlock, settings).await?))
+            }
+            Show::Once(Format::Text) => {
                 let seen = look(&redlock, settings).await?;
-                by_hand::written(print(&seen, format, Paper::of_stdout(no_color)))
+                let runs = last_runs(&redlock, settings).await;
+                by_hand::written(print(&seen, &runs, Paper::of_stdout(no_color)))
             }
             Show::Watch => {
                 let mut screen = watch::Screen::open()?;
+                let runs = last_runs(&redlock, settings).await;
                 loop {
                     let seen = look(&redlock, settings).await?;
                     let mut text = Vec::new();
-                    let written = write(&mut text, Paper::of_stdout(no_color), &seen);
+                    let written = write(&mut text, Paper::of_stdout(no_color), &seen, &runs);
                     written.expect("memory takes everything");
                     if let Some(end) = screen.show(&text, EVERY).await? {
                         return Ok(end.unwrap_or(exit(&seen)));
@@ -74,26 +83,41 @@ async fn look<'a>(
     Ok(seen)
 }
 
-fn print(seen: &Seen, format: Format, paper: Paper) -> io::Result<Exit> {
-    let mut out = BufWriter::new(io::stdout().lock());
-    match format {
-        Format::Text => write(&mut out, paper, seen)?,
-        Format::Json => {
-            let locks = seen.iter();
-            let locks = locks.map(|(name, view)| lock_view::to_json(name.as_str(), view));
-            writeln!(out, "{}", report::json_text(&Value::Array(locks.collect())))?;
-        }
+/// What the nodes that answer know of the last runs: more of a help than an answer, so whatever is
+/// missing is left out.
+async fn last_runs(redlock: &Redlock<AnyNode>, settings: &InspectSettings) -> Runs {
+    let mut all = Vec::with_capacity(settings.resources.len());
+    for resource in &settings.resources {
+        let key = settings.common.key_format.key(resource);
+        let told = redlock.history(&key, settings.common.node_timeout).await;
+        let told = told.into_iter().filter_map(|(_, answer)| answer.ok());
+        all.push(history::merge(told.flatten()));
     }
+    all
+}
+
+fn print_json(seen: &Seen) -> io::Result<Exit> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    let locks = seen.iter();
+    let locks = locks.map(|(name, view)| lock_view::to_json(name.as_str(), view));
+    writeln!(out, "{}", report::json_text(&Value::Array(locks.collect())))?;
     out.flush()?;
     Ok(exit(seen))
 }
 
-fn write(out: &mut impl Write, paper: Paper, seen: &Seen) -> io::Result<()> {
-    for (index, (name, view)) in seen.iter().enumerate() {
+fn print(seen: &Seen, runs: &Runs, paper: Paper) -> io::Result<Exit> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    write(&mut out, paper, seen, runs)?;
+    out.flush()?;
+    Ok(exit(seen))
+}
+
+fn write(out: &mut impl Write, paper: Paper, seen: &Seen, runs: &Runs) -> io::Result<()> {
+    for (index, ((name, view), runs)) in seen.iter().zip(runs).enumerate() {
         if index > 0 {
             writeln!(out)?;
         }
-        lock_view::write(out, paper, name.as_str(), view)?;
+        lock_view::write(out, paper, name.as_str(), view, runs)?;
     }
     Ok(())
 }

@@ -89,7 +89,7 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         cli::Command::Config(options) => config::config(&options, &world),
         cli::Command::History(arguments) => settings::history(&arguments, &world)
             .map_err(Stop::from)
-            .and_then(|settings| history::history(&settings, arguments.show)),
+            .and_then(|settings| history::history(&settings, arguments.show, &world)),
         cli::Command::Acquire(arguments) => hand::acquire(&arguments, &world)
             .map_err(Stop::from)
             .and_then(|settings| acquire::acquire(&settings, &world, reporter)),

@@ -7,9 +7,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::table::{self, Cell, Column, Fit, Paper, Side, Tint};
-use super::{age, holder, short};
+use super::{age, holder, runs, short};
 use crate::lock::claim::holder_of;
 use crate::lock::forms::Form;
+use crate::lock::history::Run;
 use crate::lock::view::{NodeStanding, NodeView, Standing, View, YOUNG};
 use crate::node::{FOREIGN_VALUE_LIMIT, Foreign, NodeError};
 
@@ -37,15 +38,24 @@ const fn column(title: &'static str, fit: Fit, side: Side) -> Column {
     Column { title, fit, side }
 }
 
-/// Writes all that is known of a lock.
+/// Writes all that is known of a lock, and what its last `runs` tell.
 ///
 /// # Errors
 ///
 /// If `out` cannot be written to.
-pub fn write(out: &mut impl Write, paper: Paper, name: &str, view: &View) -> io::Result<()> {
+pub fn write(
+    out: &mut impl Write,
+    paper: Paper,
+    name: &str,
+    view: &View,
+    runs: &[Run],
+) -> io::Result<()> {
     let headline = paper.line(&headline(name, view), 0);
     writeln!(out, "{}", paper.tinted(&headline, Tint::Title))?;
-    for (field, value) in fields(view) {
+    for (field, value) in fields(view)
+        .into_iter()
+        .chain(runs::fields(runs, by_hand(view)))
+    {
         let value = paper.line(&value, 12);
         writeln!(
             out,
@@ -245,6 +255,13 @@ fn fields(view: &View) -> Vec<(&'static str, String)> {
         ));
     }
     fields
+}
+
+/// The whole TTL of a lock that was taken by hand, as far as it was not extended since.
+fn by_hand(view: &View) -> Option<Duration> {
+    let holder = holder_of(&view.by.as_ref()?.value)?;
+    let is_by_hand = view.standing == Standing::Held && holder.command.is_none();
+    is_by_hand.then_some(view.ttl? + age(&holder.since)?)
 }
 
 fn expiry(view: &View) -> String {

@@ -1,44 +1,77 @@
-//! The last runs of a resource, for people and for programs. Called by `commands::history`.
+//! The last runs of a resource, for people and for programs. Called by `commands`.
+
+use std::io::{self, Write};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{escape, short};
-use crate::lock::history::{Outcome, Run};
-use std::time::Duration;
+use super::table::{self, Cell, Column, Fit, Paper, Side, Tint};
+use super::{age, short};
+use crate::lock::history::{self, Outcome, Run};
 
-/// A table with one line for each run, the latest first; empty without any.
-#[must_use]
-pub fn table(runs: &[Run]) -> String {
-    let head = ["STARTED", "HOST", "USER", "RAN", "ENDED", "FENCING TOKEN"].map(str::to_owned);
-    let rows: Vec<[String; 6]> = runs.iter().map(row).collect();
-    if rows.is_empty() {
-        return String::new();
-    }
-    let lines: Vec<[String; 6]> = [head].into_iter().chain(rows).collect();
-    let width = |column: usize| {
-        let widths = lines.iter().map(|line| line[column].chars().count());
-        widths.max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..6).map(width).collect();
-    let text = lines.iter().map(|line| {
-        let cells = line.iter().zip(&widths);
-        let padded: Vec<String> = cells
-            .map(|(cell, width)| format!("{cell:width$}"))
-            .collect();
-        format!("{}\n", padded.join("  ").trim_end())
-    });
-    text.collect()
+const COLUMNS: [Column; 6] = [
+    column("STARTED", Fit::Whole, Side::Left),
+    column("HOST", Fit::Shorten(8), Side::Left),
+    column("USER", Fit::Shorten(6), Side::Left),
+    column("RAN", Fit::Whole, Side::Right),
+    column("ENDED", Fit::Shorten(10), Side::Left),
+    column("FENCING TOKEN", Fit::Whole, Side::Right),
+];
+
+const fn column(title: &'static str, fit: Fit, side: Side) -> Column {
+    Column { title, fit, side }
 }
 
-fn row(run: &Run) -> [String; 6] {
-    [
-        escape(&run.started),
-        escape(&run.host),
-        escape(&run.user),
-        short(Duration::from_millis(run.ran_ms)),
-        escape(&ended(run)),
-        run.fencing_token.to_string(),
+/// Writes a table with one line for each run, the latest first; nothing without any.
+///
+/// # Errors
+///
+/// If `out` cannot be written to.
+pub fn write(out: &mut impl Write, paper: Paper, runs: &[Run]) -> io::Result<()> {
+    if runs.is_empty() {
+        return Ok(());
+    }
+    table::write(out, paper, 0, &COLUMNS, || runs.iter().map(row))
+}
+
+fn row(run: &Run) -> Vec<Cell> {
+    let tint = match (run.outcome, run.exit_code) {
+        (Outcome::Ran, Some(0)) => Tint::Plain,
+        _ => Tint::Bad,
+    };
+    vec![
+        Cell::plain(&run.started),
+        Cell::plain(&run.host),
+        Cell::plain(&run.user),
+        Cell::plain(&short(Duration::from_millis(run.ran_ms))),
+        Cell::new(&ended(run), tint),
+        Cell::plain(&run.fencing_token.to_string()),
     ]
+}
+
+/// The last run in a line, and what `runs` say about the TTL of a lock that nobody extends.
+#[must_use]
+pub fn fields(runs: &[Run], by_hand: Option<Duration>) -> Vec<(&'static str, String)> {
+    let last = runs.first().map(|run| {
+        let ago = age(&run.started).map_or_else(String::new, |age| format!("{} ago ", short(age)));
+        let took = short(Duration::from_millis(run.ran_ms));
+        (
+            "last run",
+            format!("{ago}on {}, {took}, {}", run.host, ended(run)),
+        )
+    });
+    let short_ttl = by_hand.and_then(|ttl| {
+        let usual = history::too_long_for(ttl, runs)?;
+        let text = format!(
+            "nobody extends this lock, and its {} are less than twice the {} that a run usually \
+             takes: redlock extend -t {}",
+            short(ttl),
+            short(usual),
+            short(usual * 2)
+        );
+        Some(("too short", text))
+    });
+    last.into_iter().chain(short_ttl).collect()
 }
 
 fn ended(run: &Run) -> String {

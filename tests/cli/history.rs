@@ -166,3 +166,28 @@ fn a_name_is_needed_and_must_be_one() {
     let end = place.redlock(["history", ""]).end();
     end.assert_code(64).assert_says(&["NAME: ", "empty"]);
 }
+
+#[test]
+fn inspect_shows_the_last_run_and_says_when_a_lock_by_hand_is_too_short_for_it() {
+    for place in Place::each() {
+        place.run("", "sleep 0.8; exit 3").end().assert_code(3);
+        let free = place.redlock(["inspect", "job"]).end();
+        free.assert_code(3);
+        assert!(free.stdout.contains("last run"), "{free:?}");
+        assert!(free.stdout.contains("exit 3"), "{free:?}");
+
+        for (ttl, is_short) in [("1s", true), ("20s", false)] {
+            let token = place.redlock(["acquire", "-r", "job", "-t", ttl]).end();
+            let token = token.assert_code(0).stdout.trim().to_owned();
+            let held = place.redlock(["inspect", "job"]).end();
+            let told = "less than twice";
+            assert_eq!(
+                held.assert_code(0).stdout.contains(told),
+                is_short,
+                "{held:?}"
+            );
+            let release = place.redlock(["release", "-r", "job"]);
+            release.env("REDLOCK_TOKEN", token).end().assert_code(0);
+        }
+    }
+}
