@@ -6,6 +6,7 @@
 
 pub mod doctor;
 pub mod hand;
+pub mod live;
 pub mod lock_view;
 pub mod runs;
 pub mod table;
@@ -95,6 +96,14 @@ impl Reporter {
             Terminal::No
         };
         Self { output, terminal }
+    }
+
+    /// Whether somebody at a terminal wants to see how long it takes. With `-v` everything is told
+    /// as it happens.
+    #[must_use]
+    pub fn is_watched(&self) -> bool {
+        let is_plain = self.output.verbosity == Verbosity::Normal;
+        is_plain && self.output.format == LogFormat::Text && self.terminal == Terminal::Yes
     }
 
     /// Tells `line`, if somebody wants to read it. An stderr that is closed or full is no reason to
@@ -329,6 +338,16 @@ pub fn trying_again(names: &str, failure: &Failure) -> Line {
         _ => format!("{}; trying again", outcome(names, failure)),
     };
     Line::new(Level::Detail, "waiting", message).with("resource", names)
+}
+
+/// What is waited for, and for how long already: the live line.
+#[must_use]
+pub fn still_waiting(names: &str, failure: &Failure, waited: Duration) -> String {
+    let waited = short(waited);
+    match &failure.verdict {
+        Verdict::Held(by) => format!("waiting for {waited}: {names} {}", is_standing(by)),
+        _ => format!("waiting for {waited}: {}", outcome(names, failure)),
+    }
 }
 
 /// No quorum, for whatever reason but a holder: every node's answer, and what to do.

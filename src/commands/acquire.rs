@@ -10,7 +10,6 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{Stop, attempt, by_hand, holder, nodes};
-use crate::clock;
 use crate::exit::Exit;
 use crate::job::Signals;
 use crate::lock::quorum::Verdict;
@@ -39,25 +38,18 @@ pub fn acquire(
         let node_timeout = settings.common.node_timeout;
         // Whoever does not get the token has had no run to tell of.
         let nothing = Arc::new(Parting::default());
-        let began = clock::now();
-        let mut told = None;
+        let waiting = attempt::Waiting::new(reporter, name);
         let on_failure = |failure: &Failure| {
-            let news = failure.holder().map(|by| by.digest.clone());
-            if told.as_ref() != Some(&news) {
-                reporter.tell(&report::trying_again(name, failure));
-                told = Some(news);
-            }
+            waiting.note(failure);
             ControlFlow::Continue(())
         };
         let (claim, policy) = claim(settings, world);
-        let mut held = match redlock
-            .acquire(&claim, policy, on_failure, signals.next())
-            .await
-        {
+        let acquiring = redlock.acquire(&claim, policy, on_failure, signals.next());
+        let mut held = match waiting.shown(acquiring).await {
             Acquisition::Acquired(held) => held,
             Acquisition::Interrupted(signal) => return Err(Stop::silent(Exit::Signal(signal))),
             Acquisition::Failed(failure) => {
-                let waited = (settings.wait != Wait::No).then(|| clock::now().since(began));
+                let waited = (settings.wait != Wait::No).then(|| waiting.waited());
                 return Err(not_acquired(name, &failure, waited));
             }
         };
@@ -74,7 +66,7 @@ pub fn acquire(
             let line = hand::token_not_written(name, &error);
             return Err(Stop::telling(Exit::System, line));
         }
-        reporter.tell(&report::acquired(name, &held, clock::now().since(began)));
+        reporter.tell(&report::acquired(name, &held, waiting.waited()));
         Ok(Exit::Success)
     })
 }

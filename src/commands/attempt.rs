@@ -1,11 +1,19 @@
 //! What `run` and `acquire` share: how a lock is tried for, and with which code it is not got.
 
+use std::cell::RefCell;
+use std::future::Future;
 use std::time::Duration;
 
+use crate::clock::{self, Instant};
 use crate::exit::Exit;
 use crate::lock::quorum::Verdict;
-use crate::lock::{Patience, Policy, RestartGuard, Restarts};
+use crate::lock::{Failure, Patience, Policy, RestartGuard, Restarts};
+use crate::report::live::LiveLine;
+use crate::report::{self, Reporter};
 use crate::settings::{self, Common, Wait};
+
+/// How often the live line is brought up to date.
+const TICK: Duration = Duration::from_secs(1);
 
 /// How the settings want a lock to be tried for.
 pub fn policy(
@@ -46,5 +54,61 @@ pub fn exit_of(verdict: &Verdict, conflict: u8) -> Exit {
         | Verdict::Split
         | Verdict::Acquired
         | Verdict::Undecided => Exit::Unavailable,
+    }
+}
+
+/// Tells what somebody waits for: each holder and each trouble once, and on a terminal a line that is
+/// kept up to date.
+pub struct Waiting<'a> {
+    reporter: Reporter,
+    names: &'a str,
+    began: Instant,
+    latest: RefCell<Option<Failure>>,
+}
+
+impl<'a> Waiting<'a> {
+    /// A wait for `names` that begins now.
+    pub fn new(reporter: Reporter, names: &'a str) -> Self {
+        Self {
+            reporter,
+            names,
+            began: clock::now(),
+            latest: RefCell::new(None),
+        }
+    }
+
+    /// For how long it has taken so far.
+    pub fn waited(&self) -> Duration {
+        clock::now().since(self.began)
+    }
+
+    /// Takes note of an attempt that is followed by another.
+    pub fn note(&self, failure: &Failure) {
+        let holder = |failure: &Failure| failure.holder().map(|by| by.digest.clone());
+        let told = self.latest.borrow().as_ref().map(holder);
+        if told != Some(holder(failure)) {
+            self.reporter
+                .tell(&report::trying_again(self.names, failure));
+        }
+        *self.latest.borrow_mut() = Some(failure.clone());
+    }
+
+    /// Shows how it stands while `acquiring` goes on, if somebody watches.
+    pub async fn shown<T>(&self, acquiring: impl Future<Output = T>) -> T {
+        if !self.reporter.is_watched() {
+            return acquiring.await;
+        }
+        let mut line = LiveLine::new();
+        let mut acquiring = std::pin::pin!(acquiring);
+        loop {
+            tokio::select! {
+                biased;
+                acquired = &mut acquiring => return acquired,
+                () = clock::sleep_until(clock::now() + TICK) => {}
+            }
+            if let Some(failure) = &*self.latest.borrow() {
+                line.show(&report::still_waiting(self.names, failure, self.waited()));
+            }
+        }
     }
 }

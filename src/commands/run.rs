@@ -132,36 +132,24 @@ impl Run<'_> {
             settings.restart_guard,
             settings.restart_window,
         );
-        let began = clock::now();
-        let mut told = None;
+        let waiting = attempt::Waiting::new(self.reporter, &self.names);
         let on_failure = |failure: &Failure| {
             if self.is_our_own(failure) || self.is_done(failure) {
                 return ControlFlow::Break(());
             }
-            // The same holder, or the same trouble, is told once.
-            let news = failure.holder().map(|by| by.digest.clone());
-            if told.as_ref() != Some(&news) {
-                self.reporter
-                    .tell(&report::trying_again(&self.names, failure));
-                told = Some(news);
-            }
+            waiting.note(failure);
             ControlFlow::Continue(())
         };
-        match redlock
-            .acquire(&claim, policy, on_failure, signals.next())
-            .await
-        {
+        let acquiring = redlock.acquire(&claim, policy, on_failure, signals.next());
+        match waiting.shown(acquiring).await {
             Acquisition::Acquired(held) => {
-                self.reporter.tell(&report::acquired(
-                    &self.names,
-                    &held,
-                    clock::now().since(began),
-                ));
+                self.reporter
+                    .tell(&report::acquired(&self.names, &held, waiting.waited()));
                 Ok(held)
             }
             Acquisition::Failed(failure) => {
                 account.failed(&failure);
-                Err(self.not_acquired(&failure, clock::now().since(began)))
+                Err(self.not_acquired(&failure, waiting.waited()))
             }
             Acquisition::Interrupted(signal) => Err(Stop::silent(Exit::Signal(signal))),
         }

@@ -242,3 +242,32 @@ fn what_another_program_holds_is_held_and_stays_untouched() {
         assert_eq!(length, 1);
     }
 }
+
+#[test]
+fn a_long_wait_shows_on_a_terminal_how_it_stands() {
+    let cluster = Cluster::start(3);
+    let job = ["run", "-r", "job", "sh", "-c", "echo ready; read _"];
+    let mut holder = cluster.redlock(job).start();
+    holder.wait_for("ready");
+    let wait = ["run", "-w", "2500ms", "-r", "job", "echo", "never"];
+    let (status, screen) = cluster.redlock(wait).end_on_terminal();
+    assert_eq!(status.code(), Some(75));
+    let shown: Vec<&str> = screen.split('\r').collect();
+    let pid = holder.pid();
+    for waited in ["1s", "2s"] {
+        let beginning = format!("redlock: waiting for {waited}: job is held by ");
+        let line = shown.iter().find(|line| line.starts_with(&beginning));
+        let line = line.unwrap_or_else(|| panic!("{beginning:?} is not shown: {screen:?}"));
+        assert!(line.contains(&format!("pid {pid}, sh")), "{line:?}");
+    }
+    // It is gone before the last word is said.
+    let end = shown
+        .iter()
+        .find(|line| line.contains("gave up after 2.5s"));
+    assert!(
+        end.is_some_and(|end| end.starts_with("\x1b[Kredlock: job is held by ")),
+        "{screen:?}"
+    );
+    holder.write_line("");
+    holder.end().assert_code(0);
+}
