@@ -13,7 +13,6 @@ pub mod table;
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
-use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use nix::sys::signal::Signal;
@@ -426,11 +425,10 @@ pub fn not_released(names: &str, nodes: &[NodeName], letting: &Letting, rest: Du
     Line::new(Level::Error, "not_released", message).with("resource", names)
 }
 
-/// A file that was asked for could not be written.
+/// A file that was asked for could not be written: which, and why.
 #[must_use]
-pub fn not_written(path: &Path, error: &std::io::Error) -> Line {
-    let message = format!("cannot write {}: {error}", path.display());
-    Line::new(Level::Error, "not_written", message)
+pub fn not_written(what: impl Into<String>) -> Line {
+    Line::new(Level::Error, "not_written", what)
 }
 
 /// No quorum of nodes told of the last runs.

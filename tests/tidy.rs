@@ -35,7 +35,7 @@ const ONLY_IN: [(&str, &str); 4] = [
     ("clap::", "src/cli"),
     ("clap_complete::", "src/cli/"),
     ("::redis::", "src/node/"),
-    ("anyhow::", "src/settings"),
+    ("anyhow::", "src/commands"),
 ];
 
 fn sources() -> Vec<(PathBuf, String)> {

@@ -57,8 +57,8 @@ pub fn exit_of(verdict: &Verdict, conflict: u8) -> Exit {
     }
 }
 
-/// Tells what somebody waits for: each holder and each trouble once, and on a terminal a line that is
-/// kept up to date.
+/// Tells what somebody waits for: each holder and each trouble once, and on a terminal a line that
+/// is kept up to date.
 pub struct Waiting<'a> {
     reporter: Reporter,
     names: &'a str,

@@ -16,8 +16,8 @@ impl LiveLine {
         Self { is_shown: false }
     }
 
-    /// Shows `text` in place of what was shown before, as much of it as fits. A terminal that is gone
-    /// is no reason to stop waiting.
+    /// Shows `text` in place of what was shown before, as much of it as fits. A terminal that is
+    /// gone is no reason to stop waiting.
     pub fn show(&mut self, text: &str) {
         // One column less: a terminal may begin a new line behind its last one.
         let width = terminal_size::terminal_size_of(io::stderr());

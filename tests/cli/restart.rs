@@ -110,8 +110,8 @@ fn second_holder(mode: &str) -> String {
         .start();
     holder.wait_for("ready");
     // The first extension comes after a third of the TTL, and this takes a fraction of that. It
-    // finds one server of three; the lock is held until the TTL is over, and the contender tries for
-    // five seconds.
+    // finds one server of three; the lock is held until the TTL is over, and the contender tries
+    // for five seconds.
     cluster.servers[0].kill();
     cluster.servers[0].restart();
     let contender = run(&cluster, mode, &ttl).end();

@@ -6,6 +6,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
+
 use super::account::Account;
 use super::{Run, metrics, status};
 use crate::report;
@@ -16,8 +18,11 @@ impl Run<'_> {
     pub(super) fn leave_files(&self, account: &Account, exit_code: u8) {
         let resources = &self.settings.resources;
         let leave = |path: &Path, text: String| {
-            if let Err(error) = replace(path, &text) {
-                self.reporter.tell(&report::not_written(path, &error));
+            let written = replace(path, &text);
+            let written = written.with_context(|| format!("cannot write {}", path.display()));
+            if let Err(error) = written {
+                self.reporter
+                    .tell(&report::not_written(format!("{error:#}")));
             }
         };
         if let Some(path) = &self.settings.status_file {
@@ -32,7 +37,7 @@ impl Run<'_> {
 
 /// Puts `text` into the file at `path`. A link is followed; what is no file, as `/dev/stderr` or a
 /// pipe, is written to.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
+fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     if fs::metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
         let mut options = OpenOptions::new();
@@ -41,10 +46,12 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
             .write(true)
             .custom_flags(libc::O_NONBLOCK)
             .open(&path)?;
-        return file.write_all(text.as_bytes());
+        return Ok(file.write_all(text.as_bytes())?);
     }
     let new = beside(&path);
-    let written = write_new(&new, text).and_then(|()| fs::rename(&new, &path));
+    let written = write_new(&new, text)
+        .context("its directory takes no new file")
+        .and_then(|()| fs::rename(&new, &path).context("the old one cannot be replaced"));
     if written.is_err() {
         let _ = fs::remove_file(&new);
     }

@@ -22,7 +22,8 @@ use crate::node::{Notice, Notices};
 /// Over how much time those who heard of the same change spread out.
 const SPREAD: Duration = Duration::from_millis(2);
 
-/// The pause between two looks where the kernel tells nothing: it has no more watches for this user.
+/// The pause between two looks where the kernel tells nothing: it has no more watches for this
+/// user.
 const LOOK: Duration = Duration::from_millis(20);
 
 impl Store {
