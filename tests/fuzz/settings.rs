@@ -112,3 +112,42 @@ fn variables_of_any_bytes_give_settings_or_an_error_that_keeps_the_password() {
         judge(&world, &servers);
     });
 }
+
+#[test]
+fn a_name_of_any_characters_gives_a_resource_or_a_usage_error() {
+    let mut accepted = 0;
+    let inputs = fuzz(|rng| {
+        let mut name = b"report-{date}-{hour:utc}-{{x}}-{host}".to_vec();
+        mutate(rng, &mut name);
+        name.retain(|byte| *byte != 0);
+        let name = OsString::from_vec(name);
+        let words = ["redlock", "run", "--local=/d", "-r"].map(OsString::from);
+        let words = words.into_iter().chain([name, "true".into()]);
+        let Ok(cli) = Cli::parse(words) else {
+            // A name that begins with a dash is taken for an option.
+            return;
+        };
+        let Command::Run(arguments) = &cli.command else {
+            panic!("it is a run")
+        };
+        let no_file = [("REDLOCK_CONFIG", "/dev/null"), ("TZ", "UTC")];
+        match settings::run(arguments, &World::new(no_file, User::Root)) {
+            Ok(settings) => {
+                accepted += 1;
+                for resource in &settings.resources {
+                    let name = resource.as_str();
+                    assert!(
+                        !name.is_empty() && !name.chars().any(char::is_control),
+                        "{name:?}"
+                    );
+                    assert!(name.len() <= 512, "{name:?}");
+                }
+            }
+            Err(error) => assert_eq!(error.exit, Exit::Usage, "{error:?}"),
+        }
+    });
+    assert!(
+        inputs == 1 || (accepted > 0 && accepted < inputs),
+        "{accepted} of {inputs}"
+    );
+}
