@@ -44,11 +44,13 @@ impl Container {
 fn the_exit_code_is_the_commands_and_128_and_the_signal_if_one_killed_it() {
     let cluster = Cluster::start(3);
     for (script, code) in [
-        ("echo ready; exit 9", 9),
-        ("echo ready; kill -TERM $$; sleep 9", 143),
-        ("echo ready; kill -KILL $$; sleep 9", 137),
+        // Only when it was seen: who is first must be there to be found.
+        ("echo ready; read _; exit 9", 9),
+        ("echo ready; read _; kill -TERM $$; sleep 9", 143),
+        ("echo ready; read _; kill -KILL $$; sleep 9", 137),
     ] {
-        let container = Container::start(&cluster, script);
+        let mut container = Container::start(&cluster, script);
+        container.run.write_line("");
         container.run.end().assert_code(code).assert_silent();
         assert_eq!(cluster.locks(), [""; 0]);
     }

@@ -2,13 +2,13 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{SigHandler, Signal, kill};
 use nix::unistd::Pid;
 use redlock::clock::{self, Instant};
 
@@ -56,6 +56,7 @@ impl Redlock {
         command.env("REDLOCK_CONFIG", "/dev/null");
         // The servers of a test have just started; `restart.rs` is about that.
         command.env("REDLOCK_RESTART_GUARD", "off");
+        heed_signals(&mut command);
         Self { command }
     }
 
@@ -265,6 +266,27 @@ impl End {
     pub fn assert_silent(&self) -> &Self {
         assert_eq!(self.stderr, "", "{self:#?}");
         self
+    }
+}
+
+/// Has `command` heed what whoever started the tests ignores, as `nohup` does, and a script with what
+/// it starts in the background: it is not for a test to inherit.
+pub fn heed_signals(command: &mut Command) {
+    let heed = || {
+        for signal in [
+            Signal::SIGINT,
+            Signal::SIGQUIT,
+            Signal::SIGHUP,
+            Signal::SIGTERM,
+        ] {
+            // SAFETY: the default action runs no code of ours.
+            unsafe { nix::sys::signal::signal(signal, SigHandler::SigDfl) }?;
+        }
+        Ok(())
+    };
+    // SAFETY: sigaction is async-signal-safe, and nothing is allocated.
+    unsafe {
+        command.pre_exec(heed);
     }
 }
 

@@ -16,6 +16,7 @@ use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::unistd::{Pid, setsid};
 use redlock::clock;
 
+use super::process::heed_signals;
 use super::{PATIENCE, eventually};
 
 /// A session on a pseudo terminal, which is hung up when this value is dropped.
@@ -54,6 +55,7 @@ impl Session {
         command.env("REDLOCK", env!("CARGO_BIN_EXE_redlock"));
         command.envs(environment.iter().copied());
         command.stdin(side()).stdout(side()).stderr(side());
+        heed_signals(&mut command);
         // SAFETY: setsid and ioctl are async-signal-safe, and nothing is allocated.
         unsafe {
             command.pre_exec(|| {
