@@ -8,6 +8,9 @@
 
 #![cfg_attr(target_env = "gnu", no_main)]
 
+#[cfg(target_env = "gnu")]
+use std::ffi::{c_char, c_int};
+
 fn run() -> ! {
     std::process::exit(redlock::commands::main(std::env::args_os()).into())
 }
@@ -15,8 +18,8 @@ fn run() -> ! {
 /// Called by glibc.
 #[cfg(target_env = "gnu")]
 #[unsafe(no_mangle)]
-pub extern "C" fn main() -> std::ffi::c_int {
-    redlock::job::start_up();
+pub extern "C" fn main(count: c_int, arguments: *const *const c_char) -> c_int {
+    redlock::job::start_up(count, arguments);
     run()
 }
 

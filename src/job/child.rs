@@ -143,16 +143,17 @@ impl Child {
         // Before the child can end, or its end would not be told.
         let endings = unix::signal(SignalKind::child()).map_err(system)?;
         let terminal = Terminal::listen().map_err(system)?;
+        let image = Image::new(&order.command, &order.set, &order.remove);
+        let image = image.map_err(|errno| start_error(program, errno))?;
+        // Last: it comes to stand while the command's process is made.
         let guard = Guard::start(watch).map_err(system)?;
         let preparation = Preparation {
             chld_is_ignored,
             introduction: guard.introduction(),
             not_after,
         };
-        let image = Image::new(&order.command, &order.set, &order.remove);
-        let leader = image
-            .and_then(|image| spawn(&image, preparation.closure()))
-            .map_err(|errno| start_error(program, errno))?;
+        let leader =
+            spawn(&image, preparation.closure()).map_err(|errno| start_error(program, errno))?;
         Ok(Self {
             leader,
             reaped: false,

@@ -25,9 +25,10 @@ use std::io;
 use std::mem;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
-use libc::c_int;
+use libc::{c_char, c_int};
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
@@ -35,6 +36,7 @@ use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 use tokio::io::unix::AsyncFd;
 
+use super::heap::Spared;
 use crate::clock::Instant;
 
 /// What `ps` shows and `pkill redlock` does not find: 15 bytes at most.
@@ -142,18 +144,22 @@ impl Guard {
             Some(&SigSet::all()),
             Some(&mut before),
         )?;
+        let spared = Spared::heap();
+        // The bare call: libc's fork looks after things of its own, some of which are on the heap.
         // SAFETY: in the new process `stand` is all that ever runs: async-signal-safe calls on its
         // own stack and on descriptors; it never returns, also not by a panic.
         let forked = unsafe {
-            let forked = libc::fork();
+            let forked = libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0);
             if forked == 0 {
                 stand(its.as_raw_fd(), post);
             }
             forked
         };
         let forked = Errno::result(forked);
+        drop(spared);
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
-        let process = Pid::from_raw(forked?);
+        let process = libc::pid_t::try_from(forked?).unwrap_or_default();
+        let process = Pid::from_raw(process);
         Ok(Self { process, socket })
     }
 
@@ -656,68 +662,38 @@ unsafe fn close_from(first: c_int) {
     }
 }
 
+/// The arguments of this process as C's `main` got them, and how many they are.
+static ARGUMENTS: AtomicPtr<*const c_char> = AtomicPtr::new(ptr::null_mut());
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+/// Remembers the arguments of C's `main`, for a guard to hide its own.
+pub fn remember_arguments(count: c_int, arguments: *const *const c_char) {
+    ARGUMENTS.store(arguments.cast_mut(), Ordering::Relaxed);
+    COUNT.store(usize::try_from(count).unwrap_or(0), Ordering::Relaxed);
+}
+
 /// Overwrites the arguments that `ps` and `pkill -f` read, in our copy of them: `pkill -9 -f
 /// 'redlock run'` must leave somebody who kills the rest of the job.
 fn hide_arguments() {
-    let mut stat = [0_u8; 1024];
-    // SAFETY: the path is a C string, and there is room for what is read.
-    let length = unsafe {
-        let file = libc::open(c"/proc/self/stat".as_ptr(), libc::O_RDONLY);
-        let length = libc::read(file, stat.as_mut_ptr().cast(), stat.len());
-        libc::close(file);
-        usize::try_from(length).unwrap_or(0)
-    };
-    let Some((from, to)) = stat.get(..length).and_then(arguments) else {
+    let arguments = ARGUMENTS.load(Ordering::Relaxed);
+    let Some(last) = COUNT.load(Ordering::Relaxed).checked_sub(1) else {
         return;
     };
-    for (index, address) in (from..to).enumerate() {
-        // The last byte stays zero, or `ps` would show the environment as well.
-        let name = NAME.get(index).copied().unwrap_or(0);
-        let byte = if address + 1 == to { 0 } else { name };
-        // SAFETY: the kernel says that the arguments lie there, which every process may write. In
-        // this process nobody reads them.
-        unsafe { ptr::with_exposed_provenance_mut::<u8>(address).write_volatile(byte) };
+    // SAFETY: libc gave us so many C strings, and whoever may run in this process may write them.
+    // The kernel laid them out one behind the other, and here nobody reads them.
+    unsafe {
+        let from = (*arguments).cast_mut();
+        let to = *arguments.add(last);
+        let length = to.addr() + libc::strlen(to) - from.addr();
+        // The zero at the end stays, or `ps` would show the environment as well.
+        for index in 0..length {
+            let byte = NAME.get(index).copied().unwrap_or(0);
+            from.cast::<u8>().add(index).write_volatile(byte);
+        }
     }
-}
-
-/// Where the arguments lie: the fields 48 and 49 of `/proc/self/stat`.
-fn arguments(stat: &[u8]) -> Option<(usize, usize)> {
-    let name_end = stat.iter().rposition(|&byte| byte == b')')?;
-    // What follows the name begins with field 3.
-    let mut fields = stat
-        .get(name_end + 2..)?
-        .split(|&byte| byte == b' ')
-        .skip(45);
-    let mut number = || {
-        let digits = fields.next()?.iter();
-        digits
-            .take_while(|byte| byte.is_ascii_digit())
-            .try_fold(0_usize, |number, &digit| {
-                number
-                    .checked_mul(10)?
-                    .checked_add(usize::from(digit - b'0'))
-            })
-    };
-    let (from, to) = (number()?, number()?);
-    (from > 0 && from < to).then_some((from, to))
 }
 
 fn leave() -> ! {
     // SAFETY: ends the process at once, without running anything of redlock's.
     unsafe { libc::_exit(0) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_arguments_are_found_where_the_kernel_says() {
-        let own = std::fs::read("/proc/self/stat").expect("there is /proc");
-        let (from, to) = arguments(&own).expect("we have arguments");
-        let line = std::fs::read("/proc/self/cmdline").expect("there is /proc");
-        assert_eq!(to - from, line.len());
-        assert_eq!(arguments(b"1 (x) S 1"), None);
-        assert_eq!(arguments(b""), None);
-    }
 }

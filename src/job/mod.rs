@@ -4,13 +4,14 @@
 //! [`guard`] is the tiny process that does so when we cannot; [`terminal`] passes the terminal
 //! between a shell, us and the command; [`group`] tells whether anything of that group still runs;
 //! [`signals`] is what others send to us, as one stream; [`death`] lets us die as the command did;
-//! [`resolver`] keeps a statically linked libc from loading the system's. The only place with
-//! `unsafe`.
+//! `heap` keeps a fork of the guard small; [`resolver`] keeps a statically linked libc from loading
+//! the system's. The only place with `unsafe`.
 
 pub mod child;
 pub mod death;
 pub mod group;
 pub mod guard;
+mod heap;
 pub mod resolver;
 pub mod signals;
 pub mod spawn;

@@ -18,9 +18,9 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, setpgid};
 
-/// What exec needs beside the pointers to the arguments, which it may copy: paths of `PATH`,
-/// frames.
-const STACK: usize = 64 * 1024;
+/// What exec needs beside the pointers to the arguments, which it may copy: a path of `PATH` (4 KiB
+/// at most), frames.
+const STACK: usize = 16 * 1024;
 
 /// What becomes of the new process: everything that exec is given, allocated beforehand.
 pub struct Image {
