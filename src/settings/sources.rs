@@ -72,8 +72,12 @@ impl Row {
     /// The name of the environment variable.
     #[must_use]
     pub fn variable(&self) -> String {
-        let name = self.key().to_uppercase().replace('-', "_");
-        format!("REDLOCK_{name}")
+        let letter = |letter: char| match letter {
+            '-' => '_',
+            letter => letter.to_ascii_uppercase(),
+        };
+        let key = self.key();
+        "REDLOCK_".chars().chain(key.chars().map(letter)).collect()
     }
 }
 
