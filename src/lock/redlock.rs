@@ -398,7 +398,7 @@ impl<N: Node> Attempt<N> {
 
 /// Whether a release would be heard.
 fn informed(ear: Option<&Ear>) -> Informed {
-    if ear.is_some_and(Ear::hears_a_quorum) {
+    if ear.is_some_and(Ear::is_informed) {
         Informed::Yes
     } else {
         Informed::No

@@ -271,3 +271,21 @@ fn a_long_wait_shows_on_a_terminal_how_it_stands() {
     holder.write_line("");
     holder.end().assert_code(0);
 }
+
+#[test]
+fn everybody_of_a_crowd_that_is_too_large_to_listen_gets_a_turn_and_nobody_is_disturbed() {
+    let cluster = Cluster::start(3);
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let script = exclusive(directory.path());
+    let runs: Vec<Process> = (0..150)
+        .map(|_| {
+            let run = ["run", "-w", "-r", "job", "--", "sh", "-c", &script];
+            cluster.redlock(run).start()
+        })
+        .collect();
+    for run in runs {
+        let end = run.end();
+        assert_eq!(end.assert_code(0).stdout, "ran\n", "{end:?}");
+    }
+    assert_eq!(cluster.locks(), [""; 0]);
+}
