@@ -10,7 +10,7 @@
 //! needs no queue, which would have to survive waiters that die, notices that are lost and clocks
 //! that differ; whoever dies costs the others nothing, since nobody waits for his turn. But each
 //! notice wakes everybody who listens, on every node: of 500 waiters on two cores the last had its
-//! turn after 40 s. So of more than [`CROWD`] all but about so many step back at random: they close
+//! turn after 40 s. So of more than `CROWD` all but about so many step back at random: they close
 //! their ears for a time that grows with the crowd, and come back one by one, as others are served.
 //! With that it was 6 s. Every notice is a new draw, so nobody starves.
 
