@@ -21,7 +21,7 @@ pub struct Notices {
 
 impl Notices {
     /// The notices that `listen` hands on, for as long as it runs.
-    pub(super) fn from_task<F>(listen: impl FnOnce(mpsc::UnboundedSender<Notice>) -> F) -> Self
+    pub fn from_task<F>(listen: impl FnOnce(mpsc::UnboundedSender<Notice>) -> F) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {

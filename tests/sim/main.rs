@@ -11,13 +11,15 @@
 //! server as a client sees it, [`client`] is a run of redlock,
 //! [`checker`] watches, [`run`] puts it all together. [`flaws`] are wrong algorithms that must be
 //! found out, [`scenarios`] worlds made by hand, [`model`] checks the fencing rounds exhaustively
-//! with [`search`], and [`differential`] compares the simulated server with a real one.
+//! with [`search`], [`crowds`] counts what many who wait cost, and [`differential`] compares the
+//! simulated server with a real one.
 //!
 //! `REDLOCK_SIM_SEEDS=n` runs so many worlds instead of 20,000, `REDLOCK_SIM_FIRST=n` begins with
 //! that seed, and `REDLOCK_SIM_SEED=n` replays one and tells all that happens in it.
 
 mod checker;
 mod client;
+mod crowds;
 mod differential;
 mod flaws;
 mod model;

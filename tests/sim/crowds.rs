@@ -1,0 +1,452 @@
+//! Hundreds who wait for one lock, on a good local network.
+//!
+//! The real `Redlock::acquire` with the real ear, and release notices that are simulated. No faults
+//! of servers, no clocks that differ: that the lock stays one is shown elsewhere; here it is counted
+//! what waiting costs.
+
+use std::cell::Cell;
+use std::future::{Future, pending};
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use fastrand::Rng;
+use redlock::clock::{self, Instant, Reading};
+use redlock::lock::{
+    Acquisition, Claim, Holder, KeyFormat, Patience, Policy, Redlock, Resource, RestartGuard,
+    Restarts,
+};
+use redlock::node::{
+    Answer, Ballot, Entry, Extension, Node, NodeName, Notice, Notices, Parting, Raised, Release,
+    Vote,
+};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::JoinSet;
+
+use crate::server::Server;
+
+const SERVERS: usize = 3;
+const EPOCH_MS: u64 = 1_800_000_000_000;
+const NODE_TIMEOUT: Duration = Duration::from_secs(1);
+const JOB: Duration = Duration::from_millis(2);
+const TTL: Duration = Duration::from_secs(2);
+
+/// The longest that a message takes, one way.
+const LATENCY_US: u64 = 250;
+
+/// A crowd.
+#[derive(Clone, Copy)]
+struct Crowd {
+    waiters: usize,
+    /// How often each wants the lock.
+    turns: usize,
+    /// The part of the notices that are lost.
+    lost: f64,
+    /// The part of the waiters that die at some time.
+    dying: f64,
+    /// Whether a notice tells how many listen, as it should.
+    counts: bool,
+}
+
+const FIFTY: Crowd = Crowd {
+    waiters: 50,
+    turns: 1,
+    lost: 0.0,
+    dying: 0.0,
+    counts: true,
+};
+const FIVE_HUNDRED: Crowd = Crowd {
+    waiters: 500,
+    ..FIFTY
+};
+
+/// What came of a crowd.
+#[derive(Debug, Default)]
+struct Outcome {
+    ran: usize,
+    died: usize,
+    /// Requests that reached a server, and listeners that came.
+    requests: usize,
+    /// From wanting the lock to having it, each time.
+    waits: Vec<Duration>,
+    total: Duration,
+}
+
+impl Outcome {
+    /// What a server is asked from one job to the next.
+    #[expect(clippy::cast_precision_loss, reason = "thousands")]
+    fn requests_per_hand_over(&self) -> f64 {
+        self.requests as f64 / (SERVERS * self.ran) as f64
+    }
+
+    fn longest_wait(&self) -> Duration {
+        self.waits.iter().copied().max().unwrap_or_default()
+    }
+}
+
+/// The servers, who listens to them, and what was seen so far.
+struct Lan {
+    rng: Rng,
+    crowd: Crowd,
+    servers: Vec<Server>,
+    listeners: Vec<Vec<(u64, UnboundedSender<Notice>)>>,
+    next_listener: u64,
+    is_held: bool,
+    outcome: Outcome,
+}
+
+impl Lan {
+    fn latency(&mut self) -> Duration {
+        Duration::from_micros(self.rng.u64(50..LATENCY_US))
+    }
+
+    /// Tells all who listen to `server`, each in its time.
+    fn publish(&mut self, server: usize) {
+        let count = u32::try_from(self.listeners[server].len()).expect("hundreds");
+        let listeners = if self.crowd.counts { count.max(1) } else { 1 };
+        for (_, tell) in self.listeners[server].clone() {
+            let latency = self.latency();
+            if self.rng.f64() < self.crowd.lost {
+                continue;
+            }
+            tokio::spawn(async move {
+                tokio::time::sleep(latency).await;
+                let _ = tell.send(Notice { listeners });
+            });
+        }
+    }
+}
+
+type Shared = Arc<Mutex<Lan>>;
+
+fn look(lan: &Shared) -> MutexGuard<'_, Lan> {
+    lan.lock().expect("nobody panics with it")
+}
+
+/// A server as one waiter sees it.
+struct Port {
+    name: NodeName,
+    server: usize,
+    lan: Shared,
+    may_hold_a_key: AtomicBool,
+}
+
+impl Port {
+    async fn ask<R>(&self, act: impl FnOnce(&mut Lan, u64) -> R) -> R {
+        self.way().await;
+        let answer = {
+            let mut lan = look(&self.lan);
+            lan.outcome.requests += 1;
+            act(&mut lan, clock::unix_ms())
+        };
+        self.way().await;
+        answer
+    }
+
+    fn way(&self) -> impl Future<Output = ()> + use<> {
+        let latency = look(&self.lan).latency();
+        tokio::time::sleep(latency)
+    }
+}
+
+impl Node for Port {
+    fn name(&self) -> &NodeName {
+        &self.name
+    }
+
+    async fn acquire(&self, entry: Arc<Entry>, ballot: Ballot, _: Duration) -> Answer<Vote> {
+        self.may_hold_a_key.store(true, Ordering::Relaxed);
+        let server = self.server;
+        let ask = |lan: &mut Lan, now| lan.servers[server].acquire(server, &entry, ballot, now);
+        Ok(self.ask(ask).await)
+    }
+
+    async fn raise(&self, entry: Arc<Entry>, fence: u64, _: Duration) -> Answer<Raised> {
+        let ask = |lan: &mut Lan, now| lan.servers[self.server].raise(&entry, fence, now);
+        Ok(self.ask(ask).await)
+    }
+
+    async fn extend(&self, _: Arc<Entry>, _: u64, _: Duration) -> Answer<Extension> {
+        unreachable!("these jobs are quick")
+    }
+
+    async fn heal(&self, _: Arc<Entry>, _: u64, _: Duration) -> Answer<Extension> {
+        unreachable!("these jobs are quick")
+    }
+
+    async fn release(&self, entry: Arc<Entry>, _: Arc<Parting>, _: Duration) -> Answer<Release> {
+        let ask = |lan: &mut Lan, now| {
+            let release = lan.servers[self.server].release(&entry, now);
+            if release == Release::Released {
+                lan.publish(self.server);
+            }
+            release
+        };
+        Ok(self.ask(ask).await)
+    }
+
+    async fn listen(&self, _: Arc<[String]>, _: Duration) -> Answer<Notices> {
+        // To connect, and to subscribe.
+        self.way().await;
+        self.way().await;
+        let (lan, server) = (Arc::clone(&self.lan), self.server);
+        self.ask(|_, _| ()).await;
+        Ok(Notices::from_task(move |tell| {
+            let mut shared = look(&lan);
+            let id = shared.next_listener;
+            shared.next_listener += 1;
+            shared.listeners[server].push((id, tell));
+            drop(shared);
+            let line = Line { id, server, lan };
+            async move {
+                let _line = line;
+                pending::<()>().await;
+            }
+        }))
+    }
+
+    fn may_hold_a_key(&self) -> bool {
+        self.may_hold_a_key.load(Ordering::Relaxed)
+    }
+
+    fn reconnect(&self) {}
+}
+
+/// A connection on which somebody listens, until it is closed.
+struct Line {
+    id: u64,
+    server: usize,
+    lan: Shared,
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        look(&self.lan).listeners[self.server].retain(|(id, _)| *id != self.id);
+    }
+}
+
+thread_local! {
+    static BEGAN: Cell<Option<tokio::time::Instant>> = const { Cell::new(None) };
+}
+
+/// One clock for all.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "true time is tokio's paused clock"
+)]
+fn reading() -> Reading {
+    let began = BEGAN.get().expect("a crowd has begun");
+    let since = tokio::time::Instant::now().duration_since(began);
+    let ms = u64::try_from(since.as_millis()).expect("minutes");
+    Reading {
+        now: Instant::from_boot(Duration::from_secs(1000) + since),
+        unix_ms: EPOCH_MS + ms,
+    }
+}
+
+/// Lets all of `crowd` want the lock at once.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "true time is tokio's paused clock"
+)]
+fn gather(crowd: Crowd, seed: u64) -> Outcome {
+    let lan: Shared = Arc::new(Mutex::new(Lan {
+        rng: Rng::with_seed(seed),
+        crowd,
+        servers: (0..SERVERS)
+            .map(|_| Server::new(EPOCH_MS - 3_600_000))
+            .collect(),
+        listeners: vec![Vec::new(); SERVERS],
+        next_listener: 0,
+        is_held: false,
+        outcome: Outcome::default(),
+    }));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime needs nothing");
+    runtime.block_on(async {
+        BEGAN.set(Some(tokio::time::Instant::now()));
+        clock::simulate(reading);
+        let mut waiters: JoinSet<()> = (0..crowd.waiters)
+            .map(|waiter| wait(waiter, Arc::clone(&lan)))
+            .collect();
+        while let Some(joined) = waiters.join_next().await {
+            joined.expect("a waiter does not panic");
+        }
+        look(&lan).outcome.total = clock::now()
+            .since_boot()
+            .saturating_sub(Duration::from_secs(1000));
+    });
+    drop(runtime);
+    std::mem::take(&mut look(&lan).outcome)
+}
+
+async fn wait(waiter: usize, lan: Shared) {
+    let (dies, dies_after, turns) = {
+        let mut lan = look(&lan);
+        let dies = lan.rng.f64() < lan.crowd.dying;
+        (dies, lan.rng.u64(0..200), lan.crowd.turns)
+    };
+    let turns = async {
+        for _ in 0..turns {
+            turn(waiter, &lan).await;
+        }
+    };
+    if !dies {
+        return turns.await;
+    }
+    tokio::select! {
+        biased;
+        () = tokio::time::sleep(Duration::from_millis(dies_after)) => look(&lan).outcome.died += 1,
+        () = turns => {}
+    }
+}
+
+/// One run of redlock.
+async fn turn(waiter: usize, lan: &Shared) {
+    let began = clock::now();
+    let port = |server| Port {
+        name: NodeName(format!("server-{server}")),
+        server,
+        lan: Arc::clone(lan),
+        may_hold_a_key: AtomicBool::new(false),
+    };
+    let redlock = Redlock::new((0..SERVERS).map(port).collect());
+    let holder = Holder {
+        host: format!("host-{waiter}"),
+        pid: 1,
+        user: "sim".to_owned(),
+        command: None,
+        note: None,
+        since: "2027-01-15T08:00:00Z".to_owned(),
+    };
+    let resource = Resource::new("job").expect("a good name");
+    let verbatim = KeyFormat::new("{}").expect("one pair of braces");
+    let claim = Claim::new(&[resource], &verbatim, TTL, holder);
+    let policy = Policy {
+        node_timeout: NODE_TIMEOUT,
+        patience: Patience::Forever,
+        restarts: Restarts {
+            guard: RestartGuard::Off,
+            window: Duration::ZERO,
+        },
+        rng: look(lan).rng.fork(),
+    };
+    let go_on = |_: &_| ControlFlow::Continue(());
+    let acquiring = redlock.acquire(&claim, policy, go_on, pending::<()>());
+    let Acquisition::Acquired(held) = acquiring.await else {
+        panic!("{waiter} gave up");
+    };
+    {
+        let mut lan = look(lan);
+        assert!(!lan.is_held, "two at once");
+        lan.is_held = true;
+        lan.outcome.waits.push(clock::now().since(began));
+    }
+    let job = Job(Arc::clone(lan));
+    tokio::time::sleep(JOB).await;
+    drop(job);
+    held.grip.release(&Arc::default(), NODE_TIMEOUT).await;
+}
+
+/// A job that runs.
+struct Job(Shared);
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        let mut lan = look(&self.0);
+        lan.is_held = false;
+        lan.outcome.ran += 1;
+    }
+}
+
+#[test]
+fn a_crowd_ten_times_as_large_costs_each_hand_over_less_than_half_as_much_again() {
+    for seed in 0..5 {
+        let (few, many) = (gather(FIFTY, seed), gather(FIVE_HUNDRED, seed));
+        assert_eq!((few.ran, many.ran), (50, 500), "seed {seed}");
+        let (few, many) = (few.requests_per_hand_over(), many.requests_per_hand_over());
+        assert!(
+            few < 12.0 && many < 1.5 * few,
+            "seed {seed}: {few} and {many}"
+        );
+    }
+}
+
+#[test]
+fn if_nobody_knew_how_many_listen_everybody_would_try_at_once() {
+    let unknown = Crowd {
+        counts: false,
+        ..FIFTY
+    };
+    for seed in 0..5 {
+        let requests = gather(unknown, seed).requests_per_hand_over();
+        assert!(requests > 24.0, "seed {seed}: {requests}");
+    }
+}
+
+#[test]
+fn nobody_of_a_crowd_waits_three_times_as_long_as_the_average() {
+    for seed in 0..5 {
+        for crowd in [FIFTY, FIVE_HUNDRED] {
+            let outcome = gather(crowd, seed);
+            let count = u32::try_from(outcome.waits.len()).expect("hundreds");
+            let average = outcome.waits.iter().sum::<Duration>() / count;
+            let longest = outcome.longest_wait();
+            assert!(
+                longest < 3 * average,
+                "seed {seed}: {longest:?}, {average:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn who_comes_again_and_again_lets_the_others_have_their_turns() {
+    let busy = Crowd {
+        waiters: 20,
+        turns: 20,
+        ..FIFTY
+    };
+    for seed in 0..20 {
+        let outcome = gather(busy, seed);
+        assert_eq!(outcome.ran, 400, "seed {seed}");
+        // Chance has no memory, so some wait for several rounds.
+        let mut waits = outcome.waits;
+        waits.sort_unstable();
+        let (round, late) = (outcome.total / 20, waits[waits.len() * 9 / 10]);
+        assert!(late < 4 * round, "seed {seed}: {late:?}, {round:?}");
+    }
+}
+
+#[test]
+fn notices_that_are_lost_cost_time_and_nobody_his_turn() {
+    for (seed, lost) in [(0, 0.3), (1, 0.3), (2, 0.3), (3, 1.0), (4, 1.0)] {
+        let outcome = gather(Crowd { lost, ..FIFTY }, seed);
+        assert_eq!(outcome.ran, 50, "seed {seed}");
+        // Each looks about once a second.
+        let total = outcome.total;
+        assert!(total < Duration::from_secs(5), "seed {seed}: {total:?}");
+    }
+}
+
+#[test]
+fn waiters_who_die_cost_the_others_no_more_than_the_time_of_a_lock() {
+    for seed in 0..20 {
+        let dying = Crowd {
+            dying: 0.4,
+            ..FIFTY
+        };
+        let (alive, outcome) = (gather(FIFTY, seed), gather(dying, seed));
+        assert!(
+            outcome.died > 0 && outcome.ran + outcome.died >= 50,
+            "seed {seed}: {outcome:?}"
+        );
+        // Who died with the lock, or while asking for it, has it until it expires.
+        let (total, limit) = (outcome.total, alive.total + 2 * TTL);
+        assert!(total < limit, "seed {seed}: {total:?}, {limit:?}");
+    }
+}
