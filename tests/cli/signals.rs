@@ -6,7 +6,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
-use crate::support::process::is_alive;
+use crate::support::process::{heed_signals, is_alive};
 use crate::support::{Cluster, Redlock, eventually};
 
 const PASSED_ON: [Signal; 6] = [
@@ -198,7 +198,9 @@ fn nohup_and_a_background_job_of_a_shell_still_protect_the_command() {
         let [program, rest @ ..] = &wrapper[..] else {
             unreachable!("a wrapper has words")
         };
-        let plain = Command::new(program).args(rest).args(show).output();
+        let mut plain = Command::new(program);
+        heed_signals(plain.args(rest).args(show));
+        let plain = plain.output();
         let plain = String::from_utf8(plain.expect("it can be started").stdout).expect("text");
         let run = ["run", "-r", "job"].into_iter().chain(show);
         let end = Redlock::under(&wrapper, run)

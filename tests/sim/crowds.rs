@@ -1,8 +1,8 @@
 //! Hundreds who wait for one lock, on a good local network.
 //!
 //! The real `Redlock::acquire` with the real ear, and release notices that are simulated. No faults
-//! of servers, no clocks that differ: that the lock stays one is shown elsewhere; here it is counted
-//! what waiting costs.
+//! of servers, no clocks that differ: that the lock stays one is shown elsewhere. What is counted
+//! here is what waiting costs.
 
 use std::cell::Cell;
 use std::future::{Future, pending};
