@@ -12,7 +12,7 @@
 //! notice wakes everybody who listens, on every node: of 500 waiters on two cores the last had its
 //! turn after 40 s. So of more than `CROWD` all but about so many step back at random: they close
 //! their ears for a time that grows with the crowd, and come back one by one, as others are served.
-//! With that it was 6 s. Every notice is a new draw, so nobody starves. `tests/sim/crowds.rs`
+//! With that it was 6 to 10 s. Every notice is a new draw, so nobody starves. `tests/sim/crowds.rs`
 //! simulates it.
 
 use std::collections::BTreeSet;
