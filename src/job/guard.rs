@@ -158,7 +158,8 @@ impl Guard {
         let forked = Errno::result(forked);
         drop(spared);
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
-        let process = libc::pid_t::try_from(forked?).unwrap_or_default();
+        // Never 0, which would stand for our own group.
+        let process = libc::pid_t::try_from(forked?).map_err(|_| Errno::EOVERFLOW)?;
         let process = Pid::from_raw(process);
         Ok(Self { process, socket })
     }
