@@ -120,6 +120,15 @@ fn exclusive(directory: &Path) -> String {
     format!("mkdir {inside} || echo overlap; sleep 0.005; rmdir {inside}; echo ran")
 }
 
+/// All ran their exclusive job, and left nothing.
+fn all_run(cluster: &Cluster, runs: Vec<Process>) {
+    for run in runs {
+        let end = run.end();
+        assert_eq!(end.assert_code(0).stdout, "ran\n", "{end:?}");
+    }
+    assert_eq!(cluster.locks(), [""; 0]);
+}
+
 #[test]
 fn two_names_in_either_order_never_deadlock_and_never_overlap() {
     let cluster = Cluster::start(3);
@@ -135,11 +144,7 @@ fn two_names_in_either_order_never_deadlock_and_never_overlap() {
             cluster.redlock(run).start()
         })
         .collect();
-    for run in runs {
-        let end = run.end();
-        assert_eq!(end.assert_code(0).stdout, "ran\n", "{end:?}");
-    }
-    assert_eq!(cluster.locks(), [""; 0]);
+    all_run(&cluster, runs);
 }
 
 #[test]
@@ -283,9 +288,5 @@ fn everybody_of_a_crowd_that_is_too_large_to_listen_gets_a_turn_and_nobody_is_di
             cluster.redlock(run).start()
         })
         .collect();
-    for run in runs {
-        let end = run.end();
-        assert_eq!(end.assert_code(0).stdout, "ran\n", "{end:?}");
-    }
-    assert_eq!(cluster.locks(), [""; 0]);
+    all_run(&cluster, runs);
 }
