@@ -92,11 +92,11 @@ fn nobody_with_the_old_token_can_change_a_kept_lock() {
     // A late extension and a late release of the very holder, as `src/node` sends them.
     let mark = [&value[..32], b" "].concat();
     for server in &cluster.servers {
-        let late = |script: &str, rest: &[&str]| {
+        let late = |parts: &[&str], rest: &[&str]| {
             let prelude = include_str!("../../src/node/prelude.lua");
             let mut command = redis::cmd("EVAL");
             command
-                .arg(format!("{prelude}{script}"))
+                .arg(format!("{prelude}{}", parts.concat()))
                 .arg(2)
                 .arg("lock:job")
                 .arg("{lock:job}:fence")
@@ -106,12 +106,19 @@ fn nobody_with_the_old_token_can_change_a_kept_lock() {
                 .query::<Vec<String>>(&mut server.client())
                 .expect("an answer")
         };
-        let extend = include_str!("../../src/node/extend.lua");
-        assert_eq!(late(extend, &["1", "7200000", "7200000"])[0], "foreign");
-        let release = include_str!("../../src/node/release.lua");
-        assert_eq!(late(release, &["", "0", "", "20", "1"]), ["not ours"]);
+        let extend = [
+            include_str!("../../src/node/check.lua"),
+            include_str!("../../src/node/counters.lua"),
+            include_str!("../../src/node/extend.lua"),
+        ];
+        assert_eq!(late(&extend, &["1", "7200000", "7200000"])[0], "foreign");
+        let release = [
+            include_str!("../../src/node/notify.lua"),
+            include_str!("../../src/node/release.lua"),
+        ];
+        assert_eq!(late(&release, &["", "0", "", "20", "1"]), ["not ours"]);
         assert_eq!(
-            late(release, &["!", "9000000", "", "20", "1"]),
+            late(&release, &["!", "9000000", "", "20", "1"]),
             ["not ours"]
         );
     }

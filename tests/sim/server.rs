@@ -193,7 +193,7 @@ impl Server {
         Release::Released
     }
 
-    /// How many locks are gone, and the first that is somebody else's: `check` of the prelude.
+    /// How many locks are gone, and the first that is somebody else's: `check.lua`.
     fn check(&self, entry: &Arc<Entry>, now: u64) -> (usize, Option<Foreign>) {
         let mut gone = 0;
         for key in &entry.keys {
@@ -215,7 +215,7 @@ impl Server {
         self.memory.locks.insert(key.to_owned(), stored);
     }
 
-    /// `raise` of the prelude, and the end of every script that writes.
+    /// `counters.lua`, and the end of every script that writes.
     fn raise_counters(&mut self, entry: &Arc<Entry>, floor: u64, step: u64, now: u64) -> u64 {
         let counter = |key: &String| {
             let stored = self.memory.fences.get(key);

@@ -11,7 +11,7 @@ use crate::node::{
     Entry, Extension, FOREIGN_VALUE_LIMIT, Foreign, Raised, Release, TOKEN_LEN, Vote, is_ours,
 };
 
-/// The shortest life of a fencing counter: a week. As in `prelude.lua`.
+/// The shortest life of a fencing counter: a week. As in `counters.lua`.
 const COUNTER_LIFE: Duration = Duration::from_hours(7 * 24);
 
 /// An answer, and what must be on the disk before it is given.

@@ -5,24 +5,14 @@ use std::time::Duration;
 
 use redis::{FromRedisValue, RedisResult, Value};
 
+use super::script::script;
 use super::{Creates, RedisNode, failure, fence_key, foreign, number, run_id_of, unknown_reply};
 use crate::node::by_hand::{ByHand, Found, Listed, Page, Proof, Removal, Sight, Values, Wanted};
 use crate::node::{Answer, FOREIGN_VALUE_LIMIT, Foreign, NodeError};
 
-/// Puts the functions that these scripts share before the script of one file.
-macro_rules! script {
-    ($file:literal) => {
-        concat!(
-            include_str!("../prelude.lua"),
-            include_str!("../by_hand.lua"),
-            include_str!($file)
-        )
-    };
-}
-
-const INSPECT: &str = script!("../inspect.lua");
-const REMOVE: &str = script!("../remove.lua");
-const PAGE: &str = concat!(include_str!("../prelude.lua"), include_str!("../page.lua"));
+const INSPECT: &str = script!("check", "by_hand", "inspect");
+const REMOVE: &str = script!("check", "by_hand", "notify", "remove");
+const PAGE: &str = script!("check", "page");
 
 /// How many keys a server goes through at a time: one or two milliseconds. More are not
 /// faster, and 10,000 block a server for more than 10 ms.

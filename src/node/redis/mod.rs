@@ -8,6 +8,7 @@ mod by_hand;
 mod connection;
 pub mod examine;
 mod failure;
+mod script;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,6 +19,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{PushInfo, PushKind, Value};
 
 use self::connection::Connector;
+use self::script::script;
 use super::parting::{HISTORY_DAYS, HISTORY_RUNS};
 use super::{
     Answer, Ballot, Endpoint, Entry, Extension, Foreign, Node, NodeError, NodeName, Notice,
@@ -26,18 +28,11 @@ use super::{
 
 pub use self::connection::SetupError;
 
-/// Puts the functions that all scripts share before the script of one file.
-macro_rules! script {
-    ($file:literal) => {
-        concat!(include_str!("../prelude.lua"), include_str!($file))
-    };
-}
-
-const ACQUIRE: &str = script!("../acquire.lua");
-const RAISE: &str = script!("../raise.lua");
-const EXTEND: &str = script!("../extend.lua");
-const HEAL: &str = script!("../heal.lua");
-const RELEASE: &str = script!("../release.lua");
+const ACQUIRE: &str = script!("check", "counters", "acquire");
+const RAISE: &str = script!("check", "counters", "raise");
+const EXTEND: &str = script!("check", "counters", "extend");
+const HEAL: &str = script!("check", "counters", "heal");
+const RELEASE: &str = script!("notify", "release");
 
 /// Old connections that are kept for the release. One more is dropped: a node that went through so
 /// many within one lock is beyond our help.
