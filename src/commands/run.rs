@@ -23,7 +23,7 @@ use self::ending::LockWas;
 use super::{Stop, attempt, holder, nodes};
 use crate::clock::{self, Instant};
 use crate::exit::Exit;
-use crate::job::{Child, Order, Signals, StartError};
+use crate::job::{Child, Guard, Order, Signals, StartError};
 use crate::lock::claim::marker_of;
 use crate::lock::quorum::Verdict;
 use crate::lock::{Acquisition, Claim, Failure, Held, Holder, Lease, Redlock, Resource, State};
@@ -75,19 +75,21 @@ impl Run<'_> {
         // Before the first byte: a signal that comes now must not leave a key behind.
         let mut signals =
             Signals::listen().map_err(|error| system("listen for signals", &error))?;
-        let held = self.acquire(&redlock, &mut signals, account).await?;
+        let mut guard = None;
+        let acquiring = self.acquire(&redlock, &mut signals, account, &mut guard);
+        let held = acquiring.await?;
         account.acquired(held.fencing_token);
         let order = self.order(&held);
         let mut lease = Lease::keep(held, self.settings.common.node_timeout);
         let started = clock::now();
         let until = valid_until(&lease.state());
         let stop_at = self.deadlines(until).stop_at;
-        let mut child = match Child::start(&order, self.watch(until), stop_at) {
+        let mut child = match Child::start(&order, guard, self.watch(until), stop_at) {
             Ok(child) => child,
             Err(error) => {
                 let stop = self.not_started(&error);
                 let code = Some(stop.exit.code());
-                self.release(lease, LockWas::Kept, account, code, &mut signals)
+                self.release(lease, LockWas::Kept, account, code, &mut signals, None)
                     .await;
                 return Err(stop);
             }
@@ -97,7 +99,7 @@ impl Run<'_> {
             .await;
         account.ended(end.outcome(), end.command, clock::now().since(started));
         account.extensions = end.extensions;
-        self.release(lease, end.lock, account, None, &mut signals)
+        self.release(lease, end.lock, account, None, &mut signals, Some(&child))
             .await;
         child.reap();
         Ok(end.exit())
@@ -118,6 +120,7 @@ impl Run<'_> {
         redlock: &Redlock<AnyNode>,
         signals: &mut Signals,
         account: &mut Account,
+        guard: &mut Option<Guard>,
     ) -> Result<Held<AnyNode>, Stop> {
         let settings = self.settings;
         let claim = Claim::new(
@@ -139,6 +142,10 @@ impl Run<'_> {
                 return ControlFlow::Break(());
             }
             waiting.note(failure);
+            // There is time for it now, and others shall not wait for it when we have the lock.
+            if guard.is_none() {
+                *guard = Guard::start().ok();
+            }
             ControlFlow::Continue(())
         };
         let acquiring = redlock.acquire(&claim, policy, on_failure, signals.next());

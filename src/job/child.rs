@@ -78,7 +78,7 @@ pub enum Scope {
 /// What happens on the child's side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum News {
-    /// The job is over. The guard was dismissed: it signals nobody any more.
+    /// The job is over. The guard stays until [`Child::dismiss_guard`].
     Over(Ended),
     /// The job is over, and the guard has seen that the command ended by itself before its
     /// deadline, however late we are.
@@ -124,7 +124,8 @@ enum Guarded {
 }
 
 impl Child {
-    /// Starts the command in a process group of its own, with a guard that stops it by `watch`.
+    /// Starts the command in a process group of its own, with a guard that stops it by `watch`: the
+    /// one that is `ready` and not dead, or a new one.
     ///
     /// Invariant I6: nothing is started once `not_after` has come, also if we were stopped on the
     /// way.
@@ -133,7 +134,12 @@ impl Child {
     ///
     /// If the command is not there, cannot be executed, the system starts no process, or it is too
     /// late. No child is left then.
-    pub fn start(order: &Order, watch: Watch, not_after: Instant) -> Result<Self, StartError> {
+    pub fn start(
+        order: &Order,
+        ready: Option<Guard>,
+        watch: Watch,
+        not_after: Instant,
+    ) -> Result<Self, StartError> {
         let [program, ..] = &order.command[..] else {
             return Err(StartError::NotFound("no command was given".to_owned()));
         };
@@ -145,11 +151,11 @@ impl Child {
         let terminal = Terminal::listen().map_err(system)?;
         let image = Image::new(&order.command, &order.set, &order.remove);
         let image = image.map_err(|errno| start_error(program, errno))?;
-        // Last: it comes to stand while the command's process is made.
-        let guard = Guard::start(watch).map_err(system)?;
+        // Last: a new one comes to stand while the command's process is made.
+        let (guard, introduction) = introduced(ready, watch).map_err(system)?;
         let preparation = Preparation {
             chld_is_ignored,
-            introduction: guard.introduction(),
+            introduction,
             not_after,
         };
         let leader =
@@ -176,9 +182,9 @@ impl Child {
     /// replaced.
     pub fn keep(&mut self, watch: Watch) {
         if self.guard.is_none() && self.ended.is_none() && self.guarded == Guarded::Nothing {
-            self.guard = Guard::start(watch).ok();
+            self.guard = Guard::start().ok();
             if let Some(guard) = &self.guard {
-                guard.watch_over(self.leader);
+                guard.watch_over(self.leader, watch);
             }
         } else if let Some(guard) = &self.guard {
             guard.keep(watch);
@@ -256,6 +262,14 @@ impl Child {
         Some(News::Awake)
     }
 
+    /// Tells the guard that the job is over: it signals nobody any more, and ends. Until then our
+    /// death is a reason for it to kill what the command left behind.
+    pub fn dismiss_guard(&self) {
+        if let Some(guard) = &self.guard {
+            guard.dismiss();
+        }
+    }
+
     /// Forgets the command, which has ended: its id may be somebody else's from now on.
     pub fn reap(mut self) {
         self.forget();
@@ -285,9 +299,6 @@ impl Child {
         };
         if scope == Scope::Group && group::has_living_members(self.leader) {
             return None;
-        }
-        if let Some(guard) = &self.guard {
-            guard.dismiss();
         }
         self.terminal.job_ended(match ended {
             Ended::Code(_) => None,
@@ -406,6 +417,20 @@ impl Preparation {
             }
             Ok(())
         }
+    }
+}
+
+/// A guard that lives, and how the command's process makes itself known to it.
+fn introduced(ready: Option<Guard>, watch: Watch) -> io::Result<(Guard, Introduction)> {
+    if let Some(guard) = ready
+        && let Some(introduction) = guard.introduction(watch)
+    {
+        return Ok((guard, introduction));
+    }
+    let guard = Guard::start()?;
+    match guard.introduction(watch) {
+        Some(introduction) => Ok((guard, introduction)),
+        None => Err(Errno::ETIMEDOUT.into()),
     }
 }
 

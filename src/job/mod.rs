@@ -4,22 +4,22 @@
 //! [`guard`] is the tiny process that does so when we cannot; [`terminal`] passes the terminal
 //! between a shell, us and the command; [`group`] tells whether anything of that group still runs;
 //! [`signals`] is what others send to us, as one stream; [`death`] lets us die as the command did;
-//! `heap` keeps a fork of the guard small; [`resolver`] keeps a statically linked libc from loading
+//! `spared` keeps a fork of the guard small; [`resolver`] keeps a statically linked libc from loading
 //! the system's. The only place with `unsafe`.
 
 pub mod child;
 pub mod death;
 pub mod group;
 pub mod guard;
-mod heap;
 pub mod resolver;
 pub mod signals;
+mod spared;
 pub mod spawn;
 mod start;
 pub mod terminal;
 
 pub use child::{Child, Ended, News, Order, Scope, StartError};
 pub use death::die_of;
-pub use guard::{Deadlines, Watch};
+pub use guard::{Deadlines, Guard, Watch};
 pub use signals::Signals;
 pub use start::start_up;

@@ -1,21 +1,18 @@
 //! What std does before Rust's own `main`, for ours, which is C's. Called by `main`.
 
-use std::ffi::{c_char, c_int};
 use std::os::fd::{BorrowedFd, IntoRawFd};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 
-use super::{death, guard, heap};
+use super::{death, spared};
 
-/// Remembers what only the beginning knows: where the arguments lie, and where our heap begins.
-/// Makes sure that stdin, stdout and stderr are there, or a connection could get the number of
+/// Remembers what only the beginning knows: where our heap begins. Makes sure that stdin, stdout and stderr are there, or a connection could get the number of
 /// stderr and be written our messages; and that writing to a pipe without a reader is an error, not
 /// our end.
-pub fn start_up(count: c_int, arguments: *const *const c_char) {
-    heap::remember_what_is_libcs();
-    guard::remember_arguments(count, arguments);
+pub fn start_up() {
+    spared::remember_what_is_libcs();
     for number in 0..=2 {
         // SAFETY: it is only asked whether there is such a descriptor.
         let descriptor = unsafe { BorrowedFd::borrow_raw(number) };

@@ -76,11 +76,13 @@ fn pid(text: &str) -> Pid {
 
 /// The guard of this redlock.
 fn guard_of(redlock: Pid) -> Pid {
-    let children = fs::read_to_string(format!("/proc/{redlock}/task/{redlock}/children"));
-    let children = children.expect("redlock runs");
+    find_guard(redlock).expect("there is a guard")
+}
+
+fn find_guard(redlock: Pid) -> Option<Pid> {
+    let children = read(redlock, &format!("task/{redlock}/children"));
     let mut children = children.split_whitespace().map(pid);
-    let is_guard = |child: &Pid| read(*child, "comm") == "rl-guard\n";
-    children.find(is_guard).expect("there is a guard")
+    children.find(|child| read(*child, "comm") == "rl-guard\n")
 }
 
 fn read(process: Pid, what: &str) -> String {
@@ -196,7 +198,9 @@ fn a_guard_has_nothing_of_redlocks_but_its_own_three_descriptors() {
     }
     descriptors.sort();
     assert_eq!(descriptors, ["anon_inode", "anon_inode", "socket"]);
-    assert!(!read(guard, "cmdline").contains("redlock"));
+    // `ps` shows its name instead; and whatever redlock was told is nobody's to read there.
+    assert_eq!(read(guard, "cmdline"), "");
+    assert_eq!(read(guard, "environ"), "");
     assert_eq!(
         fs::read_link(format!("/proc/{guard}/cwd")).unwrap(),
         PathBuf::from("/")
@@ -263,10 +267,7 @@ fn a_guard_that_was_killed_is_replaced_with_the_next_extension() {
     let first = guard_of(job.run.pid());
     kill(first, Signal::SIGKILL).expect("it runs");
     eventually("another guard", || {
-        let redlock = job.run.pid();
-        let children = read(redlock, &format!("task/{redlock}/children"));
-        let mut children = children.split_whitespace().map(pid);
-        children.any(|child| child != first && read(child, "comm") == "rl-guard\n")
+        find_guard(job.run.pid()).is_some_and(|guard| guard != first)
     });
     job.run.signal(Signal::SIGKILL);
     job.run.wait();
@@ -345,4 +346,59 @@ fn nothing_is_started_once_it_would_have_to_be_stopped() {
     eventually("the lock is given back", || {
         servers.iter().all(|server| server.locks().is_empty())
     });
+}
+
+/// A waiter for a lock that stands in its way, and its guard.
+fn waiter(cluster: &Cluster, script: &str) -> (Process, Pid) {
+    for server in &cluster.servers {
+        let _: () = server.ask(&["SET", "lock:job", "somebody else's", "PX", "60000"]);
+    }
+    let waiter = cluster.redlock(["run", "-w", "-t", "2s", "-r", "job", "sh", "-c", script]);
+    let waiter = waiter.start();
+    eventually("its guard", || find_guard(waiter.pid()).is_some());
+    let guard = guard_of(waiter.pid());
+    (waiter, guard)
+}
+
+fn make_way(cluster: &Cluster) {
+    for server in &cluster.servers {
+        let _: u32 = server.ask(&["DEL", "lock:job"]);
+    }
+}
+
+#[test]
+fn who_waits_has_a_guard_already_and_it_is_the_one_that_watches_over_the_job() {
+    let cluster = Cluster::start(3);
+    let (mut waiter, guard) = waiter(&cluster, "echo ready; exec sleep 300");
+    make_way(&cluster);
+    waiter.wait_for("ready");
+    assert_eq!(guard_of(waiter.pid()), guard);
+    waiter.signal(Signal::SIGSTOP);
+    eventually("the lock is free", || cluster.locks().is_empty());
+    waiter.signal(Signal::SIGCONT);
+    waiter.end().assert_code(76);
+    assert!(!is_alive(guard));
+}
+
+#[test]
+fn a_guard_that_was_killed_while_redlock_waits_is_replaced_before_the_job_starts() {
+    let cluster = Cluster::start(3);
+    let (mut waiter, guard) = waiter(&cluster, "echo ready; exec sleep 300");
+    kill(guard, Signal::SIGKILL).expect("it runs");
+    make_way(&cluster);
+    waiter.wait_for("ready");
+    assert_ne!(guard_of(waiter.pid()), guard);
+    waiter.signal(Signal::SIGTERM);
+    assert_eq!(waiter.end().signal(), Some(Signal::SIGTERM));
+}
+
+#[test]
+fn a_guard_does_not_outlive_a_wait() {
+    let cluster = Cluster::start(3);
+    for signal in [Signal::SIGTERM, Signal::SIGKILL] {
+        let (waiter, guard) = waiter(&cluster, "echo never");
+        waiter.signal(signal);
+        assert_eq!(waiter.end().signal(), Some(signal));
+        eventually("the guard has left", || !is_alive(guard));
+    }
 }

@@ -9,7 +9,7 @@ use super::account::Account;
 use super::ending::LockWas;
 use super::{Run, valid_until};
 use crate::clock;
-use crate::job::{Ended, Signals};
+use crate::job::{Child, Ended, Signals};
 use crate::lock::history::Outcome;
 use crate::lock::quorum;
 use crate::lock::{Lease, Letting};
@@ -59,7 +59,7 @@ impl Run<'_> {
 
     /// Gives the lock back, or leaves a marker in its place. A done marker is written until it is
     /// on a quorum, until the lock's time is over, or until a signal says that somebody will not
-    /// wait.
+    /// wait. The `child` is over.
     pub(super) async fn release(
         &self,
         lease: Lease<AnyNode>,
@@ -67,6 +67,7 @@ impl Run<'_> {
         account: &mut Account,
         exit_code: Option<u8>,
         signals: &mut Signals,
+        child: Option<&Child>,
     ) {
         let nodes: Vec<NodeName> = lease.nodes().map(|node| node.name().clone()).collect();
         let until = valid_until(&lease.state());
@@ -74,7 +75,15 @@ impl Run<'_> {
         let kind = parting.marker.map(|marker| marker.kind);
         let grip = lease.stop().await;
         let node_timeout = self.settings.common.node_timeout;
-        let mut letting = grip.release(&parting, node_timeout).await;
+        // The guard goes when the release is on its way: somebody may be waiting for that.
+        let dismissing = async {
+            tokio::task::yield_now().await;
+            if let Some(child) = child {
+                child.dismiss_guard();
+            }
+        };
+        let releasing = grip.release(&parting, node_timeout);
+        let (mut letting, ()) = tokio::join!(releasing, dismissing);
         while kind == Some(MarkerKind::Done)
             && !letting.is_left()
             && !letting.was_gone()

@@ -1,0 +1,334 @@
+//! The guard's process: no allocation, no lock, no panic, and nothing of redlock's heap or stack.
+
+use std::cell::UnsafeCell;
+use std::mem;
+use std::os::fd::RawFd;
+use std::ptr;
+
+use libc::{c_int, c_void};
+use nix::errno::Errno;
+use nix::unistd::Pid;
+
+use super::talk::{ACTED, Heard, IN_TIME, NEVER, Order, STANDING, receive, send};
+use crate::job::spared::Spared;
+
+/// What `ps` shows and `pkill redlock` does not find: 15 bytes at most.
+const NAME: &[u8] = b"rl-guard\0";
+
+/// `PIDFD_SIGNAL_PROCESS_GROUP` of Linux 6.9.
+const TO_GROUP: u32 = 1 << 2;
+
+/// The guard's descriptors: it has no others but the pidfd of the job's leader.
+const SOCKET: RawFd = 0;
+const TIMER: RawFd = 1;
+
+/// The guard's stack. Nobody but a new process uses it, in a copy of its own.
+#[repr(C, align(4096))]
+struct Stack(UnsafeCell<[u8; 64 * 1024]>);
+
+// SAFETY: it is only ever used by a process that has just been forked, and has one thread.
+unsafe impl Sync for Stack {}
+
+static STACK: Stack = Stack(UnsafeCell::new([0; 64 * 1024]));
+
+/// Forks a process that stands guard at `socket`. It is born with our signal mask, and gets neither
+/// our heap nor our stack: each page of them that we write to later would have to be copied for it,
+/// and the arguments that `pkill -f` looks at are on the stack.
+///
+/// # Errors
+///
+/// If the system refuses a process.
+pub fn fork(socket: RawFd) -> nix::Result<Pid> {
+    let spared = (Spared::heap(), Spared::stack());
+    // SAFETY: `begin` is async-signal-safe, stays on that stack, which is large enough, and never
+    // returns, also not by a panic. libc's clone, and not fork, which looks after things of its own
+    // on the heap.
+    let forked = unsafe {
+        let top = STACK.0.get().add(1).cast::<c_void>();
+        let socket = ptr::without_provenance_mut(socket.unsigned_abs() as usize);
+        libc::clone(begin, top, libc::SIGCHLD, socket)
+    };
+    let forked = Errno::result(forked);
+    drop(spared);
+    // Never 0, which would stand for our own group.
+    forked.map(Pid::from_raw)
+}
+
+extern "C" fn begin(socket: *mut c_void) -> c_int {
+    stand(RawFd::try_from(socket.addr()).unwrap_or(-1))
+}
+
+/// What the guard knows.
+struct Post {
+    stop_signal: c_int,
+    stop_at: u64,
+    kill_at: u64,
+    target: Target,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// For the time to stop the job.
+    Waiting,
+    /// It was told to stop, by whomever. It is killed when the time has come.
+    Stopping,
+    /// Nothing is left to do but to see redlock's end.
+    Done,
+}
+
+/// Whom the guard watches over.
+struct Target {
+    /// The group's number; 0 before it is known.
+    group: libc::pid_t,
+    /// The leader, or -1 if the kernel knows no pidfds.
+    leader: RawFd,
+}
+
+/// The guard's whole life. Called from `extern "C"`: a panic here ends the process.
+fn stand(socket: RawFd) -> ! {
+    let mut post = Post::NEW;
+    // SAFETY: these calls take numbers and constants. Nothing below needs a descriptor other than
+    // the socket's copy, so all the others are closed: a kept stdout would keep cron waiting, a
+    // kept socket of redlock's would hide its death from us.
+    unsafe {
+        // `timeout -s KILL` and the like kill a group or a session.
+        libc::setsid();
+        libc::dup2(socket, SOCKET);
+        close_from(1);
+        let timer = libc::timerfd_create(libc::CLOCK_BOOTTIME, libc::TFD_NONBLOCK);
+        if timer != TIMER {
+            // Without a timer it must not be said that we stand.
+            libc::_exit(1);
+        }
+        // A guard shall not keep a file system from being unmounted.
+        libc::chdir(c"/".as_ptr());
+        libc::prctl(libc::PR_SET_NAME, NAME.as_ptr());
+    }
+    let _ = send(SOCKET, &[STANDING]);
+    loop {
+        // What was said counts before what the clock says: a new deadline may have come too late to
+        // be read before the old one.
+        loop {
+            match receive(SOCKET) {
+                Heard::Order(order, descriptor) => post.hear(order, descriptor),
+                Heard::Nothing => break,
+                Heard::Silence => post.redlock_is_dead(),
+            }
+        }
+        post.act(boot_time());
+        wait_until(post.next());
+    }
+}
+
+impl Post {
+    /// It watches over nobody yet.
+    const NEW: Self = Self {
+        stop_signal: libc::SIGTERM,
+        stop_at: NEVER,
+        kill_at: NEVER,
+        target: Target::NONE,
+        phase: Phase::Waiting,
+    };
+
+    fn hear(&mut self, order: Order, descriptor: RawFd) {
+        match order {
+            Order::Job {
+                group,
+                stop_signal,
+                stop_at,
+                kill_at,
+            } => {
+                *self = Self {
+                    stop_signal,
+                    stop_at,
+                    kill_at,
+                    target: Target {
+                        group,
+                        leader: descriptor,
+                    },
+                    phase: Phase::Waiting,
+                };
+            }
+            Order::Deadlines { stop_at, kill_at } if self.phase == Phase::Waiting => {
+                self.stop_at = stop_at;
+                self.kill_at = kill_at;
+            }
+            Order::Stopping { kill_at } if self.phase == Phase::Waiting => {
+                self.phase = Phase::Stopping;
+                self.kill_at = kill_at;
+            }
+            Order::Ended => leave(),
+            Order::Deadlines { .. } | Order::Stopping { .. } => {}
+        }
+    }
+
+    /// Does what is due at `now`.
+    fn act(&mut self, now: u64) {
+        if self.phase == Phase::Waiting && now >= self.stop_at.min(self.kill_at) {
+            if self.target.has_ended() {
+                // By itself, and redlock has not noticed yet. What it left in the background is
+                // nobody's business. If we are late ourselves, after a suspend, nobody can say
+                // when.
+                if now < self.kill_at {
+                    let _ = send(SOCKET, &[IN_TIME]);
+                }
+                self.phase = Phase::Done;
+                return;
+            }
+            // Said first: redlock must never see a job that died of this and not know why.
+            let _ = send(SOCKET, &[ACTED]);
+            self.phase = Phase::Stopping;
+            if now < self.kill_at {
+                self.target.signal(self.stop_signal);
+                self.target.signal(libc::SIGCONT);
+            }
+        }
+        if self.phase == Phase::Stopping && now >= self.kill_at {
+            self.target.signal(libc::SIGKILL);
+            self.phase = Phase::Done;
+        }
+    }
+
+    /// When there is something to do next.
+    fn next(&self) -> u64 {
+        match self.phase {
+            Phase::Waiting => self.stop_at.min(self.kill_at),
+            Phase::Stopping => self.kill_at,
+            Phase::Done => NEVER,
+        }
+    }
+
+    fn redlock_is_dead(&self) -> ! {
+        self.target.signal(libc::SIGKILL);
+        leave()
+    }
+}
+
+impl Target {
+    const NONE: Self = Self {
+        group: 0,
+        leader: -1,
+    };
+
+    /// Whether the leader has ended, whoever has or has not reaped it.
+    fn has_ended(&self) -> bool {
+        if self.leader < 0 {
+            return false;
+        }
+        let mut leader = libc::pollfd {
+            fd: self.leader,
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        // SAFETY: one pollfd, and no waiting. A pidfd is readable once its process has ended.
+        unsafe { libc::poll(&raw mut leader, 1, 0) > 0 }
+    }
+
+    /// Sends `signal` to the group, if there is one.
+    fn signal(&self, signal: c_int) {
+        if self.group <= 1 {
+            return;
+        }
+        // SAFETY: these calls take numbers; a null pointer stands for the usual information.
+        unsafe {
+            let send = |signal: c_int, flags: u32| {
+                let information = ptr::null::<libc::siginfo_t>();
+                let call = libc::SYS_pidfd_send_signal;
+                libc::syscall(call, self.leader, signal, information, flags)
+            };
+            if self.leader >= 0 {
+                if send(signal, TO_GROUP) == 0 || Errno::last() == Errno::ESRCH {
+                    return;
+                }
+                // Linux before 6.9: by number, if that is still the group's. It is while the leader
+                // is not reaped (signal 0 reaches a zombie), and while any member lives, since the
+                // kernel gives out no number that is some group's. A process of that number that is
+                // not the leader proves that all of them are gone. What remains is a stranger who
+                // got the number, led a group, ended and was reaped while his group lives on, all
+                // of it within the time that it takes us to get here.
+                let is_reaped = send(0, 0) != 0 && Errno::last() == Errno::ESRCH;
+                let is_taken = libc::kill(self.group, 0) == 0 || Errno::last() == Errno::EPERM;
+                if is_reaped && is_taken {
+                    return;
+                }
+            }
+            libc::kill(-self.group, signal);
+        }
+    }
+}
+
+fn boot_time() -> u64 {
+    let mut now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: there is room for the answer. Linux has this clock.
+    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut now) };
+    let seconds = now.tv_sec.unsigned_abs();
+    seconds
+        .saturating_mul(1_000_000_000)
+        .saturating_add(now.tv_nsec.unsigned_abs())
+}
+
+/// Sleeps until something is said or `instant` has come. The timer counts the time of a suspend:
+/// poll's own time-out would not.
+fn wait_until(instant: u64) {
+    // What is beyond the kernel's reach is as good as never: a hundred years.
+    let instant = instant.min(100 * 365 * 86_400 * 1_000_000_000);
+    let at = libc::itimerspec {
+        it_interval: libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        },
+        it_value: libc::timespec {
+            tv_sec: (instant / 1_000_000_000).cast_signed(),
+            // A value of zero would disarm the timer.
+            tv_nsec: (instant % 1_000_000_000).cast_signed().max(1),
+        },
+    };
+    let wait = |fd| libc::pollfd {
+        fd,
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    let mut both = [wait(SOCKET), wait(TIMER)];
+    // SAFETY: the timer is ours, its setting can be read, and `both` are two pollfds.
+    unsafe {
+        libc::timerfd_settime(
+            TIMER,
+            libc::TFD_TIMER_ABSTIME,
+            &raw const at,
+            ptr::null_mut(),
+        );
+        libc::poll(both.as_mut_ptr(), 2, -1);
+    }
+}
+
+/// Closes every descriptor from `first` on.
+///
+/// # Safety
+///
+/// Nothing in this process may use them any more.
+unsafe fn close_from(first: c_int) {
+    // SAFETY: the caller's word.
+    unsafe {
+        if libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) == 0 {
+            return;
+        }
+        // Linux before 5.9.
+        let mut limit = mem::zeroed::<libc::rlimit>();
+        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
+        let last = c_int::try_from(limit.rlim_max)
+            .unwrap_or(1 << 20)
+            .min(1 << 20);
+        for descriptor in first..last {
+            libc::close(descriptor);
+        }
+    }
+}
+
+fn leave() -> ! {
+    // SAFETY: ends the process at once, without running anything of redlock's.
+    unsafe { libc::_exit(0) }
+}
