@@ -13,7 +13,7 @@ use super::{Stop, attempt, by_hand, holder, nodes};
 use crate::exit::Exit;
 use crate::job::Signals;
 use crate::lock::quorum::Verdict;
-use crate::lock::{Acquisition, Claim, Failure, Held, Policy};
+use crate::lock::{Acquisition, Audience, Claim, Failure, Held, Policy};
 use crate::node::{AnyNode, Parting};
 use crate::report::{self, Reporter, hand};
 use crate::settings::hand::{AcquireSettings, Format};
@@ -56,13 +56,15 @@ pub fn acquire(
         tokio::select! {
             biased;
             signal = signals.next() => {
-                held.grip.release(&nothing, node_timeout).await;
+                held.grip.release(&nothing, Audience::All, node_timeout).await;
                 return Err(Stop::silent(Exit::Signal(signal)));
             }
             () = held.hear_the_rest(node_timeout) => {}
         }
         if let Err(error) = print(&held, settings) {
-            held.grip.release(&nothing, node_timeout).await;
+            held.grip
+                .release(&nothing, Audience::All, node_timeout)
+                .await;
             let line = hand::token_not_written(name, &error);
             return Err(Stop::telling(Exit::System, line));
         }

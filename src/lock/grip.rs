@@ -28,6 +28,15 @@ pub struct Grip<N> {
     stragglers: Mutex<JoinSet<(usize, Answer<Vote>)>>,
 }
 
+/// Whose answers a release waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// Those of a quorum: the lock is free then. To the other nodes it is on its way.
+    Quorum,
+    /// All, for a while: somebody wants to know what each node said.
+    All,
+}
+
 /// How a release ended, node by node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Letting {
@@ -130,20 +139,25 @@ impl<N: Node> Grip<N> {
         let waited_for = owed.iter().copied().filter(answered).count();
         let mut letting = Letting::begin(self.nodes.len(), owed.len());
         let parting = Arc::default();
-        self.let_go(&mut letting, &parting, &owed, (waited_for, limit))
-            .await;
+        let limits = (waited_for, Audience::All, limit);
+        self.let_go(&mut letting, &parting, &owed, limits).await;
     }
 
     /// Gives the lock back on every node that was sent a byte, and leaves there what `parting`
     /// says. May be repeated: what was left already stays. The nodes have `node_timeout`; without
     /// a quorum of answers it is repeated once on new connections, within `RELEASE_LIMIT` in all.
-    pub async fn release(&self, parting: &Arc<Parting>, node_timeout: Duration) -> Letting {
+    pub async fn release(
+        &self,
+        parting: &Arc<Parting>,
+        audience: Audience,
+        node_timeout: Duration,
+    ) -> Letting {
         let began = clock::now();
         let owing: Vec<usize> = self.owing().collect();
         let mut letting = Letting::begin(self.nodes.len(), owing.len());
         let wanted = letting.missing();
-        self.let_go(&mut letting, parting, &owing, (wanted, node_timeout))
-            .await;
+        let limits = (wanted, audience, node_timeout);
+        self.let_go(&mut letting, parting, &owing, limits).await;
         if letting.is_complete() {
             return letting;
         }
@@ -156,8 +170,8 @@ impl<N: Node> Grip<N> {
         }
         let limit = (began + RELEASE_LIMIT).remaining();
         let wanted = letting.missing();
-        self.let_go(&mut letting, parting, &failed, (wanted, limit))
-            .await;
+        let limits = (wanted, audience, limit);
+        self.let_go(&mut letting, parting, &failed, limits).await;
         letting
     }
 
@@ -172,30 +186,40 @@ impl<N: Node> Grip<N> {
         (0..self.nodes.len()).filter(|index| self.nodes[*index].may_hold_a_key())
     }
 
-    /// Sends the release to the nodes `owed`, which have a `limit`, and waits for `wanted` answers;
-    /// for the others as long again as that took, since a hung node must not hold up the end of a
-    /// job.
+    /// Sends the release to the nodes `owed`, which have a `limit`, and waits for `wanted` answers.
+    /// For nodes beyond those it waits as long again as that took, since a hung node must not hold
+    /// up the end of a job; and not at all if nobody listens to them, and what was sent to them is
+    /// on its way.
     async fn let_go(
         &self,
         letting: &mut Letting,
         parting: &Arc<Parting>,
         owed: &[usize],
-        (wanted, limit): (usize, Duration),
+        (wanted, audience, limit): (usize, Audience, Duration),
     ) {
         let began = clock::now();
         let mut pending = JoinSet::new();
+        let mut in_touch = true;
         for &index in owed {
             let (node, entry) = (Arc::clone(&self.nodes[index]), Arc::clone(&self.entry));
             let parting = Arc::clone(parting);
+            in_touch &= node.is_in_touch();
             pending.spawn(async move { (index, node.release(entry, parting, limit).await) });
         }
+        let give_up = || {
+            if in_touch && audience == Audience::Quorum {
+                clock::now()
+            } else {
+                grace(began, limit)
+            }
+        };
         let mut answered = 0;
-        let mut give_up = (wanted == 0).then(|| grace(began, limit));
-        while let Some((index, answer)) = next_before(&mut pending, give_up).await {
+        let mut until = (wanted == 0).then(give_up);
+        while let Some((index, answer)) = next_before(&mut pending, until).await {
             answered += usize::from(answer.is_ok());
             letting.answers[index] = Some(answer);
-            if answered >= wanted && give_up.is_none() {
-                give_up = Some(grace(began, limit));
+            if answered >= wanted && until.is_none() {
+                until = Some(give_up());
             }
         }
         // What is left goes on as long as the program runs: its bytes are on their way.

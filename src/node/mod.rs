@@ -263,6 +263,10 @@ pub trait Node: Send + Sync + 'static {
     /// Whether a byte that could have created a key was ever sent: only then a release is owed.
     fn may_hold_a_key(&self) -> bool;
 
+    /// Whether what is sent now is on its way at once: the connection is open, and nothing on it
+    /// waits for an answer.
+    fn is_in_touch(&self) -> bool;
+
     /// Gives up the present connection, so that the next call opens a new one.
     fn reconnect(&self);
 }
@@ -325,6 +329,10 @@ impl Node for AnyNode {
 
     fn may_hold_a_key(&self) -> bool {
         either!(self, node => node.may_hold_a_key())
+    }
+
+    fn is_in_touch(&self) -> bool {
+        either!(self, node => node.is_in_touch())
     }
 
     fn reconnect(&self) {

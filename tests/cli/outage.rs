@@ -165,3 +165,31 @@ fn a_real_holder_seen_through_a_hole_is_no_skip() {
         .assert_says(&[&held_by, "connection refused", "free"]);
     assert_eq!(end.stdout, "");
 }
+
+#[test]
+fn a_release_reaches_a_node_that_hung_when_the_job_ended_and_does_not_wait_for_it() {
+    let cluster = Cluster::start(3);
+    let mut run = cluster
+        .redlock([
+            "run",
+            "-t",
+            "10m",
+            "-r",
+            "job",
+            "sh",
+            "-c",
+            "echo ready; read _",
+        ])
+        .start();
+    run.wait_for("ready");
+    eventually("the lock is everywhere", || {
+        cluster.values("lock:job").iter().all(Option::is_some)
+    });
+    cluster.servers[1].hang();
+    run.write_line("");
+    run.end().assert_code(0).assert_silent();
+    cluster.servers[1].go_on();
+    eventually("it is gone everywhere", || {
+        cluster.values("lock:job").iter().all(Option::is_none)
+    });
+}

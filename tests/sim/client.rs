@@ -8,8 +8,8 @@ use std::time::Duration;
 use redlock::clock::{self, Instant};
 use redlock::lock::quorum::{self, Verdict};
 use redlock::lock::{
-    Acquisition, Claim, Failure, Held, Holder, KeyFormat, Lease, Patience, Policy, Redlock,
-    Resource, State,
+    Acquisition, Audience, Claim, Failure, Grip, Held, Holder, KeyFormat, Lease, Patience, Policy,
+    Redlock, Resource, State,
 };
 use redlock::node::Vote;
 
@@ -165,8 +165,7 @@ impl<'a> Process<'a> {
         self.believes(&held);
         sleep_us(job_us).await;
         with(|world| world.checker.ended(self.client));
-        let parting = Arc::default();
-        held.grip.release(&parting, self.policy.node_timeout).await;
+        self.release(&held.grip).await;
     }
 
     /// The lock is kept while a job runs, and given back; or it is lost.
@@ -192,9 +191,14 @@ impl<'a> Process<'a> {
             world.note(|| format!("{} lets go", self.client));
             world.checker.ended(self.client);
         });
-        let parting = Arc::default();
         let grip = lease.stop().await;
-        grip.release(&parting, self.policy.node_timeout).await;
+        self.release(&grip).await;
+    }
+
+    /// As `redlock run` does.
+    async fn release(&self, grip: &Grip<FlawedNode>) {
+        let limit = self.policy.node_timeout;
+        grip.release(&Arc::default(), Audience::Quorum, limit).await;
     }
 
     fn extended(&self, until: Instant) {

@@ -14,8 +14,8 @@ use std::time::Duration;
 use fastrand::Rng;
 use redlock::clock::{self, Instant, Reading};
 use redlock::lock::{
-    Acquisition, Claim, Holder, KeyFormat, Patience, Policy, Redlock, Resource, RestartGuard,
-    Restarts,
+    Acquisition, Audience, Claim, Holder, KeyFormat, Patience, Policy, Redlock, Resource,
+    RestartGuard, Restarts,
 };
 use redlock::node::{
     Answer, Ballot, Entry, Extension, Node, NodeName, Notice, Notices, Parting, Raised, Release,
@@ -218,6 +218,10 @@ impl Node for Port {
         self.may_hold_a_key.load(Ordering::Relaxed)
     }
 
+    fn is_in_touch(&self) -> bool {
+        true
+    }
+
     fn reconnect(&self) {}
 }
 
@@ -357,7 +361,9 @@ async fn turn(waiter: usize, lan: &Shared) {
     let job = Job(Arc::clone(lan));
     tokio::time::sleep(JOB).await;
     drop(job);
-    held.grip.release(&Arc::default(), NODE_TIMEOUT).await;
+    held.grip
+        .release(&Arc::default(), Audience::Quorum, NODE_TIMEOUT)
+        .await;
 }
 
 /// A job that runs.

@@ -92,6 +92,10 @@ impl Node for FlawedNode {
         self.inner.may_hold_a_key()
     }
 
+    fn is_in_touch(&self) -> bool {
+        self.inner.is_in_touch()
+    }
+
     fn reconnect(&self) {
         self.inner.reconnect();
     }

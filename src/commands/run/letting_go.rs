@@ -12,7 +12,7 @@ use crate::clock;
 use crate::job::{Child, Ended, Signals};
 use crate::lock::history::Outcome;
 use crate::lock::quorum;
-use crate::lock::{Lease, Letting};
+use crate::lock::{Audience, Lease, Letting};
 use crate::node::{AnyNode, Marker, MarkerKind, Node, NodeName, Parting};
 use crate::report;
 use crate::settings::History;
@@ -82,7 +82,13 @@ impl Run<'_> {
                 child.dismiss_guard();
             }
         };
-        let releasing = grip.release(&parting, node_timeout);
+        // What each node said is only known to these; and a marker is to be everywhere.
+        let files = (&self.settings.status_file, &self.settings.metrics_file);
+        let audience = match (files, kind) {
+            ((None, None), None) => Audience::Quorum,
+            _ => Audience::All,
+        };
+        let releasing = grip.release(&parting, audience, node_timeout);
         let (mut letting, ()) = tokio::join!(releasing, dismissing);
         while kind == Some(MarkerKind::Done)
             && !letting.is_left()
@@ -93,7 +99,7 @@ impl Run<'_> {
                 _ = signals.next() => break,
                 () = clock::sleep_until(clock::now() + DONE_PAUSE) => {}
             }
-            letting = grip.release(&parting, node_timeout).await;
+            letting = grip.release(&parting, audience, node_timeout).await;
         }
         account.released(&nodes, &letting, kind);
         if lock == LockWas::Kept {

@@ -227,6 +227,10 @@ impl Node for LocalNode {
         self.may_hold_a_key.load(Ordering::Relaxed)
     }
 
+    fn is_in_touch(&self) -> bool {
+        true
+    }
+
     /// Nothing to do: every call opens its files anew.
     fn reconnect(&self) {}
 }

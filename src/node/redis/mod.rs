@@ -276,6 +276,11 @@ impl Node for RedisNode {
         self.may_hold_a_key.load(Ordering::Relaxed)
     }
 
+    fn is_in_touch(&self) -> bool {
+        let slot = self.slot();
+        slot.open.is_some() && !slot.unanswered
+    }
+
     fn reconnect(&self) {
         let mut slot = self.slot();
         let old = slot.open.take();
