@@ -8,9 +8,9 @@ use nix::sys::stat::Mode;
 
 use super::{death, spared};
 
-/// Remembers what only the beginning knows: where our heap begins. Makes sure that stdin, stdout and stderr are there, or a connection could get the number of
-/// stderr and be written our messages; and that writing to a pipe without a reader is an error, not
-/// our end.
+/// Remembers what only the beginning knows: where our heap begins. Makes sure that stdin, stdout
+/// and stderr are there, or a connection could get the number of stderr and be written our
+/// messages; and that writing to a pipe without a reader is an error, not our end.
 pub fn start_up() {
     spared::remember_what_is_libcs();
     for number in 0..=2 {
