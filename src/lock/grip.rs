@@ -227,14 +227,18 @@ impl<N: Node> Grip<N> {
     }
 }
 
-/// Until when the nodes beyond the quorum are waited for, when the quorum has just answered.
-fn grace(began: Instant, limit: Duration) -> Instant {
+/// Until when the nodes beyond the quorum are waited for, when the quorum has just answered what was
+/// asked when it `began`.
+pub(super) fn grace(began: Instant, limit: Duration) -> Instant {
     let now = clock::now();
     now + now.since(began).max(LEAST_GRACE).min(limit)
 }
 
 /// The next answer, or `None` if there is none left or `give_up` has come.
-async fn next_before<T: 'static>(pending: &mut JoinSet<T>, give_up: Option<Instant>) -> Option<T> {
+pub(super) async fn next_before<T: 'static>(
+    pending: &mut JoinSet<T>,
+    give_up: Option<Instant>,
+) -> Option<T> {
     let joined = match give_up {
         None => pending.join_next().await,
         Some(instant) => tokio::select! {

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 
 use super::claim::{Claim, FencingToken, Token};
 use super::ear::Ear;
-use super::grip::Grip;
+use super::grip::{self, Grip};
 use super::quorum::{self, Answers, Fencing, Verdict};
 use super::restart::{RestartGuard, Restarts};
 use super::wait::{Informed, Next, Patience, Retries};
@@ -373,6 +373,7 @@ impl<N: Node> Attempt<N> {
     }
 
     async fn abandon(&mut self) {
+        self.hear_out().await;
         self.grip.keep_stragglers(std::mem::take(&mut self.pending));
         self.grip.abandon(&self.votes, self.limit).await;
         // What did not answer in time may never do so on this connection.
@@ -380,6 +381,20 @@ impl<N: Node> Attempt<N> {
             if !matches!(vote, Some(Ok(_))) {
                 node.reconnect();
             }
+        }
+    }
+
+    /// Hears the nodes that have not answered yet for as long again as the attempt has taken, if
+    /// there is nothing of ours to be taken back meanwhile. They will most likely refuse as well;
+    /// otherwise each of them would be owed a release and a new connection.
+    async fn hear_out(&mut self) {
+        let is_granted = |vote: &Option<_>| matches!(vote, Some(Ok(Vote::Granted { .. })));
+        if self.votes.iter().any(is_granted) {
+            return;
+        }
+        let until = grip::grace(self.started, self.limit);
+        while let Some((index, vote)) = grip::next_before(&mut self.pending, Some(until)).await {
+            self.votes[index] = Some(vote);
         }
     }
 
