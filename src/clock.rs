@@ -120,9 +120,10 @@ pub fn unix_ms() -> u64 {
 
 /// Sleeps until `instant` has come.
 pub async fn sleep_until(instant: Instant) {
-    // tokio sleeps on the monotonic clock, which stands still in suspend, and wakes now and then to
-    // sort its timers: every 8 s for a sleep of 10. So an alarm of the kernel's wakes us, and
-    // without one we look at our clock after each sleep, and never sleep for longer than a minute.
+    // tokio sleeps on the monotonic clock, which stands still in suspend, wakes now and then to sort
+    // its timers (every 8 s for a sleep of 10), and knows no less than a millisecond: a crowd that
+    // spreads out would come in bursts. So an alarm of the kernel's wakes us, and without one we
+    // look at our clock after each sleep, and never sleep for longer than a minute.
     const LONGEST_SLEEP: Duration = Duration::from_mins(1);
     let alarm = alarm(instant);
     loop {
@@ -140,13 +141,11 @@ pub async fn sleep_until(instant: Instant) {
     }
 }
 
-/// Readable once `instant` has come, also if that was in suspend. `None` for a short sleep, which
-/// ends soon enough after a suspend, for a simulated clock, or if the system has no more
-/// descriptors.
+/// Readable once `instant` has come, also if that was in suspend. `None` if it has come already, for
+/// a simulated clock, or if the system has no more descriptors.
 fn alarm(instant: Instant) -> Option<pipe::Receiver> {
-    const SHORT: Duration = Duration::from_millis(10);
     let remaining = instant.remaining();
-    if remaining < SHORT || SIMULATED.get().is_some() {
+    if remaining.is_zero() || SIMULATED.get().is_some() {
         return None;
     }
     let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;

@@ -75,6 +75,41 @@ fn the_lock_is_extended_and_a_waiter_gets_it_right_after() {
     assert_eq!(waiter.end().assert_code(0).stdout, "my turn\n");
 }
 
+/// How many descriptors of the kernel's notices of changed files a process has.
+fn watches(process: Pid) -> usize {
+    let open = fs::read_dir(format!("/proc/{process}/fd")).expect("it runs");
+    let targets = open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+    targets
+        .filter(|target| target == Path::new("anon_inode:inotify"))
+        .count()
+}
+
+#[test]
+fn who_waited_keeps_its_descriptors_to_itself_or_the_command_would_wait_for_the_kernel_to_close_them()
+ {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut first = holder(directory.path());
+    let wait = [
+        "run",
+        "-w",
+        "-r",
+        "job",
+        "sh",
+        "-c",
+        "echo $$; echo ready; read _",
+    ];
+    let mut waiter = redlock(directory.path(), wait).start();
+    eventually("it watches", || watches(waiter.pid()) > 0);
+    first.write_line("");
+    first.end().assert_code(6);
+    let command = waiter.next_line().parse().map(Pid::from_raw);
+    waiter.wait_for("ready");
+    assert!(watches(waiter.pid()) > 0);
+    assert_eq!(watches(command.expect("a pid")), 0);
+    waiter.write_line("");
+    waiter.end().assert_code(0);
+}
+
 #[test]
 fn the_lock_of_a_redlock_that_was_killed_is_free_after_its_ttl() {
     let directory = tempfile::tempdir().expect("a temporary directory");

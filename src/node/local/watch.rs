@@ -6,11 +6,12 @@
 
 use std::collections::BTreeSet;
 use std::future::pending;
+use std::mem::ManuallyDrop;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
 use tokio::net::unix::pipe;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -20,7 +21,7 @@ use crate::clock;
 use crate::node::{Notice, Notices};
 
 /// Over how much time those who heard of the same change spread out.
-const SPREAD: Duration = Duration::from_millis(2);
+const SPREAD: Duration = Duration::from_millis(1);
 
 /// The pause between two looks where the kernel tells nothing: it has no more watches for this
 /// user.
@@ -52,7 +53,7 @@ async fn watch(paths: Vec<PathBuf>, tell: UnboundedSender<Notice>) {
             Some(changes) => changes.next().await,
             None => tokio::time::sleep(LOOK).await,
         }
-        tokio::time::sleep(SPREAD.mul_f64(fastrand::f64())).await;
+        clock::sleep_until(clock::now() + SPREAD.mul_f64(fastrand::f64())).await;
         let present = tokens();
         if present != seen {
             seen = present;
@@ -61,29 +62,51 @@ async fn watch(paths: Vec<PathBuf>, tell: UnboundedSender<Notice>) {
     }
 }
 
-/// What the kernel tells of the folders of some records. No pipe, but read in the same way.
-struct Changes(pipe::Receiver);
+/// What the kernel tells of the folders of some records.
+struct Changes {
+    inotify: ManuallyDrop<Inotify>,
+    watches: Vec<WatchDescriptor>,
+    /// No pipe, but read in the same way.
+    events: ManuallyDrop<pipe::Receiver>,
+}
 
 impl Changes {
     /// `None` if the kernel cannot watch them all. A folder and not its files: a record is replaced
     /// by another file.
     fn of(records: &[PathBuf]) -> Option<Self> {
         let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC).ok()?;
+        let events = inotify.as_fd().try_clone_to_owned().ok()?;
+        let events = pipe::Receiver::from_owned_fd_unchecked(events).ok()?;
         let changed = AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_MOVE | AddWatchFlags::IN_DELETE;
         let folders: BTreeSet<&Path> = records.iter().filter_map(|path| path.parent()).collect();
-        for folder in folders {
-            inotify.add_watch(folder, changed).ok()?;
-        }
-        let events = inotify.as_fd().try_clone_to_owned().ok()?;
-        Some(Self(pipe::Receiver::from_owned_fd_unchecked(events).ok()?))
+        let watches = folders
+            .into_iter()
+            .map(|folder| inotify.add_watch(folder, changed));
+        let watches = watches.collect::<Result<_, _>>().ok()?;
+        Some(Self {
+            inotify: ManuallyDrop::new(inotify),
+            watches,
+            events: ManuallyDrop::new(events),
+        })
     }
 
     /// Comes when something has changed since the last time. What it was is not of interest: the
     /// records are looked at.
     async fn next(&self) {
-        if self.0.readable().await.is_err() {
+        if self.events.readable().await.is_err() {
             return pending().await;
         }
-        while self.0.try_read(&mut [0; 4096]).is_ok() {}
+        while self.events.try_read(&mut [0; 4096]).is_ok() {}
+    }
+}
+
+impl Drop for Changes {
+    /// Ends the watches, and leaves the descriptor open until we exit. Who closes it last waits
+    /// until the kernel has done away with all watches that ended lately, which takes 7 to 16 ms:
+    /// that was the command, on its way to exec, or a holder who was about to release.
+    fn drop(&mut self) {
+        for watch in self.watches.drain(..) {
+            let _ = self.inotify.rm_watch(watch);
+        }
     }
 }
