@@ -227,8 +227,8 @@ impl<N: Node> Grip<N> {
     }
 }
 
-/// Until when the nodes beyond the quorum are waited for, when the quorum has just answered what was
-/// asked when it `began`.
+/// Until when the nodes beyond the quorum are waited for, when the quorum has just answered what it
+/// was asked when it `began`.
 pub(super) fn grace(began: Instant, limit: Duration) -> Instant {
     let now = clock::now();
     now + now.since(began).max(LEAST_GRACE).min(limit)
