@@ -33,7 +33,7 @@ use libc::c_int;
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
-use nix::sys::wait::waitpid;
+use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 use tokio::io::unix::AsyncFd;
 
@@ -90,9 +90,13 @@ impl Watch {
 
 /// The guard, as redlock sees it. Dropped, it is gone: it signals nobody from then on.
 pub struct Guard {
-    process: Pid,
+    // In this order: it must be gone before the socket closes.
+    process: Process,
     socket: AsyncFd<OwnedFd>,
 }
+
+/// The guard's process. Dropped, it is gone.
+pub struct Process(Pid);
 
 /// What the guard has let us know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,7 +132,7 @@ impl Guard {
         )?;
         let process = post::fork(its.as_raw_fd());
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
-        let process = process?;
+        let process = Process(process?);
         Ok(Self { process, socket })
     }
 
@@ -172,19 +176,21 @@ impl Guard {
         self.tell(Order::Stopping { kill_at });
     }
 
-    /// The job is over: the guard signals nobody any more. Must be said before the leader is
-    /// reaped.
-    pub fn dismiss(&self) {
+    /// The job is over: the guard signals nobody any more, and leaves. Must be said before the
+    /// leader is reaped.
+    #[must_use]
+    pub fn dismiss(self) -> Process {
         if !self.tell(Order::Ended) {
             // It does not listen: it was stopped, say. Nothing stops this.
-            let _ = kill(self.process, Signal::SIGKILL);
+            let _ = kill(self.process.0, Signal::SIGKILL);
         }
+        self.process
     }
 
     /// The guard's process, which is for [`Guard`] alone to reap.
     #[must_use]
     pub fn process(&self) -> Pid {
-        self.process
+        self.process.0
     }
 
     /// Ready when there may be a word from the guard; ask [`Guard::word`] until it has none.
@@ -216,12 +222,13 @@ impl Guard {
     }
 }
 
-impl Drop for Guard {
+impl Drop for Process {
     fn drop(&mut self) {
         // It is our child and not reaped, so the id is its own. SIGKILL ends it whatever it does,
         // and once it is reaped, no signal of its can come any more.
-        let _ = kill(self.process, Signal::SIGKILL);
-        while waitpid(self.process, None) == Err(Errno::EINTR) {}
+        let _ = kill(self.0, Signal::SIGKILL);
+        // A child that sends no signal is only waited for by who says so.
+        while waitpid(self.0, Some(WaitPidFlag::__WALL)) == Err(Errno::EINTR) {}
     }
 }
 

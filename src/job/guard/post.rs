@@ -33,7 +33,8 @@ static STACK: Stack = Stack(UnsafeCell::new([0; 64 * 1024]));
 
 /// Forks a process that stands guard at `socket`. It is born with our signal mask, and gets neither
 /// our heap nor our stack: each page of them that we write to later would have to be copied for it,
-/// and the arguments that `pkill -f` looks at are on the stack.
+/// and the arguments that `pkill -f` looks at are on the stack. Its end sends us no signal, which
+/// would keep us from giving the lock back: the socket tells.
 ///
 /// # Errors
 ///
@@ -46,7 +47,7 @@ pub fn fork(socket: RawFd) -> nix::Result<Pid> {
     let forked = unsafe {
         let top = STACK.0.get().add(1).cast::<c_void>();
         let socket = ptr::without_provenance_mut(socket.unsigned_abs() as usize);
-        libc::clone(begin, top, libc::SIGCHLD, socket)
+        libc::clone(begin, top, 0, socket)
     };
     let forked = Errno::result(forked);
     drop(spared);
