@@ -120,10 +120,10 @@ pub fn unix_ms() -> u64 {
 
 /// Sleeps until `instant` has come.
 pub async fn sleep_until(instant: Instant) {
-    // tokio sleeps on the monotonic clock, which stands still in suspend, wakes now and then to sort
-    // its timers (every 8 s for a sleep of 10), and knows no less than a millisecond: a crowd that
-    // spreads out would come in bursts. So an alarm of the kernel's wakes us, and without one we
-    // look at our clock after each sleep, and never sleep for longer than a minute.
+    // tokio sleeps on the monotonic clock, which stands still in suspend, wakes now and then to
+    // sort its timers (every 8 s for a sleep of 10), and knows no less than a millisecond: a crowd
+    // that spreads out would come in bursts. So an alarm of the kernel's wakes us, and without one
+    // we look at our clock after each sleep, and never sleep for longer than a minute.
     const LONGEST_SLEEP: Duration = Duration::from_mins(1);
     let alarm = alarm(instant);
     loop {
