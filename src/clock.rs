@@ -141,8 +141,8 @@ pub async fn sleep_until(instant: Instant) {
     }
 }
 
-/// Readable once `instant` has come, also if that was in suspend. `None` if it has come already, for
-/// a simulated clock, or if the system has no more descriptors.
+/// Readable once `instant` has come, also if that was in suspend. `None` if it has come already,
+/// for a simulated clock, or if the system has no more descriptors.
 fn alarm(instant: Instant) -> Option<pipe::Receiver> {
     let remaining = instant.remaining();
     if remaining.is_zero() || SIMULATED.get().is_some() {
