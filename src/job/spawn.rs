@@ -114,6 +114,8 @@ pub fn spawn(image: &Image, prepare: impl Fn() -> nix::Result<()>) -> nix::Resul
     // mask, and this is our only thread but for resolvers, whom it does not meet: it makes only
     // async-signal-safe calls, on a stack of its own, and never returns.
     let process = unsafe { clone(life, &mut stack, flags, Some(libc::SIGCHLD)) };
+    // The command first, should we share a processor with it.
+    std::thread::yield_now();
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
     let process = process?;
     match Errno::from_raw(failed.load(Ordering::Relaxed)) {
