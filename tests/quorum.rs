@@ -22,7 +22,11 @@ fn taken(holder: u8, ttl_ms: u64) -> Vote {
         // Now and then one that never expires.
         ttl: (ttl_ms > 0).then(|| Duration::from_millis(ttl_ms)),
     };
-    Vote::Taken { by, run_id: None }
+    Vote::Taken {
+        by,
+        run_id: None,
+        listeners: 0,
+    }
 }
 
 /// A vote or a failure. Few holders, so that they agree often.

@@ -293,6 +293,7 @@ mod tests {
         Some(Ok(Vote::Taken {
             by: foreign(holder, Some(1000)),
             run_id: None,
+            listeners: 0,
         }))
     }
 
@@ -429,6 +430,7 @@ mod tests {
             Some(Ok(Vote::Taken {
                 by: foreign("x", ms),
                 run_id: None,
+                listeners: 0,
             }))
         };
         let votes = [rest(Some(900)), rest(Some(100)), rest(Some(500))];

@@ -15,7 +15,7 @@ use fastrand::Rng;
 use tokio::task::JoinSet;
 
 use super::claim::{Claim, FencingToken, Token};
-use super::ear::Ear;
+use super::ear::{Attention, CROWD, Ear};
 use super::grip::{self, Grip};
 use super::quorum::{self, Answers, Fencing, Verdict};
 use super::restart::{RestartGuard, Restarts};
@@ -211,7 +211,8 @@ impl<N: Node> Redlock<N> {
             }
             let now = clock::now();
             let started = attempt.started;
-            retries.inform(informed(ear.as_ref()));
+            let is_crowded = listeners(&attempt.votes) >= CROWD;
+            retries.inform(informed(ear.as_ref(), is_crowded));
             let next = retries.next(&verdict, &attempt.votes, attempt.started, now);
             let failure = self.failure(verdict, attempt.votes, invalid);
             let Next::Again(pause) = next else {
@@ -226,11 +227,11 @@ impl<N: Node> Redlock<N> {
                 slot: now.since(started),
             };
             let is_held = matches!(failure.verdict, Verdict::Held(_));
-            if is_held && ear.is_none() {
+            if is_held && ear.is_none() && !is_crowded {
                 let limit = retries.limit(policy.node_timeout);
                 ear = Some(Ear::open(&self.nodes, &claim.keys, now, limit));
             }
-            let pause = rest.take(ear.as_mut().filter(|_| is_held), &mut rng);
+            let pause = rest.take(&mut ear, is_held, &mut rng);
             if let Err(signal) = unless(interrupted.as_mut(), pause).await {
                 return Acquisition::Interrupted(signal);
             }
@@ -411,13 +412,22 @@ impl<N: Node> Attempt<N> {
     }
 }
 
-/// Whether a release would be heard.
-fn informed(ear: Option<&Ear>) -> Informed {
-    if ear.is_some_and(Ear::is_informed) {
+/// Whether a release would be heard, by us or by as many as it takes.
+fn informed(ear: Option<&Ear>, is_crowded: bool) -> Informed {
+    if ear.map_or(is_crowded, Ear::hears_a_quorum) {
         Informed::Yes
     } else {
         Informed::No
     }
+}
+
+/// How many listen for a release, as far as the nodes tell.
+fn listeners(votes: &Answers<Vote>) -> u32 {
+    let told = votes.iter().filter_map(|vote| match vote {
+        Some(Ok(Vote::Taken { listeners, .. })) => Some(*listeners),
+        _ => None,
+    });
+    told.max().unwrap_or(0)
 }
 
 /// The pause between two attempts.
@@ -431,11 +441,15 @@ struct Rest {
 
 impl Rest {
     /// Rests, and not for so long if somebody is heard to release the lock.
-    async fn take(self, ear: Option<&mut Ear>, rng: &mut Rng) {
-        match ear {
-            Some(ear) => ear.rest(self.until, self.free, self.slot, rng).await,
-            None => clock::sleep_until(self.until).await,
+    async fn take(self, ear: &mut Option<Ear>, is_held: bool, rng: &mut Rng) {
+        if let Some(listening) = ear.as_mut().filter(|_| is_held) {
+            let rested = listening.rest(self.until, self.free, self.slot, rng).await;
+            if rested == Attention::Kept {
+                return;
+            }
+            *ear = None;
         }
+        clock::sleep_until(self.until).await;
     }
 }
 

@@ -234,6 +234,7 @@ mod tests {
         let vote = Some(Ok(Vote::Taken {
             by: by.clone(),
             run_id: None,
+            listeners: 0,
         }));
         (Verdict::Held(by), vec![vote; 3])
     }

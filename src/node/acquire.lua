@@ -4,7 +4,10 @@ local info = redis.pcall('INFO', 'server')
 info = type(info) == 'string' and info or ''
 local run = string.match(info, 'run_id:(%x+)') or ''
 local other = check(ARGV[4])
-if other then other[7] = run; return other end
+if other then
+  other[7], other[8] = run, listeners(other[2])
+  return other
+end
 -- A server that came back without its data would vote for a second holder. Its refusals count: what
 -- it still knows is true. Where INFO is forbidden, nobody can tell its age.
 local up = tonumber(string.match(info, 'uptime_in_seconds:(%-?%d+)'))

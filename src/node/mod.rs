@@ -85,6 +85,8 @@ pub enum Vote {
         by: Foreign,
         /// As in [`Vote::Granted`].
         run_id: Option<String>,
+        /// How many listen for its release; 0 where that is not known.
+        listeners: u32,
     },
     /// Every key is free, but the server restarted less than [`Ballot::min_uptime`] ago and may
     /// have forgotten a lock; nothing was written.

@@ -113,6 +113,7 @@ fn nobody_with_the_old_token_can_change_a_kept_lock() {
         ];
         assert_eq!(late(&extend, &["1", "7200000", "7200000"])[0], "foreign");
         let release = [
+            include_str!("../../src/node/listeners.lua"),
             include_str!("../../src/node/notify.lua"),
             include_str!("../../src/node/release.lua"),
         ];

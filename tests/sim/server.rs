@@ -104,7 +104,11 @@ impl Server {
         self.expire(now);
         let run_id = Some(self.run_id(index));
         if let Some(by) = self.check(entry, now).1 {
-            return Vote::Taken { by, run_id };
+            return Vote::Taken {
+                by,
+                run_id,
+                listeners: 0,
+            };
         }
         // Both are read in whole seconds, so that the age may be a second too much.
         let uptime = Duration::from_secs((now / 1000).saturating_sub(self.started_ms / 1000));

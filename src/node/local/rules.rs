@@ -42,7 +42,7 @@ pub(super) fn acquire(
     now: Duration,
 ) -> Outcome<Vote> {
     if let Err(by) = count_missing(records, entry, now) {
-        return unchanged(Vote::Taken { by, run_id: None });
+        return unchanged(taken(by));
     }
     for record in &mut *records {
         record.lock = Some(lock_of(entry, now));
@@ -149,6 +149,15 @@ pub(super) fn release(
             Some(_) => Changes::Marked(places),
             None => Changes::Freed(places),
         },
+    }
+}
+
+/// Who waits for this host's locks is not counted.
+fn taken(by: Foreign) -> Vote {
+    Vote::Taken {
+        by,
+        run_id: None,
+        listeners: 0,
     }
 }
 
@@ -309,7 +318,7 @@ mod tests {
             kind: "string".to_owned(),
             ttl: Some(Duration::from_secs(29)),
         };
-        assert_eq!(outcome, unchanged(Vote::Taken { by, run_id: None }));
+        assert_eq!(outcome, unchanged(taken(by)));
         assert_eq!(records, before);
     }
 

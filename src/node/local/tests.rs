@@ -145,7 +145,7 @@ fn one_excludes_the_other_until_it_lets_go() {
     let token = acquire(&first, &entry(1)).expect("it is free");
     assert!(first.may_hold_a_key());
     let vote = in_runtime(second.acquire(entry(2), ballot(1), LIMIT));
-    let Ok(Vote::Taken { by, run_id: None }) = vote else {
+    let Ok(Vote::Taken { by, .. }) = vote else {
         panic!("{vote:?}");
     };
     assert_eq!(by.key, "lock:daily");

@@ -11,7 +11,7 @@ use crate::node::by_hand::{ByHand, Found, Listed, Page, Proof, Removal, Sight, V
 use crate::node::{Answer, FOREIGN_VALUE_LIMIT, Foreign, NodeError};
 
 const INSPECT: &str = script!("check", "by_hand", "inspect");
-const REMOVE: &str = script!("check", "by_hand", "notify", "remove");
+const REMOVE: &str = script!("check", "by_hand", "listeners", "notify", "remove");
 const PAGE: &str = script!("check", "page");
 
 /// How many keys a server goes through at a time: one or two milliseconds. More are not

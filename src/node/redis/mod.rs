@@ -28,11 +28,11 @@ use super::{
 
 pub use self::connection::SetupError;
 
-const ACQUIRE: &str = script!("check", "counters", "acquire");
+const ACQUIRE: &str = script!("check", "counters", "listeners", "acquire");
 const RAISE: &str = script!("check", "counters", "raise");
 const EXTEND: &str = script!("check", "counters", "extend");
 const HEAL: &str = script!("check", "counters", "heal");
-const RELEASE: &str = script!("notify", "release");
+const RELEASE: &str = script!("listeners", "notify", "release");
 
 /// Old connections that are kept for the release. One more is dropped: a node that went through so
 /// many within one lock is beyond our help.
@@ -187,9 +187,12 @@ impl Node for RedisNode {
             _ => {}
         }
         let run_id = reply.get(6).and_then(|run_id| run_id_of(run_id));
+        let listeners = reply.get(7).and_then(|count| number(count).ok());
+        let listeners = listeners.map_or(0, |count| u32::try_from(count).unwrap_or(u32::MAX));
         Ok(Vote::Taken {
             by: foreign(&reply)?,
             run_id,
+            listeners,
         })
     }
 
