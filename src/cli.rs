@@ -199,10 +199,11 @@ fn typed(matches: &ArgMatches, id: &str) -> Vec<OsString> {
 }
 
 /// As much of the definition as it takes for these arguments: the library copies the options of
-/// every command into each command, which was a third of the instructions of a short run.
+/// every command into each command, which was a third of the instructions of a short run. Nothing
+/// stands before `run` here, so they can be its own.
 fn needed(arguments: &[OsString]) -> Definition {
     match arguments.get(1) {
-        Some(word) if word == "run" => outline().subcommand(run()),
+        Some(word) if word == "run" => outline().subcommand(run().args(options_of_every_command())),
         _ => definition().subcommand(completions::names()),
     }
 }
@@ -212,6 +213,7 @@ fn needed(arguments: &[OsString]) -> Definition {
 #[must_use]
 pub fn definition() -> Definition {
     outline()
+        .args(options_of_every_command().map(|option| option.global(true)))
         .subcommand(run())
         .subcommands(hand::definitions())
         .subcommand(history())
@@ -232,13 +234,15 @@ fn outline() -> Definition {
         .subcommand_required(true)
         // As with flock and timeout, the last of several values counts: an alias can be overridden.
         .args_override_self(true)
-        // They are shown after the options of the command itself, in the order of the table.
-        .args((100..).zip(common_options()).map(|(order, option)| {
-            option
-                .global(true)
-                .help_heading("Options of every command")
-                .display_order(order)
-        }))
+}
+
+/// They are shown after the options of the command itself, in the order of the table.
+fn options_of_every_command() -> impl Iterator<Item = Arg> {
+    (100..).zip(common_options()).map(|(order, option)| {
+        option
+            .help_heading("Options of every command")
+            .display_order(order)
+    })
 }
 
 const CONFIGURATION: &str = "\
@@ -582,6 +586,20 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         definition().debug_assert();
+        needed(&["redlock".into(), "run".into()]).debug_assert();
+    }
+
+    #[test]
+    fn what_is_needed_for_run_tells_of_it_what_all_of_the_definition_does() {
+        let line = ["redlock", "run"].map(OsString::from);
+        for help in ["-h", "--help"] {
+            let text = |definition: Definition| {
+                let line = line.iter().cloned().chain([help.into()]);
+                let error = definition.try_get_matches_from(line).expect_err("a help");
+                error.to_string()
+            };
+            assert_eq!(text(needed(&line)), text(definition()));
+        }
     }
 
     #[test]
