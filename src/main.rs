@@ -18,8 +18,8 @@ fn run() -> ! {
 /// Called by glibc.
 #[cfg(target_env = "gnu")]
 #[unsafe(no_mangle)]
-pub extern "C" fn main(_: c_int, _: *const *const c_char) -> c_int {
-    redlock::job::start_up();
+pub extern "C" fn main(count: c_int, arguments: *const *const c_char) -> c_int {
+    redlock::job::start_up(count, arguments);
     run()
 }
 

@@ -99,15 +99,8 @@ impl Run<'_> {
             .await;
         account.ended(end.outcome(), end.command, clock::now().since(started));
         account.extensions = end.extensions;
-        self.release(
-            lease,
-            end.lock,
-            account,
-            None,
-            &mut signals,
-            Some(&mut child),
-        )
-        .await;
+        self.release(lease, end.lock, account, None, &mut signals, Some(&child))
+            .await;
         child.reap();
         Ok(end.exit())
     }

@@ -25,6 +25,8 @@
 mod post;
 mod talk;
 
+pub use self::post::remember_arguments;
+
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::task::{Context, Poll};
@@ -37,7 +39,7 @@ use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 use tokio::io::unix::AsyncFd;
 
-use self::talk::{ACTED, IN_TIME, NEVER, Order, STANDING, receive_byte};
+use self::talk::{ACTED, IN_TIME, Message, NEVER, STANDING, receive_byte};
 use crate::clock::Instant;
 
 /// How much later than redlock the guard sends the stop signal. It is redlock's to send, and some
@@ -68,9 +70,9 @@ pub struct Watch {
 
 impl Watch {
     /// What makes the group of `leader` the one.
-    fn over(self, leader: libc::pid_t) -> Order {
+    fn over(self, leader: libc::pid_t) -> Message {
         let (stop_at, kill_at) = self.instants();
-        Order::Job {
+        Message::Job {
             group: leader,
             stop_signal: self.stop_signal as c_int,
             stop_at,
@@ -90,13 +92,10 @@ impl Watch {
 
 /// The guard, as redlock sees it. Dropped, it is gone: it signals nobody from then on.
 pub struct Guard {
-    // In this order: it must be gone before the socket closes.
-    process: Process,
+    process: Pid,
+    /// Stays open as long as the process lives: one that finds it closed takes us for dead.
     socket: AsyncFd<OwnedFd>,
 }
-
-/// The guard's process. Dropped, it is gone.
-pub struct Process(Pid);
 
 /// What the guard has let us know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,7 +131,7 @@ impl Guard {
         )?;
         let process = post::fork(its.as_raw_fd());
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
-        let process = Process(process?);
+        let process = process?;
         Ok(Self { process, socket })
     }
 
@@ -166,31 +165,29 @@ impl Guard {
     /// From now on these deadlines count.
     pub fn keep(&self, watch: Watch) {
         let (stop_at, kill_at) = watch.instants();
-        self.tell(Order::Deadlines { stop_at, kill_at });
+        self.tell(Message::Deadlines { stop_at, kill_at });
     }
 
     /// We are about to send the stop signal ourselves: all that is left to the guard is to kill
     /// what is still there at `kill_at`.
     pub fn stopping(&self, kill_at: Instant) {
         let kill_at = nanoseconds(kill_at);
-        self.tell(Order::Stopping { kill_at });
+        self.tell(Message::Stopping { kill_at });
     }
 
     /// The job is over: the guard signals nobody any more, and leaves. Must be said before the
     /// leader is reaped.
-    #[must_use]
-    pub fn dismiss(self) -> Process {
-        if !self.tell(Order::Ended) {
+    pub fn dismiss(&self) {
+        if !self.tell(Message::Ended) {
             // It does not listen: it was stopped, say. Nothing stops this.
-            let _ = kill(self.process.0, Signal::SIGKILL);
+            let _ = kill(self.process, Signal::SIGKILL);
         }
-        self.process
     }
 
     /// The guard's process, which is for [`Guard`] alone to reap.
     #[must_use]
     pub fn process(&self) -> Pid {
-        self.process.0
+        self.process
     }
 
     /// Ready when there may be a word from the guard; ask [`Guard::word`] until it has none.
@@ -217,18 +214,18 @@ impl Guard {
     }
 
     /// Tells the guard. A guard that is dead or does not read never holds us up: false.
-    fn tell(&self, order: Order) -> bool {
-        order.send(self.socket.as_raw_fd()).is_ok()
+    fn tell(&self, message: Message) -> bool {
+        message.send(self.socket.as_raw_fd()).is_ok()
     }
 }
 
-impl Drop for Process {
+impl Drop for Guard {
     fn drop(&mut self) {
         // It is our child and not reaped, so the id is its own. SIGKILL ends it whatever it does,
         // and once it is reaped, no signal of its can come any more.
-        let _ = kill(self.0, Signal::SIGKILL);
+        let _ = kill(self.process, Signal::SIGKILL);
         // A child that sends no signal is only waited for by who says so.
-        while waitpid(self.0, Some(WaitPidFlag::__WALL)) == Err(Errno::EINTR) {}
+        while waitpid(self.process, Some(WaitPidFlag::__WALL)) == Err(Errno::EINTR) {}
     }
 }
 

@@ -37,33 +37,34 @@ impl Spared {
         }
     }
 
-    /// Spares the stack of the main thread from about here to its very beginning, where the
-    /// arguments and the environment are. The new process must have another one.
-    pub fn stack() -> Option<Self> {
+    /// Spares the stack of the main thread from the first page above `mark`, which is on it, to its
+    /// very beginning, where the arguments and the environment are. The new process must have
+    /// another one.
+    pub fn stack_above(mark: &u8) -> Option<Self> {
+        // SAFETY: both have no preconditions.
+        debug_assert_eq!(unsafe { libc::getpid() }, unsafe { libc::gettid() });
         // SAFETY: asks what the kernel told us at our start: where it put our file's name.
         let name = unsafe { libc::getauxval(libc::AT_EXECFN) };
         let name = usize::try_from(name).ok().filter(|&name| name > 0)?;
         // SAFETY: it is a C string, and nobody has a reason to write there.
-        let name_length =
-            unsafe { CStr::from_ptr(ptr::with_exposed_provenance(name)) }.count_bytes();
-        let here = 0_u8;
-        let here = (&raw const here).addr();
+        let length = unsafe { CStr::from_ptr(ptr::with_exposed_provenance(name)) }.count_bytes();
         let page = page()?;
         // Behind it there is nothing but its zero and eight bytes more.
-        let beginning = (name + name_length).next_multiple_of(page);
-        Self::pages(here - here % page, beginning)
+        let beginning = (name + length).next_multiple_of(page);
+        Self::pages((&raw const *mark).addr().next_multiple_of(page), beginning)
     }
 
     fn pages(from: usize, end: usize) -> Option<Self> {
         let length = end.checked_sub(from).filter(|&length| length > 0)?;
         let spared = Self { from, length };
+        // Dropped if that failed, which takes back what was done nevertheless.
         spared.advise(libc::MADV_DONTFORK).then_some(spared)
     }
 
     fn advise(&self, advice: libc::c_int) -> bool {
         let from = ptr::with_exposed_provenance_mut(self.from);
-        // SAFETY: says what a fork is to do with these pages; ours stay as they are. What is not
-        // all mapped, or does not begin with a page, is refused.
+        // SAFETY: says what a fork is to do with these pages; ours stay as they are. It fails if
+        // they are not all mapped, or do not begin with a page.
         unsafe { libc::madvise(from, self.length, advice) == 0 }
     }
 }

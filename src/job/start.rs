@@ -1,18 +1,20 @@
 //! What std does before Rust's own `main`, for ours, which is C's. Called by `main`.
 
+use std::ffi::{c_char, c_int};
 use std::os::fd::{BorrowedFd, IntoRawFd};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 
-use super::{death, spared};
+use super::{death, guard, spared};
 
-/// Remembers what only the beginning knows: where our heap begins. Makes sure that stdin, stdout
+/// Remembers what only the beginning knows: where our heap begins, and where the arguments lie. Makes sure that stdin, stdout
 /// and stderr are there, or a connection could get the number of stderr and be written our
 /// messages; and that writing to a pipe without a reader is an error, not our end.
-pub fn start_up() {
+pub fn start_up(count: c_int, arguments: *const *const c_char) {
     spared::remember_what_is_libcs();
+    guard::remember_arguments(count, arguments);
     for number in 0..=2 {
         // SAFETY: it is only asked whether there is such a descriptor.
         let descriptor = unsafe { BorrowedFd::borrow_raw(number) };

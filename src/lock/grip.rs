@@ -188,8 +188,8 @@ impl<N: Node> Grip<N> {
 
     /// Sends the release to the nodes `owed`, which have a `limit`, and waits for `wanted` answers.
     /// For nodes beyond those it waits as long again as that took, since a hung node must not hold
-    /// up the end of a job; and not at all if nobody listens to them, and what was sent to them is
-    /// on its way.
+    /// up the end of a job; and not at all if nobody listens to them, what was sent to them is on
+    /// its way, and nobody had lost the lock.
     async fn let_go(
         &self,
         letting: &mut Letting,
@@ -206,20 +206,22 @@ impl<N: Node> Grip<N> {
             in_touch &= node.is_in_touch();
             pending.spawn(async move { (index, node.release(entry, parting, limit).await) });
         }
-        let give_up = || {
-            if in_touch && audience == Audience::Quorum {
+        let give_up = |answers: &Answers<Release>| {
+            // Whether the lock was gone before is only known when all have answered.
+            let is_missing = |answer: &Option<_>| matches!(answer, Some(Ok(Release::NotOurs)));
+            if in_touch && audience == Audience::Quorum && !answers.iter().any(is_missing) {
                 clock::now()
             } else {
                 grace(began, limit)
             }
         };
         let mut answered = 0;
-        let mut until = (wanted == 0).then(give_up);
+        let mut until = (wanted == 0).then(|| give_up(&letting.answers));
         while let Some((index, answer)) = next_before(&mut pending, until).await {
             answered += usize::from(answer.is_ok());
             letting.answers[index] = Some(answer);
             if answered >= wanted && until.is_none() {
-                until = Some(give_up());
+                until = Some(give_up(&letting.answers));
             }
         }
         // What is left goes on as long as the program runs: its bytes are on their way.

@@ -196,6 +196,7 @@ impl<N: Node> Redlock<N> {
                 }
                 Ok(Err(verdict)) => verdict,
             };
+            attempt.hear_out().await;
             attempt.abandon().await;
             // Once, and at once: any other attempt asks for their age again.
             rule = match (&verdict, policy.restarts.guard) {
@@ -374,7 +375,6 @@ impl<N: Node> Attempt<N> {
     }
 
     async fn abandon(&mut self) {
-        self.hear_out().await;
         self.grip.keep_stragglers(std::mem::take(&mut self.pending));
         self.grip.abandon(&self.votes, self.limit).await;
         // What did not answer in time may never do so on this connection.
@@ -385,16 +385,17 @@ impl<N: Node> Attempt<N> {
         }
     }
 
-    /// Hears the nodes that have not answered yet for as long again as the attempt has taken, if
-    /// there is nothing of ours to be taken back meanwhile. They will most likely refuse as well;
+    /// Hears the nodes that have not answered yet for as long again as the attempt has taken, as
+    /// long as there is nothing of ours to be taken back. They will most likely refuse as well;
     /// otherwise each of them would be owed a release and a new connection.
     async fn hear_out(&mut self) {
         let is_granted = |vote: &Option<_>| matches!(vote, Some(Ok(Vote::Granted { .. })));
-        if self.votes.iter().any(is_granted) {
-            return;
-        }
         let until = grip::grace(self.started, self.limit);
-        while let Some((index, vote)) = grip::next_before(&mut self.pending, Some(until)).await {
+        while !self.votes.iter().any(is_granted) {
+            let Some((index, vote)) = grip::next_before(&mut self.pending, Some(until)).await
+            else {
+                return;
+            };
             self.votes[index] = Some(vote);
         }
     }

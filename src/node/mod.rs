@@ -265,8 +265,8 @@ pub trait Node: Send + Sync + 'static {
     /// Whether a byte that could have created a key was ever sent: only then a release is owed.
     fn may_hold_a_key(&self) -> bool;
 
-    /// Whether what is sent now is on its way at once: the connection is open, and nothing on it
-    /// waits for an answer.
+    /// Whether what is sent now is on its way at once: the connection is open, and every command on
+    /// it that can create a key was answered.
     fn is_in_touch(&self) -> bool;
 
     /// Gives up the present connection, so that the next call opens a new one.

@@ -2,7 +2,7 @@
 -- ARGV: mark, the marker's state ('' for none), its ms, a run for the history ('' for none),
 -- and how many runs and ms of history are kept.
 local token, state = string.sub(ARGV[1], 1, -2), ARGV[2]
-local released, again = 'not ours', true
+local released, may_be_again = 'not ours', true
 for i = 1, n do
   local _, value = held(i)
   if ours(value, ARGV[1]) then
@@ -13,7 +13,7 @@ for i = 1, n do
       redis.call('PEXPIRE', KEYS[i], ARGV[3])
       redis.call('SET', KEYS[i], token .. state .. string.sub(value, #ARGV[1] + 1), 'PX', ARGV[3])
     end
-    released, again = 'released', false
+    released, may_be_again = 'released', false
     -- After the release, and through pcall: a user without channel rights has released all the same.
     notify(i)
   elseif state ~= '' and ours(value, token .. state) then
@@ -26,7 +26,7 @@ end
 if ARGV[4] ~= '' then
   for i = 1, n do
     local history = '{' .. KEYS[i] .. '}:history'
-    if not again or redis.pcall('LINDEX', history, 0) ~= ARGV[4] then
+    if not may_be_again or redis.pcall('LINDEX', history, 0) ~= ARGV[4] then
       local runs, most = redis.pcall('LPUSH', history, ARGV[4]), tonumber(ARGV[5])
       if type(runs) == 'number' and runs > most then redis.pcall('LTRIM', history, 0, most - 1) end
       redis.pcall('PEXPIRE', history, ARGV[6])

@@ -193,3 +193,35 @@ fn a_release_reaches_a_node_that_hung_when_the_job_ended_and_does_not_wait_for_i
         cluster.values("lock:job").iter().all(Option::is_none)
     });
 }
+
+#[test]
+fn a_lock_that_was_gone_on_a_majority_before_its_release_is_told_whoever_answers_first() {
+    let cluster = Cluster::start(3);
+    for kept in 0..3 {
+        let script = [
+            "run",
+            "-t",
+            "10m",
+            "-r",
+            "job",
+            "sh",
+            "-c",
+            "echo ready; read _",
+        ];
+        let mut run = cluster.redlock(script).start();
+        run.wait_for("ready");
+        eventually("the lock is everywhere", || {
+            cluster.values("lock:job").iter().all(Option::is_some)
+        });
+        for (index, server) in cluster.servers.iter().enumerate() {
+            if index != kept {
+                let _: u32 = server.ask(&["DEL", "lock:job"]);
+            }
+        }
+        run.write_line("");
+        let end = run.end();
+        end.assert_code(0)
+            .assert_says(&["job was not there any more"]);
+        assert_eq!(cluster.locks(), [""; 0]);
+    }
+}

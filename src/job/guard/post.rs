@@ -4,12 +4,13 @@ use std::cell::UnsafeCell;
 use std::mem;
 use std::os::fd::RawFd;
 use std::ptr;
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
-use libc::{c_int, c_void};
+use libc::{c_char, c_int, c_void};
 use nix::errno::Errno;
 use nix::unistd::Pid;
 
-use super::talk::{ACTED, Heard, IN_TIME, NEVER, Order, STANDING, receive, send};
+use super::talk::{ACTED, Heard, IN_TIME, Message, NEVER, STANDING, receive, send};
 use crate::job::spared::Spared;
 
 /// What `ps` shows and `pkill redlock` does not find: 15 bytes at most.
@@ -40,19 +41,31 @@ static STACK: Stack = Stack(UnsafeCell::new([0; 64 * 1024]));
 ///
 /// If the system refuses a process.
 pub fn fork(socket: RawFd) -> nix::Result<Pid> {
-    let spared = (Spared::heap(), Spared::stack());
+    // What libc's clone puts on our stack lies below this, and musl's child reads it there.
+    let mark = 0_u8;
+    let (heap, stack) = (Spared::heap(), Spared::stack_above(&mark));
+    let begin = if stack.is_some() {
+        begin
+    } else {
+        begin_with_arguments
+    };
     // SAFETY: `begin` is async-signal-safe, stays on that stack, which is large enough, and never
-    // returns, also not by a panic. libc's clone, and not fork, which looks after things of its own
-    // on the heap.
+    // returns, also not by a panic. Not libc's fork, which looks after things of its own on the
+    // heap.
     let forked = unsafe {
         let top = STACK.0.get().add(1).cast::<c_void>();
         let socket = ptr::without_provenance_mut(socket.unsigned_abs() as usize);
         libc::clone(begin, top, 0, socket)
     };
     let forked = Errno::result(forked);
-    drop(spared);
+    drop((heap, stack));
     // Never 0, which would stand for our own group.
     forked.map(Pid::from_raw)
+}
+
+extern "C" fn begin_with_arguments(socket: *mut c_void) -> c_int {
+    hide_arguments();
+    begin(socket)
 }
 
 extern "C" fn begin(socket: *mut c_void) -> c_int {
@@ -112,7 +125,7 @@ fn stand(socket: RawFd) -> ! {
         // be read before the old one.
         loop {
             match receive(SOCKET) {
-                Heard::Order(order, descriptor) => post.hear(order, descriptor),
+                Heard::Message(message, descriptor) => post.hear(message, descriptor),
                 Heard::Nothing => break,
                 Heard::Silence => post.redlock_is_dead(),
             }
@@ -132,9 +145,9 @@ impl Post {
         phase: Phase::Waiting,
     };
 
-    fn hear(&mut self, order: Order, descriptor: RawFd) {
-        match order {
-            Order::Job {
+    fn hear(&mut self, message: Message, descriptor: RawFd) {
+        match message {
+            Message::Job {
                 group,
                 stop_signal,
                 stop_at,
@@ -151,16 +164,16 @@ impl Post {
                     phase: Phase::Waiting,
                 };
             }
-            Order::Deadlines { stop_at, kill_at } if self.phase == Phase::Waiting => {
+            Message::Deadlines { stop_at, kill_at } if self.phase == Phase::Waiting => {
                 self.stop_at = stop_at;
                 self.kill_at = kill_at;
             }
-            Order::Stopping { kill_at } if self.phase == Phase::Waiting => {
+            Message::Stopping { kill_at } if self.phase == Phase::Waiting => {
                 self.phase = Phase::Stopping;
                 self.kill_at = kill_at;
             }
-            Order::Ended => leave(),
-            Order::Deadlines { .. } | Order::Stopping { .. } => {}
+            Message::Ended => leave(),
+            Message::Deadlines { .. } | Message::Stopping { .. } => {}
         }
     }
 
@@ -325,6 +338,37 @@ unsafe fn close_from(first: c_int) {
             .min(1 << 20);
         for descriptor in first..last {
             libc::close(descriptor);
+        }
+    }
+}
+
+/// The arguments of this process as C's `main` got them, and how many they are.
+static ARGUMENTS: AtomicPtr<*const c_char> = AtomicPtr::new(ptr::null_mut());
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+/// Remembers the arguments of C's `main`, for a guard to hide its own.
+pub fn remember_arguments(count: c_int, arguments: *const *const c_char) {
+    ARGUMENTS.store(arguments.cast_mut(), Ordering::Relaxed);
+    COUNT.store(usize::try_from(count).unwrap_or(0), Ordering::Relaxed);
+}
+
+/// Overwrites the arguments that `ps` and `pkill -f` read, in a guard that got the stack on which they
+/// are: `pkill -9 -f 'redlock run'` must leave somebody who kills the rest of the job.
+fn hide_arguments() {
+    let arguments = ARGUMENTS.load(Ordering::Relaxed);
+    let Some(last) = COUNT.load(Ordering::Relaxed).checked_sub(1) else {
+        return;
+    };
+    // SAFETY: libc gave us so many C strings, and whoever may run in this process may write them.
+    // The kernel laid them out one behind the other, and here nobody reads them.
+    unsafe {
+        let from = (*arguments).cast_mut();
+        let to = *arguments.add(last);
+        let length = to.addr() + libc::strlen(to) - from.addr();
+        // The zero at the end stays, or `ps` would show the environment as well.
+        for index in 0..length {
+            let byte = NAME.get(index).copied().unwrap_or(0);
+            from.cast::<u8>().add(index).write_volatile(byte);
         }
     }
 }

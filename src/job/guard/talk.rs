@@ -15,7 +15,7 @@ pub const NEVER: u64 = u64::MAX;
 
 /// What redlock tells the guard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum Message {
     /// This is the job, and what is to be done to it when. With it comes a pidfd of the leader.
     Job {
         group: libc::pid_t,
@@ -36,7 +36,7 @@ pub const STANDING: u8 = 1;
 pub const ACTED: u8 = 2;
 pub const IN_TIME: u8 = 3;
 
-/// An order as it is sent: its kind, the group, the signal, two instants.
+/// A message as it is sent: its kind, the group, the signal, two instants.
 type Numbers = [u64; 5];
 
 const JOB: u64 = 1;
@@ -44,7 +44,7 @@ const DEADLINES: u64 = 2;
 const STOPPING: u64 = 3;
 const ENDED: u64 = 4;
 
-impl Order {
+impl Message {
     fn numbers(self) -> Numbers {
         match self {
             Self::Job {
@@ -145,14 +145,14 @@ impl Order {
 
 /// What comes through the guard's socket.
 pub enum Heard {
-    /// An order, and the descriptor that came with it or -1.
-    Order(Order, RawFd),
+    /// With the descriptor that came with it, or -1.
+    Message(Message, RawFd),
     Nothing,
     /// Redlock is dead.
     Silence,
 }
 
-/// The next order, without waiting.
+/// The next message, without waiting.
 pub fn receive(socket: RawFd) -> Heard {
     let mut message = [0_u8; mem::size_of::<Numbers>()];
     let mut parcel = Parcel([0; 32]);
@@ -184,8 +184,8 @@ pub fn receive(socket: RawFd) -> Heard {
     };
     match length {
         0 => Heard::Silence,
-        length if length > 0 => match Order::of_bytes(&message) {
-            Some(order) => Heard::Order(order, descriptor),
+        length if length > 0 => match Message::of_bytes(&message) {
+            Some(message) => Heard::Message(message, descriptor),
             None => Heard::Nothing,
         },
         _ => match Errno::last() {
@@ -196,7 +196,7 @@ pub fn receive(socket: RawFd) -> Heard {
     }
 }
 
-/// Sends one byte to redlock, or an order to the guard, without waiting.
+/// Sends one byte to redlock, or a message to the guard, without waiting.
 pub fn send(socket: RawFd, message: &[u8]) -> nix::Result<()> {
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
     // SAFETY: `message` can be read for its length.
@@ -222,19 +222,24 @@ mod tests {
 
     #[test]
     fn what_is_sent_is_what_is_heard() {
-        let job = Order::Job {
+        let job = Message::Job {
             group: 4711,
             stop_signal: 15,
             stop_at: 1 << 40,
             kill_at: NEVER,
         };
-        let deadlines = Order::Deadlines {
+        let deadlines = Message::Deadlines {
             stop_at: 1,
             kill_at: 2,
         };
-        for order in [job, deadlines, Order::Stopping { kill_at: 3 }, Order::Ended] {
-            assert_eq!(Order::of_bytes(&order.bytes()), Some(order));
+        for message in [
+            job,
+            deadlines,
+            Message::Stopping { kill_at: 3 },
+            Message::Ended,
+        ] {
+            assert_eq!(Message::of_bytes(&message.bytes()), Some(message));
         }
-        assert_eq!(Order::of([9, 0, 0, 0, 0]), None);
+        assert_eq!(Message::of([9, 0, 0, 0, 0]), None);
     }
 }

@@ -103,7 +103,8 @@ impl Changes {
 impl Drop for Changes {
     /// Ends the watches, and leaves the descriptor open until we exit. Who closes it last waits
     /// until the kernel has done away with all watches that ended lately, which takes 7 to 16 ms:
-    /// that was the command, on its way to exec, or a holder who was about to release.
+    /// that was the command, on its way to exec, or a holder who was about to release. There are
+    /// two of them at most: that of who waited, and that of who holds.
     fn drop(&mut self) {
         for watch in self.watches.drain(..) {
             let _ = self.inotify.rm_watch(watch);

@@ -10,9 +10,9 @@ use super::{Creates, RedisNode, failure, fence_key, foreign, number, run_id_of, 
 use crate::node::by_hand::{ByHand, Found, Listed, Page, Proof, Removal, Sight, Values, Wanted};
 use crate::node::{Answer, FOREIGN_VALUE_LIMIT, Foreign, NodeError};
 
-const INSPECT: &str = script!("check", "by_hand", "inspect");
-const REMOVE: &str = script!("check", "by_hand", "listeners", "notify", "remove");
-const PAGE: &str = script!("check", "page");
+pub(super) const INSPECT: &str = script!("check", "by_hand", "inspect");
+pub(super) const REMOVE: &str = script!("check", "by_hand", "listeners", "notify", "remove");
+pub(super) const PAGE: &str = script!("check", "page");
 
 /// How many keys a server goes through at a time: one or two milliseconds. More are not
 /// faster, and 10,000 block a server for more than 10 ms.

@@ -61,7 +61,11 @@ mod tests {
 
     #[test]
     fn the_scripts_have_no_comments_beside_code() {
-        for script in [super::super::ACQUIRE, super::super::RELEASE] {
+        use super::super::{ACQUIRE, EXTEND, HEAL, RAISE, RELEASE, by_hand};
+
+        let by_hand = [by_hand::INSPECT, by_hand::REMOVE, by_hand::PAGE];
+        let by_us = [ACQUIRE, EXTEND, HEAL, RAISE, RELEASE];
+        for script in by_us.into_iter().chain(by_hand) {
             assert!(script.starts_with("local n = #KEYS / 2\n"));
             assert!(!script.contains("--"), "{script}");
         }
