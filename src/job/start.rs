@@ -9,9 +9,10 @@ use nix::sys::stat::Mode;
 
 use super::{death, guard, spared};
 
-/// Remembers what only the beginning knows: where our heap begins, and where the arguments lie. Makes sure that stdin, stdout
-/// and stderr are there, or a connection could get the number of stderr and be written our
-/// messages; and that writing to a pipe without a reader is an error, not our end.
+/// Remembers what only the beginning knows: where our heap begins, and where the arguments lie.
+/// Makes sure that stdin, stdout and stderr are there, or a connection could get the number of
+/// stderr and be written our messages; and that writing to a pipe without a reader is an error, not
+/// our end.
 pub fn start_up(count: c_int, arguments: *const *const c_char) {
     spared::remember_what_is_libcs();
     guard::remember_arguments(count, arguments);
