@@ -352,8 +352,8 @@ pub fn remember_arguments(count: c_int, arguments: *const *const c_char) {
     COUNT.store(usize::try_from(count).unwrap_or(0), Ordering::Relaxed);
 }
 
-/// Overwrites the arguments that `ps` and `pkill -f` read, in a guard that got the stack on which they
-/// are: `pkill -9 -f 'redlock run'` must leave somebody who kills the rest of the job.
+/// Overwrites the arguments that `ps` and `pkill -f` read, in a guard that got the stack on which
+/// they are: `pkill -9 -f 'redlock run'` must leave somebody who kills the rest of the job.
 fn hide_arguments() {
     let arguments = ARGUMENTS.load(Ordering::Relaxed);
     let Some(last) = COUNT.load(Ordering::Relaxed).checked_sub(1) else {
