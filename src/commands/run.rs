@@ -99,8 +99,15 @@ impl Run<'_> {
             .await;
         account.ended(end.outcome(), end.command, clock::now().since(started));
         account.extensions = end.extensions;
-        self.release(lease, end.lock, account, None, &mut signals, Some(&child))
-            .await;
+        self.release(
+            lease,
+            end.lock,
+            account,
+            None,
+            &mut signals,
+            Some(&mut child),
+        )
+        .await;
         child.reap();
         Ok(end.exit())
     }

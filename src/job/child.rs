@@ -19,7 +19,7 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::{Pid, getpid, getppid};
 use tokio::signal::unix::{self, SignalKind};
 
-use super::guard::{Guard, Introduction, Watch, Word};
+use super::guard::{Dismissed, Guard, Introduction, Watch, Word};
 use super::spawn::{Image, spawn};
 use super::terminal::{Stopped, Terminal, Wants, Wish};
 use super::{death, group};
@@ -101,6 +101,7 @@ pub struct Child {
     /// `None` when it is dead.
     guard: Option<Guard>,
     guarded: Guarded,
+    dismissed: Option<Dismissed>,
 }
 
 /// Whether the job runs, as far as its leader shows.
@@ -169,6 +170,7 @@ impl Child {
             endings,
             guard: Some(guard),
             guarded: Guarded::Nothing,
+            dismissed: None,
         })
     }
 
@@ -264,10 +266,8 @@ impl Child {
 
     /// Tells the guard that the job is over: it signals nobody any more, and ends. Until then our
     /// death is a reason for it to kill what the command left behind.
-    pub fn dismiss_guard(&self) {
-        if let Some(guard) = &self.guard {
-            guard.dismiss();
-        }
+    pub fn dismiss_guard(&mut self) {
+        self.dismissed = self.guard.take().map(Guard::dismiss);
     }
 
     /// Forgets the command, which has ended: its id may be somebody else's from now on.
@@ -282,6 +282,7 @@ impl Child {
         self.reaped = true;
         // The guard first: until it is gone, the leader's id must not become somebody else's.
         self.guard = None;
+        self.dismissed = None;
         // It has ended, or was killed: this does not block for long.
         while waitpid(self.leader, None) == Err(Errno::EINTR) {}
     }

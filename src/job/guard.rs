@@ -92,10 +92,20 @@ impl Watch {
 
 /// The guard, as redlock sees it. Dropped, it is gone: it signals nobody from then on.
 pub struct Guard {
-    process: Pid,
-    /// Stays open as long as the process lives: one that finds it closed takes us for dead.
+    // In this order: a process that finds the socket closed takes us for dead.
+    process: Process,
     socket: AsyncFd<OwnedFd>,
 }
+
+/// A guard that was dismissed. Dropped, it is gone.
+pub struct Dismissed {
+    // As above; and nobody listens to it any more.
+    _process: Process,
+    _socket: OwnedFd,
+}
+
+/// The guard's process. Dropped, it is gone.
+struct Process(Pid);
 
 /// What the guard has let us know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,7 +141,7 @@ impl Guard {
         )?;
         let process = post::fork(its.as_raw_fd());
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
-        let process = process?;
+        let process = Process(process?);
         Ok(Self { process, socket })
     }
 
@@ -177,17 +187,22 @@ impl Guard {
 
     /// The job is over: the guard signals nobody any more, and leaves. Must be said before the
     /// leader is reaped.
-    pub fn dismiss(&self) {
+    #[must_use]
+    pub fn dismiss(self) -> Dismissed {
         if !self.tell(Message::Ended) {
             // It does not listen: it was stopped, say. Nothing stops this.
-            let _ = kill(self.process, Signal::SIGKILL);
+            let _ = kill(self.process.0, Signal::SIGKILL);
+        }
+        Dismissed {
+            _process: self.process,
+            _socket: self.socket.into_inner(),
         }
     }
 
     /// The guard's process, which is for [`Guard`] alone to reap.
     #[must_use]
     pub fn process(&self) -> Pid {
-        self.process
+        self.process.0
     }
 
     /// Ready when there may be a word from the guard; ask [`Guard::word`] until it has none.
@@ -219,13 +234,13 @@ impl Guard {
     }
 }
 
-impl Drop for Guard {
+impl Drop for Process {
     fn drop(&mut self) {
         // It is our child and not reaped, so the id is its own. SIGKILL ends it whatever it does,
         // and once it is reaped, no signal of its can come any more.
-        let _ = kill(self.process, Signal::SIGKILL);
+        let _ = kill(self.0, Signal::SIGKILL);
         // A child that sends no signal is only waited for by who says so.
-        while waitpid(self.process, Some(WaitPidFlag::__WALL)) == Err(Errno::EINTR) {}
+        while waitpid(self.0, Some(WaitPidFlag::__WALL)) == Err(Errno::EINTR) {}
     }
 }
 

@@ -67,7 +67,7 @@ impl Run<'_> {
         account: &mut Account,
         exit_code: Option<u8>,
         signals: &mut Signals,
-        child: Option<&Child>,
+        child: Option<&mut Child>,
     ) {
         let nodes: Vec<NodeName> = lease.nodes().map(|node| node.name().clone()).collect();
         let until = valid_until(&lease.state());
