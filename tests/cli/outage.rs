@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::proxy::{Fate, Proxy};
-use crate::support::{BadNode, Cluster, End, Redlock, eventually};
+use crate::support::{BadNode, Cluster, End, Process, Redlock, eventually};
 
 /// Runs `echo ran` with `good` and `bad` servers.
 fn run_with(good: &Cluster, bad: &[BadNode]) -> End {
@@ -166,25 +166,22 @@ fn a_real_holder_seen_through_a_hole_is_no_skip() {
     assert_eq!(end.stdout, "");
 }
 
-#[test]
-fn a_release_reaches_a_node_that_hung_when_the_job_ended_and_does_not_wait_for_it() {
-    let cluster = Cluster::start(3);
-    let mut run = cluster
-        .redlock([
-            "run",
-            "-t",
-            "10m",
-            "-r",
-            "job",
-            "sh",
-            "-c",
-            "echo ready; read _",
-        ])
-        .start();
+/// A job that has the lock on every server, and ends when a line is written to it.
+fn job_that_waits(cluster: &Cluster) -> Process {
+    let script = "echo ready; read _";
+    let run = ["run", "-t", "10m", "-r", "job", "sh", "-c", script];
+    let mut run = cluster.redlock(run).start();
     run.wait_for("ready");
     eventually("the lock is everywhere", || {
         cluster.values("lock:job").iter().all(Option::is_some)
     });
+    run
+}
+
+#[test]
+fn a_release_reaches_a_node_that_hung_when_the_job_ended_and_does_not_wait_for_it() {
+    let cluster = Cluster::start(3);
+    let mut run = job_that_waits(&cluster);
     cluster.servers[1].hang();
     run.write_line("");
     run.end().assert_code(0).assert_silent();
@@ -198,21 +195,7 @@ fn a_release_reaches_a_node_that_hung_when_the_job_ended_and_does_not_wait_for_i
 fn a_lock_that_was_gone_on_a_majority_before_its_release_is_told_whoever_answers_first() {
     let cluster = Cluster::start(3);
     for kept in 0..3 {
-        let script = [
-            "run",
-            "-t",
-            "10m",
-            "-r",
-            "job",
-            "sh",
-            "-c",
-            "echo ready; read _",
-        ];
-        let mut run = cluster.redlock(script).start();
-        run.wait_for("ready");
-        eventually("the lock is everywhere", || {
-            cluster.values("lock:job").iter().all(Option::is_some)
-        });
+        let mut run = job_that_waits(&cluster);
         for (index, server) in cluster.servers.iter().enumerate() {
             if index != kept {
                 let _: u32 = server.ask(&["DEL", "lock:job"]);
