@@ -15,13 +15,13 @@ mod inspect;
 mod list;
 mod names;
 mod nodes;
+mod panicking;
 mod release;
 mod run;
 mod watch;
 
 use std::ffi::OsString;
 use std::io::Write as _;
-use std::panic::{self, AssertUnwindSafe};
 
 use crate::cli::{self, Cli};
 use crate::exit::Exit;
@@ -65,9 +65,8 @@ impl From<settings::Error> for Stop {
 /// Does what `arguments` ask for, and answers the code to leave the process with.
 #[must_use]
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
-    panic::set_hook(Box::new(tell_of_panic));
-    let exit = panic::catch_unwind(AssertUnwindSafe(|| dispatch(arguments)));
-    leave(exit.unwrap_or(Exit::Software))
+    panicking::prepare();
+    leave(dispatch(arguments))
 }
 
 fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> Exit {
@@ -132,15 +131,4 @@ fn leave(exit: Exit) -> u8 {
         Exit::Signal(signal) => job::die_of(signal),
         exit => exit.code(),
     }
-}
-
-/// A panic is a bug of ours. One line, and no more than where it happened: its text could hold
-/// anything.
-fn tell_of_panic(panic: &panic::PanicHookInfo<'_>) {
-    let place = panic
-        .location()
-        .map_or_else(String::new, |at| format!(" at {}:{}", at.file(), at.line()));
-    let text = format!("redlock: a bug in redlock{place}; please report it\n");
-    // stderr may be closed; a panic within a panic would abort without stopping the job.
-    let _ = std::io::stderr().write_all(text.as_bytes());
 }

@@ -9,6 +9,7 @@ mod ending;
 mod files;
 mod letting_go;
 mod metrics;
+mod panicked;
 mod status;
 mod watching;
 
@@ -79,6 +80,7 @@ impl Run<'_> {
         let acquiring = self.acquire(&redlock, &mut signals, account, &mut guard);
         let held = acquiring.await?;
         account.acquired(held.fencing_token);
+        self.in_case_of_panic(&held.token, None);
         let order = self.order(&held);
         let mut lease = Lease::keep(held, self.settings.common.node_timeout);
         let started = clock::now();
@@ -94,6 +96,7 @@ impl Run<'_> {
                 return Err(stop);
             }
         };
+        self.in_case_of_panic(&lease.token, Some(child.leader()));
         let end = self
             .watch_over(&mut child, &mut lease, &mut signals, started)
             .await;

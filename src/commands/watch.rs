@@ -6,7 +6,7 @@ use std::time::Duration;
 use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 use tokio::sync::mpsc;
 
-use super::{Stop, by_hand};
+use super::{Stop, by_hand, panicking};
 use crate::clock;
 use crate::exit::Exit;
 use crate::job::Signals;
@@ -57,6 +57,13 @@ impl Screen {
             // Without a keyboard, Ctrl-C does.
             keys: Keys::open(),
         };
+        let before = screen.keys.as_ref().map(|keys| keys.before.clone());
+        panicking::in_case(move || {
+            let _ = put(LEAVE);
+            if let Some(before) = before {
+                give_back_keyboard(&before);
+            }
+        });
         put(ENTER)?;
         Ok(screen)
     }
@@ -113,8 +120,12 @@ impl Keys {
 
 impl Drop for Keys {
     fn drop(&mut self) {
-        let _ = tcsetattr(io::stdin(), SetArg::TCSANOW, &self.before);
+        give_back_keyboard(&self.before);
     }
+}
+
+fn give_back_keyboard(before: &Termios) {
+    let _ = tcsetattr(io::stdin(), SetArg::TCSANOW, before);
 }
 
 /// Comes when q is pressed.

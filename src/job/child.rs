@@ -174,6 +174,12 @@ impl Child {
         })
     }
 
+    /// The command's process, whose id is its group's.
+    #[must_use]
+    pub fn leader(&self) -> Pid {
+        self.leader
+    }
+
     /// Sends `signal` to the whole group.
     pub fn signal_group(&self, signal: Signal) {
         // The leader is not reaped, so the group is ours. It may be empty but for that zombie.
@@ -382,6 +388,22 @@ impl Drop for Child {
             self.signal_group(Signal::SIGKILL);
         }
         self.forget();
+    }
+}
+
+/// Kills the whole group of the command `leader`, for a thread that does not have the [`Child`].
+/// Returns when nothing of it lives any more.
+pub fn kill_all(leader: Pid) {
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+    // Nothing is killed that is not our child any more: the id may be somebody else's.
+    if waitid(Id::Pid(leader), flags | WaitPidFlag::WNOHANG) == Err(Errno::ECHILD) {
+        return;
+    }
+    let _ = killpg(leader, Signal::SIGKILL);
+    while waitid(Id::Pid(leader), flags) == Err(Errno::EINTR) {}
+    while group::has_living_members(leader) {
+        let _ = killpg(leader, Signal::SIGKILL);
+        std::thread::sleep(GROUP_POLL);
     }
 }
 

@@ -1,18 +1,13 @@
-//! Clocks that are set, and a machine that slept, as far as a test can pretend: a small library in
-//! front of the C library's adds to what `clock_gettime` answers.
+//! Clocks that are set, and a machine that slept, as far as a test can pretend: a shim adds to what
+//! `clock_gettime` answers.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use tempfile::TempDir;
+use crate::support::{Cluster, Process, Shim};
 
-use crate::support::{Cluster, Process, Redlock};
-
-/// Adds the seconds in the file `$STEP_DIR/CLOCK` to the clock of that number.
-const SHIM: &str = r#"
+/// Adds the seconds in the file `$SHIM_DIR/CLOCK` to the clock of that number.
+const STEPS: &str = r#"
     #define _GNU_SOURCE
     #include <fcntl.h>
     #include <stdio.h>
@@ -22,7 +17,7 @@ const SHIM: &str = r#"
     #include <unistd.h>
     static char directory[512];
     __attribute__((constructor)) static void look(void) {
-        snprintf(directory, sizeof directory, "%s", getenv("STEP_DIR"));
+        snprintf(directory, sizeof directory, "%s", getenv("SHIM_DIR"));
     }
     int clock_gettime(clockid_t clock, struct timespec *time) {
         int result = syscall(SYS_clock_gettime, clock, time);
@@ -41,48 +36,23 @@ const SHIM: &str = r#"
 const REALTIME: i32 = libc::CLOCK_REALTIME;
 const BOOTTIME: i32 = libc::CLOCK_BOOTTIME;
 
-struct Clocks {
-    directory: TempDir,
-    library: PathBuf,
-}
+struct Clocks(Shim);
 
 impl Clocks {
     fn new() -> Self {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let (source, library) = (directory.path().join("a.c"), directory.path().join("a.so"));
-        fs::write(&source, SHIM).expect("the directory is ours");
-        let compiler = Command::new("cc")
-            .args(["-shared", "-fPIC", "-w", "-o"])
-            .args([&library, &source])
-            .status();
-        assert!(compiler.expect("Rust needs cc as well").success());
-        Self { directory, library }
+        Self(Shim::build(STEPS))
     }
 
     fn step(&self, clock: i32, seconds: i64) {
-        // By rename: whoever reads it reads all of it.
-        let new = self.directory.path().join("new");
-        fs::write(&new, seconds.to_string()).expect("the directory is ours");
-        fs::rename(&new, self.path(clock)).expect("the directory is ours");
-    }
-
-    fn path(&self, clock: i32) -> PathBuf {
-        self.directory.path().join(clock.to_string())
+        self.0.tell(&clock.to_string(), &seconds.to_string());
     }
 
     fn redlock(&self, cluster: &Cluster, script: &str) -> Process {
         // The job itself has true clocks.
         let script = format!("unset LD_PRELOAD; {script}");
-        let run = Redlock::new(["run", "-t", "3s", "-r", "job", "sh", "-c", &script]);
-        run.env("REDLOCK_SERVERS", cluster.urls())
-            .env("LD_PRELOAD", path(&self.library))
-            .env("STEP_DIR", path(self.directory.path()))
-            .start()
+        let run = cluster.redlock(["run", "-t", "3s", "-r", "job", "sh", "-c", &script]);
+        self.0.load(run).start()
     }
-}
-
-fn path(path: &Path) -> &str {
-    path.to_str().expect("a plain path")
 }
 
 #[test]

@@ -27,6 +27,7 @@ mod names;
 mod once_per;
 mod outage;
 mod package;
+mod panics;
 mod pid1;
 mod restart;
 mod signals;

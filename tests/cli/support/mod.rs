@@ -13,6 +13,7 @@ pub mod proxy;
 pub mod pty;
 pub mod server;
 pub mod session;
+pub mod shim;
 
 use std::thread;
 use std::time::Duration;
@@ -25,6 +26,7 @@ pub use place::Place;
 pub use process::{End, Process, Redlock};
 pub use server::Server;
 pub use session::Session;
+pub use shim::Shim;
 
 /// How long anything may take that is to happen at all, on a machine that is busy with other tests.
 pub const PATIENCE: Duration = Duration::from_mins(1);

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use nix::pty::{Winsize, openpty};
+use nix::sys::termios::{LocalFlags, tcgetattr};
 
 use super::{Redlock, eventually};
 
@@ -74,6 +75,14 @@ impl Pty {
         self.keyboard
             .write_all(keys.as_bytes())
             .expect("the terminal is there");
+    }
+
+    /// Whether it takes whole lines and shows what is typed, as a shell leaves it.
+    pub fn takes_lines(&self) -> bool {
+        let modes = tcgetattr(&self.keyboard).expect("the terminal is there");
+        modes
+            .local_flags
+            .contains(LocalFlags::ICANON | LocalFlags::ECHO)
     }
 
     /// Waits for the end.
