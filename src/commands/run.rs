@@ -20,7 +20,7 @@ use std::time::Duration;
 use tokio::runtime;
 
 use self::account::Account;
-use self::ending::LockWas;
+use self::letting_go::Job;
 use super::{Stop, attempt, holder, nodes};
 use crate::clock::{self, Instant};
 use crate::exit::Exit;
@@ -90,9 +90,8 @@ impl Run<'_> {
             Ok(child) => child,
             Err(error) => {
                 let stop = self.not_started(&error);
-                let code = Some(stop.exit.code());
-                self.release(lease, LockWas::Kept, account, code, &mut signals, None)
-                    .await;
+                let job = Job::NotStarted(stop.exit.code());
+                self.release(lease, job, account, &mut signals).await;
                 return Err(stop);
             }
         };
@@ -102,15 +101,8 @@ impl Run<'_> {
             .await;
         account.ended(end.outcome(), end.command, clock::now().since(started));
         account.extensions = end.extensions;
-        self.release(
-            lease,
-            end.lock,
-            account,
-            None,
-            &mut signals,
-            Some(&mut child),
-        )
-        .await;
+        let job = Job::Over(&mut child, end.lock);
+        self.release(lease, job, account, &mut signals).await;
         child.reap();
         Ok(end.exit())
     }

@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 
 use crate::support::process::is_alive;
 use crate::support::proxy::{Fate, Proxy};
-use crate::support::{Cluster, PATIENCE, Process, Redlock, Server, eventually};
+use crate::support::{Cluster, PATIENCE, Process, Redlock, Server, Shim, eventually};
 use redlock::clock;
 
 /// A job of four processes that ignore TERM: a shell, its child, its grandchild, and one whose
@@ -288,6 +288,35 @@ fn a_guard_that_is_frozen_holds_nobody_up() {
     run.write_line("");
     run.end().assert_code(5).assert_silent();
     eventually("the guard is gone", || !is_alive(guard));
+}
+
+/// A kernel that keeps nothing out of a fork.
+const ALL_IS_COPIED: &str = r"
+    #define _GNU_SOURCE
+    #include <errno.h>
+    #include <sys/mman.h>
+    #include <sys/syscall.h>
+    #include <unistd.h>
+    int madvise(void *from, size_t length, int advice) {
+        if (advice == MADV_DONTFORK) {
+            errno = EINVAL;
+            return -1;
+        }
+        return syscall(SYS_madvise, from, length, advice);
+    }
+";
+
+#[test]
+fn a_guard_that_gets_redlocks_arguments_overwrites_them() {
+    let cluster = Cluster::start(3);
+    let shim = Shim::build(ALL_IS_COPIED);
+    let run = cluster.redlock(["run", "-r", "job", "sh", "-c", "echo ready; read _; exit 4"]);
+    let mut run = shim.load(run).start();
+    run.wait_for("ready");
+    let shown = read(guard_of(run.pid()), "cmdline");
+    assert_eq!(shown.trim_end_matches('\0'), "rl-guard");
+    run.write_line("");
+    run.end().assert_code(4).assert_silent();
 }
 
 #[test]

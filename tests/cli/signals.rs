@@ -7,7 +7,8 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use crate::support::process::{heed_signals, is_alive};
-use crate::support::{Cluster, Redlock, eventually};
+use crate::support::proxy::{Fate, Proxy};
+use crate::support::{Cluster, Redlock, Server, eventually};
 
 const PASSED_ON: [Signal; 6] = [
     Signal::SIGINT,
@@ -86,9 +87,7 @@ fn a_signal_while_waiting_ends_redlock_by_that_signal_and_leaves_no_key() {
         let waiter = waiter.start();
         // It has asked at least once when its counter would have moved: the holder's servers saw
         // it.
-        eventually("a waiter that has asked", || {
-            waiter_has_asked(&cluster, waiter.pid())
-        });
+        eventually("a waiter that has asked", || waiter_has_asked(&cluster));
         waiter.signal(signal);
         let end = waiter.end();
         assert_eq!(end.signal(), Some(signal), "{end:?}");
@@ -100,7 +99,7 @@ fn a_signal_while_waiting_ends_redlock_by_that_signal_and_leaves_no_key() {
 }
 
 /// Whether every server has a client beside the test's own and the holder's.
-fn waiter_has_asked(cluster: &Cluster, _waiter: Pid) -> bool {
+fn waiter_has_asked(cluster: &Cluster) -> bool {
     cluster.servers.iter().all(|server| {
         let clients: String = server.ask(&["CLIENT", "LIST"]);
         clients
@@ -144,6 +143,43 @@ fn a_signal_in_the_middle_of_an_attempt_leaves_no_key() {
             server.locks().is_empty()
         });
     }
+}
+
+#[test]
+fn a_signal_ends_an_attempt_that_nobody_answers_at_once_and_leaves_no_key() {
+    let servers: Vec<Server> = (0..3).map(|_| Server::start()).collect();
+    let proxies: Vec<Proxy> = servers.iter().map(Proxy::before).collect();
+    let urls: Vec<String> = proxies.iter().map(Proxy::url).collect();
+    for proxy in &proxies {
+        proxy.set_replies(Fate::Drop);
+    }
+    let run = [
+        "run",
+        "-t",
+        "10m",
+        "--node-timeout",
+        "30s",
+        "-r",
+        "job",
+        "echo",
+        "never",
+    ];
+    let attempt = Redlock::new(run)
+        .env("REDLOCK_SERVERS", urls.join(","))
+        .start();
+    eventually("a key on each server", || {
+        servers
+            .iter()
+            .all(|server| server.get("lock:job").is_some())
+    });
+    attempt.signal(Signal::SIGINT);
+    let end = attempt.end();
+    assert_eq!(end.signal(), Some(Signal::SIGINT), "{end:?}");
+    assert!(end.took < Duration::from_secs(15), "{end:?}");
+    assert_eq!(end.stdout, "");
+    eventually("the keys are taken away", || {
+        servers.iter().all(|server| server.locks().is_empty())
+    });
 }
 
 #[test]

@@ -25,6 +25,14 @@ const SLACK_PART: u32 = 10;
 /// The pause between two attempts to write a done marker, each of which has its own retry.
 const DONE_PAUSE: Duration = Duration::from_millis(200);
 
+/// What became of the job, when its lock is to be given back.
+pub(super) enum Job<'a> {
+    /// It is over, and its time had a lock like this.
+    Over(&'a mut Child, LockWas),
+    /// The command was not started, and redlock leaves with this code.
+    NotStarted(u8),
+}
+
 impl Run<'_> {
     /// What the lock leaves, by how the run ended. `exit_code` is that of a command that was never
     /// started.
@@ -59,16 +67,18 @@ impl Run<'_> {
 
     /// Gives the lock back, or leaves a marker in its place. A done marker is written until it is
     /// on a quorum, until the lock's time is over, or until a signal says that somebody will not
-    /// wait. The `child` is over.
+    /// wait.
     pub(super) async fn release(
         &self,
         lease: Lease<AnyNode>,
-        lock: LockWas,
+        job: Job<'_>,
         account: &mut Account,
-        exit_code: Option<u8>,
         signals: &mut Signals,
-        child: Option<&mut Child>,
     ) {
+        let (child, lock, exit_code) = match job {
+            Job::Over(child, lock) => (Some(child), lock, None),
+            Job::NotStarted(code) => (None, LockWas::Kept, Some(code)),
+        };
         let nodes: Vec<NodeName> = lease.nodes().map(|node| node.name().clone()).collect();
         let until = valid_until(&lease.state());
         let parting = Arc::new(self.parting(&lease, account, exit_code));
