@@ -159,7 +159,8 @@ impl<N: Node> Lease<N> {
     /// Stops keeping the lock. The grip is to be released then: nobody extends it any more.
     #[must_use]
     pub async fn stop(mut self) -> Arc<Grip<N>> {
-        // What is under way when the task ends is ordered before the release on its connection.
+        // What is under way when the task ends is ordered before the release on its connection. And
+        // with the task we hang up: who waits must not find us among those who hear the release.
         self.keeper.abort();
         let _ = (&mut self.keeper).await;
         Arc::clone(&self.grip)
