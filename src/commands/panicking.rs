@@ -23,13 +23,14 @@ type Clearing = Box<dyn FnOnce() + Send>;
 static PANICKED: AtomicBool = AtomicBool::new(false);
 static CLEARING: Mutex<Option<Clearing>> = Mutex::new(None);
 
-/// From now on a panic, on whatever thread, ends the process, and in order.
+/// From now on a panic, on whatever thread, ends the process.
 pub fn prepare() {
     panic::set_hook(Box::new(leave));
 }
 
 /// What is to be done in case of a panic from now on, instead of what was said before. It is
-/// called on a thread of its own, while the one that panicked stands still.
+/// called on a thread of its own, while the one that panicked stands still. The main thread is
+/// meant: another one's panic does not stop that, which then sees the job end.
 pub fn in_case(clear_up: impl FnOnce() + Send + 'static) {
     *clearing() = Some(Box::new(clear_up));
 }

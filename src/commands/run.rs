@@ -80,7 +80,6 @@ impl Run<'_> {
         let acquiring = self.acquire(&redlock, &mut signals, account, &mut guard);
         let held = acquiring.await?;
         account.acquired(held.fencing_token);
-        self.in_case_of_panic(&held.token, None);
         let order = self.order(&held);
         let mut lease = Lease::keep(held, self.settings.common.node_timeout);
         let started = clock::now();
@@ -95,7 +94,7 @@ impl Run<'_> {
                 return Err(stop);
             }
         };
-        self.in_case_of_panic(&lease.token, Some(child.leader()));
+        self.in_case_of_panic(&lease, Some(child.leader()));
         let end = self
             .watch_over(&mut child, &mut lease, &mut signals, started)
             .await;

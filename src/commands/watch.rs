@@ -59,10 +59,10 @@ impl Screen {
         };
         let before = screen.keys.as_ref().map(|keys| keys.before.clone());
         panicking::in_case(move || {
-            let _ = put(LEAVE);
             if let Some(before) = before {
                 give_back_keyboard(&before);
             }
+            let _ = put(LEAVE);
         });
         put(ENTER)?;
         Ok(screen)
@@ -108,13 +108,14 @@ impl Keys {
         tcsetattr(&stdin, SetArg::TCSANOW, &during).ok()?;
         let (tell, quit) = mpsc::channel(1);
         // A thread of its own, which nobody waits for: it ends with us.
-        std::thread::spawn(move || {
+        let listening = std::thread::Builder::new().spawn(move || {
             let typed = io::stdin().lock().bytes();
             if typed.map_while(Result::ok).any(|key| key == b'q') {
                 let _ = tell.blocking_send(());
             }
         });
-        Some(Self { quit, before })
+        let keys = Self { quit, before };
+        listening.is_ok().then_some(keys)
     }
 }
 

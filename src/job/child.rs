@@ -22,7 +22,7 @@ use tokio::signal::unix::{self, SignalKind};
 use super::guard::{Dismissed, Guard, Introduction, Watch, Word};
 use super::spawn::{Image, spawn};
 use super::terminal::{Stopped, Terminal, Wants, Wish};
-use super::{death, group};
+use super::{death, group, terminal};
 use crate::clock::Instant;
 
 /// How often the group is looked at while it is being stopped. Its members are not our children, so
@@ -382,7 +382,7 @@ impl Child {
 }
 
 impl Drop for Child {
-    /// A panic of ours must not leave a job that nobody watches.
+    /// There must be no job that nobody watches.
     fn drop(&mut self) {
         if self.look_for_end().is_none() {
             self.signal_group(Signal::SIGKILL);
@@ -391,8 +391,9 @@ impl Drop for Child {
     }
 }
 
-/// Kills the whole group of the command `leader`, for a thread that does not have the [`Child`].
-/// Returns when nothing of it lives any more.
+/// Kills the whole group of the command `leader`, for a thread that does not have the [`Child`],
+/// and takes the terminal back from it. Returns when nothing of it lives any more, and at once if
+/// it was reaped.
 pub fn kill_all(leader: Pid) {
     let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
     // Nothing is killed that is not our child any more: the id may be somebody else's.
@@ -405,6 +406,7 @@ pub fn kill_all(leader: Pid) {
         let _ = killpg(leader, Signal::SIGKILL);
         std::thread::sleep(GROUP_POLL);
     }
+    terminal::take_back_from(leader);
 }
 
 /// What the child needs to know before it becomes the command.

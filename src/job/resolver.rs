@@ -16,11 +16,13 @@ pub fn use_what_is_built_in() {
             services: *const libc::c_char,
         ) -> libc::c_int;
     }
+    // After a panic nodes are opened once more, and a thread may still be looking up a name.
+    static ONCE: std::sync::Once = std::sync::Once::new();
     // SAFETY: both are constant C strings, and no other thread looks up names yet. Should it fail,
     // we have what the system is configured for.
-    unsafe {
+    ONCE.call_once(|| unsafe {
         __nss_configure_lookup(c"hosts".as_ptr(), c"files dns".as_ptr());
-    }
+    });
 }
 
 /// The system's libc looks names up as the system is configured.

@@ -182,6 +182,15 @@ impl Terminal {
     }
 }
 
+/// Takes the terminal back from `job`, should it have that, for a thread that does not have the
+/// [`Terminal`]. Whoever started us would be left in the background otherwise.
+pub fn take_back_from(job: Pid) {
+    if is_in_front(job) {
+        block(Signal::SIGTTOU, SigmaskHow::SIG_BLOCK);
+        put_in_front(getpgrp());
+    }
+}
+
 /// What a job that stands still will need when it goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wants {

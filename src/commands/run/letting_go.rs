@@ -79,6 +79,8 @@ impl Run<'_> {
             Job::Over(child, lock) => (Some(child), lock, None),
             Job::NotStarted(code) => (None, LockWas::Kept, Some(code)),
         };
+        // What the command left behind is nobody's business any more.
+        self.in_case_of_panic(&lease, None);
         let nodes: Vec<NodeName> = lease.nodes().map(|node| node.name().clone()).collect();
         let until = valid_until(&lease.state());
         let parting = Arc::new(self.parting(&lease, account, exit_code));
