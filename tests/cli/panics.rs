@@ -6,7 +6,7 @@ use nix::unistd::Pid;
 
 use crate::support::process::is_alive;
 use crate::support::pty::{ON_TERMINAL, Pty};
-use crate::support::{Cluster, Place, Redlock, Shim};
+use crate::support::{Cluster, Place, Redlock, Session, Shim};
 
 /// Fails as soon as there is a file `$SHIM_DIR/panic`, and once.
 const BROKEN_EPOLL: &str = r#"
@@ -75,7 +75,28 @@ fn a_lock_that_is_to_stay_stays_after_a_panic() {
 }
 
 #[test]
-fn a_panic_gives_the_terminal_back() {
+fn a_panic_gives_the_terminal_back_that_the_job_had() {
+    let cluster = Cluster::start(3);
+    let shim = Shim::build(BROKEN_EPOLL);
+    // It wakes up every second to extend the lock.
+    let script = "$REDLOCK run -t 3s -r job sh -c 'read a; echo ready; read b'; echo code $?
+                  read c; echo \"script $c\"";
+    let urls = cluster.urls();
+    let [library, directory] = shim.environment();
+    let environment = [("REDLOCK_SERVERS", &urls[..]), library, directory];
+    let mut script = Session::start(&["sh", "-c", script], &environment);
+    script.enter("one");
+    script.expect("ready");
+    shim.tell("panic", "");
+    script.expect("a bug in redlock at ");
+    script.expect("code 70");
+    script.enter("two");
+    script.expect("script two");
+    assert!(cluster.locks().is_empty());
+}
+
+#[test]
+fn a_panic_gives_the_terminal_back_that_was_drawn_on() {
     let cluster = Cluster::start(3);
     let shim = Shim::build(BROKEN_EPOLL);
     let watch = Redlock::under(&ON_TERMINAL, ["inspect", "--watch", "job"])

@@ -2,7 +2,7 @@
 //! bidding.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
@@ -31,9 +31,16 @@ impl Shim {
 
     /// Puts it in front of `redlock`, and of what that starts unless it is unset there.
     pub fn load(&self, redlock: Redlock) -> Redlock {
-        redlock
-            .env("LD_PRELOAD", &self.library)
-            .env("SHIM_DIR", self.directory.path())
+        let environment = self.environment().into_iter();
+        environment.fold(redlock, |redlock, (name, value)| redlock.env(name, value))
+    }
+
+    /// The variables that put it in front.
+    pub fn environment(&self) -> [(&str, &str); 2] {
+        [
+            ("LD_PRELOAD", plain(&self.library)),
+            ("SHIM_DIR", plain(self.directory.path())),
+        ]
     }
 
     /// Writes the file `name` for the library. By rename: whoever reads it reads all of it.
@@ -42,4 +49,8 @@ impl Shim {
         fs::write(&new, text).expect("the directory is ours");
         fs::rename(&new, self.directory.path().join(name)).expect("the directory is ours");
     }
+}
+
+fn plain(path: &Path) -> &str {
+    path.to_str().expect("a plain path")
 }
