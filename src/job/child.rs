@@ -226,13 +226,23 @@ impl Child {
     pub async fn news(&mut self, scope: Scope) -> News {
         loop {
             // Nobody tells us of the end of a process that is not our child.
-            let is_dying = scope == Scope::Group && self.ended.is_some();
+            let is_dying = self.is_dying(scope);
             let pause = if is_dying { GROUP_POLL } else { Duration::MAX };
-            let news = poll_fn(|context| self.poll_news(scope, context));
-            if let Ok(news) = tokio::time::timeout(pause, news).await {
+            let news = poll_fn(|context| match self.poll_news(scope, context) {
+                Poll::Ready(news) => Poll::Ready(Some(news)),
+                // Its leader has just ended.
+                Poll::Pending if self.is_dying(scope) != is_dying => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            });
+            if let Ok(Some(news)) = tokio::time::timeout(pause, news).await {
                 return news;
             }
         }
+    }
+
+    /// Whether all that is left to wait for is the end of the rest of the group.
+    fn is_dying(&self, scope: Scope) -> bool {
+        scope == Scope::Group && self.ended.is_some()
     }
 
     /// Looks whenever anything has woken us. After we were frozen much comes at once, and the job's

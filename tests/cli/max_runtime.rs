@@ -32,6 +32,19 @@ fn a_hanging_job_that_ignores_term_is_dead_in_time_and_the_lock_is_free() {
 }
 
 #[test]
+fn members_that_die_later_than_the_command_are_waited_for_and_no_longer() {
+    // One without a line's end is kept in memory, and giving back so much takes a process that is
+    // killed longer than its shell takes to die. Nobody tells us when it has.
+    let heavy = "trap '' TERM; (head -c 600M /dev/zero; sleep 300) | tail & wait";
+    let cluster = Cluster::start(3);
+    let place = Place::Servers(cluster);
+    let end = place.run("--max-runtime 2s -k 300ms -t 10m", heavy).end();
+    end.assert_code(124);
+    assert!(end.took < Duration::from_secs(15), "{end:?}");
+    place.run("", "true").end().assert_code(0);
+}
+
+#[test]
 fn the_lock_is_kept_until_a_job_that_is_being_stopped_is_gone() {
     let cluster = Cluster::start(3);
     let place = Place::Servers(cluster);
