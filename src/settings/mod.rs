@@ -3,13 +3,15 @@
 //!
 //! `options` is the table of what there is, `sources` the one way in which values are merged,
 //! `file` the file, `servers` the quorum they make, `template` the names of resources, `world` the
-//! environment, `shown` all of it for people. Called by `commands`; opens no connection.
+//! environment; `run`, `hand` and `doctor` are what those commands are to do, `shown` all of it for
+//! people. Called by `commands`; opens no connection.
 
 mod doctor;
 mod duration;
 mod file;
 pub mod hand;
 mod options;
+mod run;
 mod server_url;
 mod servers;
 mod shown;
@@ -21,25 +23,18 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
-
 pub use self::doctor::{DoctorSettings, doctor};
 use self::file::File;
 use self::options::Choice;
+pub use self::run::{History, OnLost, RunSettings, StoreCommand, run};
 pub use self::shown::config;
-use self::sources::{AnySetting, Setting, Sources};
+use self::sources::{Setting, Sources};
 use self::template::Moment;
 pub use self::world::{User, World};
 use crate::cli::{self, Cli};
 use crate::exit::Exit;
 use crate::lock::claim::{KeyFormat, Resource};
 use crate::node::endpoint::Endpoint;
-
-/// The most of the stop signal's grace, unless the user says otherwise.
-const KILL_AFTER: Duration = Duration::from_secs(5);
-
-/// The most of the time between the kill and the end of the lock.
-const MARGIN: Duration = Duration::from_millis(500);
 
 /// Why settings make no sense: where, what, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -109,54 +104,6 @@ pub enum Servers {
     Redis(Vec<Endpoint>),
 }
 
-/// What `redlock run` is to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RunSettings {
-    /// What every command needs.
-    pub common: Common,
-    /// What to lock, with templates expanded; at least one.
-    pub resources: Vec<Resource>,
-    /// For how long keys live when nobody extends them.
-    pub ttl: Duration,
-    /// Whether to wait for a lock that is held.
-    pub wait: Wait,
-    /// The exit code for a lock that is held.
-    pub conflict_exit: u8,
-    /// For how long the lock stays at least, from its acquisition on.
-    pub min_hold: Duration,
-    /// In which period from its acquisition on the command is to succeed once only.
-    pub once_per: Option<Duration>,
-    /// When the command is stopped, counted from its start.
-    pub max_runtime: Option<Duration>,
-    /// The time between the stop signal and SIGKILL.
-    pub kill_after: Duration,
-    /// The time between SIGKILL and the end of the lock. `ttl > 2 * (kill_after + margin)`.
-    pub margin: Duration,
-    /// What the command is stopped with.
-    pub stop_signal: Signal,
-    /// What happens to the command when the lock cannot be kept.
-    pub on_lost: OnLost,
-    /// Shown to whoever looks at the lock.
-    pub note: Option<String>,
-    /// What is stored of the command.
-    pub store_command: StoreCommand,
-    /// Whether servers that restarted may grant.
-    pub restart_guard: RestartGuard,
-    /// For how long a server counts as restarted.
-    pub restart_window: Duration,
-    /// Whether the run is recorded with the lock.
-    pub history: History,
-    /// Where to tell in JSON how it ended.
-    pub status_file: Option<PathBuf>,
-    /// Where to leave gauges for Prometheus.
-    pub metrics_file: Option<PathBuf>,
-    /// The command and its arguments; at least one word.
-    pub command: Vec<OsString>,
-    /// Variables that set options of this run, and are not meant for another run inside the
-    /// command. Those of servers and credentials are, and stay.
-    pub hidden_environment: Vec<String>,
-}
-
 /// What `redlock history` is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistorySettings {
@@ -175,33 +122,6 @@ pub enum Wait {
     For(Duration),
     /// Wait until it is free.
     Forever,
-}
-
-/// What happens to the command when the lock cannot be kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnLost {
-    /// It is stopped before another can get the lock.
-    Stop,
-    /// It runs on, and the loss is told.
-    Warn,
-}
-
-/// What is stored of the command with the lock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StoreCommand {
-    /// Its file name, never its arguments.
-    FileName,
-    /// Nothing.
-    Nothing,
-}
-
-/// Whether a run is recorded with the lock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum History {
-    /// Where, when, how long, and how it ended.
-    Kept,
-    /// Not at all.
-    Off,
 }
 
 /// Whether servers that restarted within the restart window may grant.
@@ -262,59 +182,6 @@ pub fn history(arguments: &cli::HistoryArguments, world: &World) -> Result<Histo
     Ok(HistorySettings { common, resource })
 }
 
-/// What `redlock run` is to do.
-///
-/// # Errors
-///
-/// If the settings make no sense. The command line is judged first, without looking at any file.
-pub fn run(arguments: &cli::RunArguments, world: &World) -> Result<RunSettings, Error> {
-    let sources = Sources::new(&arguments.options, world);
-    sources.check_flags(&options::RUN)?;
-    sources.check_flags(&options::COMMON)?;
-    let resources = resources(&arguments.resources, world)?;
-    if arguments.command.is_empty() {
-        let message = "no command given; write it after --, as in redlock run -r NAME -- COMMAND";
-        return Err(Error::new(Exit::Usage, message));
-    }
-    let file = File::find_and_read(&sources)?;
-    let sources = sources
-        .with_file(file)
-        .with_resource(single(&arguments.resources));
-    let ttl = sources.value(&options::TTL)?;
-    let margin = MARGIN.min(ttl / 20);
-    Ok(RunSettings {
-        resources,
-        ttl,
-        wait: sources.optional(&options::WAIT)?.unwrap_or(Wait::No),
-        conflict_exit: sources.value(&options::CONFLICT_EXIT_CODE)?,
-        min_hold: sources.value(&options::MIN_HOLD)?,
-        once_per: unless_zero(sources.optional(&options::ONCE_PER)?),
-        max_runtime: unless_zero(sources.optional(&options::MAX_RUNTIME)?),
-        kill_after: kill_after(&sources, ttl, margin)?,
-        margin,
-        stop_signal: sources.value(&options::SIGNAL)?,
-        on_lost: sources.value(&options::ON_LOST)?,
-        note: sources
-            .optional(&options::NOTE)?
-            .filter(|note| !note.is_empty()),
-        store_command: match sources.value(&options::NO_COMMAND)? {
-            Choice::Yes => StoreCommand::Nothing,
-            Choice::No => StoreCommand::FileName,
-        },
-        restart_guard: sources.value(&options::RESTART_GUARD)?,
-        restart_window: sources.value(&options::RESTART_WINDOW)?,
-        history: match sources.value(&options::NO_HISTORY)? {
-            Choice::Yes => History::Off,
-            Choice::No => History::Kept,
-        },
-        status_file: sources.optional(&options::STATUS_FILE)?,
-        metrics_file: sources.optional(&options::METRICS_FILE)?,
-        command: arguments.command.clone(),
-        hidden_environment: set_by_environment(&options::RUN, world),
-        common: common_of(&sources)?,
-    })
-}
-
 fn common_of(sources: &Sources) -> Result<Common, Error> {
     // Others have acted on these already, as far as they make sense.
     verbosity(sources)?;
@@ -362,42 +229,12 @@ fn resource(typed: &OsStr, label: &str, moment: &Moment) -> Result<Resource, Err
     Resource::new(&moment.expand(name)?).map_err(|error| wrong(&error.to_string()))
 }
 
-/// A zero takes back what a file says.
-fn unless_zero(duration: Option<Duration>) -> Option<Duration> {
-    duration.filter(|duration| !duration.is_zero())
-}
-
 /// The resource whose section of the file counts; with several there is none.
 fn single(typed: &[OsString]) -> Option<&str> {
     match typed {
         [name] => name.to_str(),
         _ => None,
     }
-}
-
-/// The grace between the stop signal and SIGKILL. Design: a TTL that leaves no time for the command
-/// to run before it must be stopped again is refused.
-fn kill_after(sources: &Sources, ttl: Duration, margin: Duration) -> Result<Duration, Error> {
-    let Some((kill_after, origin)) = sources.located(&options::KILL_AFTER)? else {
-        return Ok(KILL_AFTER.min(ttl / 4));
-    };
-    let needed = kill_after.saturating_add(margin).saturating_mul(2);
-    if ttl > needed {
-        return Ok(kill_after);
-    }
-    let [kill_after, margin, needed, ttl] = [kill_after, margin, needed, ttl].map(duration::show);
-    let message = format!(
-        "{kill_after} is too long for a TTL of {ttl}, which must be more than \
-         2 * ({kill_after} + {margin}) = {needed}; choose a longer TTL or a shorter grace"
-    );
-    Err(origin.error(&options::KILL_AFTER.row, &message))
-}
-
-fn set_by_environment(table: &[&dyn AnySetting], world: &World) -> Vec<String> {
-    let names = table.iter().map(|setting| setting.row().variable());
-    names
-        .filter(|name| world.variable(name).is_some())
-        .collect()
 }
 
 #[cfg(test)]

@@ -6,9 +6,10 @@ use std::fmt::Write as _;
 
 use super::file::File;
 use super::options::{self, COMMON, RUN};
+use super::run::{MARGIN, kill_after};
 use super::sources::{AnySetting, Form, Found, Origin, Part, Place, Raw, Row, Sources};
 use super::template::Moment;
-use super::{Error, MARGIN, World, common_of, kill_after, server_url};
+use super::{Error, World, common_of, server_url};
 use crate::cli;
 use crate::exit::Exit;
 
