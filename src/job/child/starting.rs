@@ -1,0 +1,172 @@
+//! How a command is started: with a guard that stands, or not at all.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+use nix::unistd::{getpid, getppid};
+use tokio::signal::unix::{self, SignalKind};
+
+use super::{Child, Guarded, Standing};
+use crate::clock::Instant;
+use crate::job::death;
+use crate::job::guard::{Guard, Introduction, Watch};
+use crate::job::spawn::{Image, spawn};
+use crate::job::terminal::Terminal;
+
+/// What to start.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// The program, which is looked for in `PATH`, and its arguments: bytes, no shell.
+    pub command: Vec<OsString>,
+    /// Variables that are added to the environment.
+    pub set: Vec<(OsString, OsString)>,
+    /// Variables that are taken out of it.
+    pub remove: Vec<OsString>,
+}
+
+/// Why there is no child.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// There is no such program, or not the interpreter that it names. The text says which.
+    #[error("{0}")]
+    NotFound(String),
+    /// There is, but it cannot be executed.
+    #[error("{0}")]
+    NotExecutable(String),
+    /// The system could not start any process.
+    #[error("{0}")]
+    System(String),
+    /// The lock's time had come before the command was there.
+    #[error("its time was over before it was started")]
+    TooLate,
+}
+
+impl Child {
+    /// Starts the command in a process group of its own, with a guard that stops it by `watch`: the
+    /// one that is `ready` and not dead, or a new one.
+    ///
+    /// Invariant I6: nothing is started once `not_after` has come, also if we were stopped on the
+    /// way.
+    ///
+    /// # Errors
+    ///
+    /// If the command is not there, cannot be executed, the system starts no process, or it is too
+    /// late. No child is left then.
+    pub fn start(
+        order: &Order,
+        ready: Option<Guard>,
+        watch: Watch,
+        not_after: Instant,
+    ) -> Result<Self, StartError> {
+        let [program, ..] = &order.command[..] else {
+            return Err(StartError::NotFound("no command was given".to_owned()));
+        };
+        // Looked at before we listen, which overwrites it.
+        let chld_is_ignored = death::is_ignored(Signal::SIGCHLD);
+        let system = |error: io::Error| StartError::System(error.to_string());
+        // Before the child can end, or its end would not be told.
+        let endings = unix::signal(SignalKind::child()).map_err(system)?;
+        let terminal = Terminal::listen().map_err(system)?;
+        let image = Image::new(&order.command, &order.set, &order.remove);
+        let image = image.map_err(|errno| start_error(program, errno))?;
+        // Last: a new one comes to stand while the command's process is made.
+        let (guard, introduction) = introduced(ready, watch).map_err(system)?;
+        let preparation = Preparation {
+            chld_is_ignored,
+            introduction,
+            not_after,
+        };
+        let leader =
+            spawn(&image, preparation.closure()).map_err(|errno| start_error(program, errno))?;
+        Ok(Self {
+            leader,
+            reaped: false,
+            ended: None,
+            standing: Standing::Not,
+            terminal,
+            endings,
+            guard: Some(guard),
+            guarded: Guarded::Nothing,
+            dismissed: None,
+        })
+    }
+}
+
+/// What the child needs to know before it becomes the command.
+#[derive(Clone, Copy)]
+struct Preparation {
+    /// The command shall find it as we found it.
+    chld_is_ignored: bool,
+    introduction: Introduction,
+    not_after: Instant,
+}
+
+impl Preparation {
+    /// What the child does to itself before exec: async-signal-safe calls (`prctl`, `getppid`,
+    /// `sigaction`, `sendmsg`, `poll`, `recv`, `clock_gettime`), and no allocation.
+    fn closure(self) -> impl Fn() -> nix::Result<()> {
+        let parent = getpid();
+        move || {
+            // Should we die, the kernel kills the child. Should we have died already, it does so
+            // itself: its parent is compared with us, and not with 1, which may be anybody's
+            // subreaper.
+            nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+            if getppid() != parent {
+                return Err(Errno::ESRCH);
+            }
+            if self.chld_is_ignored {
+                death::ignore(Signal::SIGCHLD)?;
+            }
+            self.introduction.make()?;
+            // Last of all: from here to the command there is only exec. Should we be stopped right
+            // now, the guard has the deadline.
+            if self.not_after.has_passed() {
+                return Err(Errno::ETIME);
+            }
+            Ok(())
+        }
+    }
+}
+
+/// A guard that lives, and how the command's process makes itself known to it.
+fn introduced(ready: Option<Guard>, watch: Watch) -> io::Result<(Guard, Introduction)> {
+    if let Some(guard) = ready
+        && let Some(introduction) = guard.introduction(watch)
+    {
+        return Ok((guard, introduction));
+    }
+    let guard = Guard::start()?;
+    match guard.introduction(watch) {
+        Some(introduction) => Ok((guard, introduction)),
+        None => Err(Errno::ETIMEDOUT.into()),
+    }
+}
+
+/// Why `program` was not started, sorted the way shells do.
+fn start_error(program: &OsStr, errno: Errno) -> StartError {
+    match errno {
+        Errno::ENOENT if !has_directory(program) => {
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            StartError::NotFound(format!("not found in PATH ({})", path.to_string_lossy()))
+        }
+        Errno::ENOENT if Path::new(program).exists() => StartError::NotFound(
+            "it is there, but the interpreter that its first line names is not".to_owned(),
+        ),
+        Errno::ENOENT | Errno::ENOTDIR => StartError::NotFound("no such file".to_owned()),
+        Errno::ETIME => StartError::TooLate,
+        Errno::ETIMEDOUT => StartError::System("its guard did not start".to_owned()),
+        Errno::EAGAIN | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE => {
+            StartError::System(errno.desc().to_lowercase())
+        }
+        _ => StartError::NotExecutable(errno.desc().to_lowercase()),
+    }
+}
+
+/// Whether `program` is a path, and not a name that is looked for in `PATH`.
+fn has_directory(program: &OsStr) -> bool {
+    program.as_bytes().contains(&b'/')
+}
