@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::support::proxy::{Fate, Proxy};
+use crate::support::proxy::{self, Fate, Proxy};
 use crate::support::{Cluster, Process, Redlock, eventually};
 
 const CONTENDERS: usize = 20;
@@ -94,13 +94,9 @@ fn of_twenty_contenders_on_five_nodes_exactly_one_runs() {
 #[test]
 fn of_twenty_contenders_who_reach_the_nodes_in_different_orders_exactly_one_runs() {
     let cluster = Cluster::start(3);
-    let proxies: Vec<Vec<Proxy>> = (0..CONTENDERS)
-        .map(|_| cluster.servers.iter().map(Proxy::before).collect())
-        .collect();
-    let urls: Vec<String> = proxies
-        .iter()
-        .map(|own| own.iter().map(Proxy::url).collect::<Vec<_>>().join(","))
-        .collect();
+    let (proxies, urls): (Vec<Vec<Proxy>>, Vec<String>) = (0..CONTENDERS)
+        .map(|_| proxy::before_each(&cluster))
+        .unzip();
     for round in 0..rounds() {
         for (contender, own) in proxies.iter().enumerate() {
             for (node, proxy) in own.iter().enumerate() {

@@ -1,6 +1,6 @@
 //! Fencing tokens grow from holder to holder, and cost no round trip of their own.
 
-use crate::support::proxy::Proxy;
+use crate::support::proxy;
 use crate::support::{Cluster, End, Redlock, eventually};
 
 /// The fencing token of one more holder.
@@ -89,8 +89,7 @@ fn tokens_grow_also_when_the_clock_of_the_host_does_not() {
 fn acquiring_and_releasing_take_one_round_trip_each_on_one_connection_to_each_node() {
     for nodes in [3, 5] {
         let cluster = Cluster::start(nodes);
-        let proxies: Vec<Proxy> = cluster.servers.iter().map(Proxy::before).collect();
-        let urls = proxies.iter().map(Proxy::url).collect::<Vec<_>>().join(",");
+        let (proxies, urls) = proxy::before_each(&cluster);
         for run in 1..=5 {
             let job = ["run", "-r", "job", "sh", "-c", "sleep 0.1"];
             Redlock::new(job)

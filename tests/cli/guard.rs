@@ -9,8 +9,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::support::process::is_alive;
-use crate::support::proxy::{Fate, Proxy};
-use crate::support::{Cluster, PATIENCE, Process, Redlock, Server, Shim, eventually};
+use crate::support::proxy::{self, Fate};
+use crate::support::{Cluster, PATIENCE, Process, Redlock, Shim, eventually};
 use redlock::clock;
 
 /// A job of four processes that ignore TERM: a shell, its child, its grandchild, and one whose
@@ -347,9 +347,8 @@ fn with_on_lost_warn_a_frozen_redlock_costs_the_job_nothing() {
 
 #[test]
 fn nothing_is_started_once_it_would_have_to_be_stopped() {
-    let servers: Vec<Server> = (0..3).map(|_| Server::start()).collect();
-    let proxies: Vec<Proxy> = servers.iter().map(Proxy::before).collect();
-    let urls: Vec<String> = proxies.iter().map(Proxy::url).collect();
+    let cluster = Cluster::start(3);
+    let (proxies, urls) = proxy::before_each(&cluster);
     // Late enough to be past the time for the stop signal, early enough to be a valid lock.
     for proxy in &proxies {
         proxy.set_replies(Fate::Delay(Duration::from_millis(1_500)));
@@ -365,16 +364,12 @@ fn nothing_is_started_once_it_would_have_to_be_stopped() {
         "echo",
         "never",
     ];
-    let end = Redlock::new(run)
-        .env("REDLOCK_SERVERS", urls.join(","))
-        .end();
+    let end = Redlock::new(run).env("REDLOCK_SERVERS", urls).end();
     end.assert_code(69)
         .assert_says(&["over before it was started"]);
     assert_eq!(end.stdout, "");
     assert!(end.took < PATIENCE / 2, "{end:?}");
-    eventually("the lock is given back", || {
-        servers.iter().all(|server| server.locks().is_empty())
-    });
+    eventually("the lock is given back", || cluster.locks().is_empty());
 }
 
 /// A waiter for a lock that stands in its way, and its guard.

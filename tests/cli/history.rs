@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::proxy::Proxy;
+use crate::support::proxy::{self, Proxy};
 use crate::support::{BadNode, Cluster, Place, Redlock};
 
 #[track_caller]
@@ -95,12 +95,11 @@ fn it_is_bounded_in_number_size_and_time() {
 #[test]
 fn it_costs_no_round_trip_and_can_be_left_out() {
     let cluster = Cluster::start(3);
-    let proxies: Vec<Proxy> = cluster.servers.iter().map(Proxy::before).collect();
-    let urls: Vec<String> = proxies.iter().map(Proxy::url).collect();
+    let (proxies, urls) = proxy::before_each(&cluster);
     let requests = |more: &[&str]| {
         let before: usize = proxies.iter().map(Proxy::requests).sum();
         let words = ["run", "-r", "job"].iter().chain(more).chain(&["true"]);
-        let run = Redlock::new(words.copied()).env("REDLOCK_SERVERS", urls.join(","));
+        let run = Redlock::new(words.copied()).env("REDLOCK_SERVERS", &urls);
         run.end().assert_code(0);
         proxies.iter().map(Proxy::requests).sum::<usize>() - before
     };

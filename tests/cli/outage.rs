@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::proxy::{Fate, Proxy};
+use crate::support::proxy::{self, Fate};
 use crate::support::{BadNode, Cluster, End, Process, Redlock, eventually};
 
 /// Runs `echo ran` with `good` and `bad` servers.
@@ -112,8 +112,7 @@ fn a_waiter_gets_the_lock_when_the_outage_is_over() {
 fn what_was_applied_although_its_reply_was_lost_is_taken_back() {
     for fate in [Fate::Drop, Fate::Close] {
         let cluster = Cluster::start(3);
-        let proxies: Vec<Proxy> = cluster.servers.iter().map(Proxy::before).collect();
-        let urls = proxies.iter().map(Proxy::url).collect::<Vec<_>>().join(",");
+        let (proxies, urls) = proxy::before_each(&cluster);
         // No reply of two nodes arrives, and so no quorum of votes; their keys were set all the
         // same.
         proxies[0].set_replies(fate);

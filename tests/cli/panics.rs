@@ -52,11 +52,7 @@ fn panic_in(place: &Place, options: &str) {
 fn a_panic_kills_the_whole_job_and_gives_the_lock_back() {
     for place in Place::each() {
         panic_in(&place, "-t 60s");
-        place
-            .redlock(["run", "-r", "job", "true"])
-            .end()
-            .assert_code(0)
-            .assert_silent();
+        place.run("", "true").end().assert_code(0).assert_silent();
         if let Place::Servers(cluster) = &place {
             assert!(cluster.locks().is_empty());
         }
@@ -67,10 +63,7 @@ fn a_panic_kills_the_whole_job_and_gives_the_lock_back() {
 fn a_lock_that_is_to_stay_stays_after_a_panic() {
     for place in Place::each() {
         panic_in(&place, "-t 60s --min-hold 30s");
-        place
-            .redlock(["run", "-r", "job", "true"])
-            .end()
-            .assert_code(75);
+        place.run("", "true").end().assert_code(75);
     }
 }
 

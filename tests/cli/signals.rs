@@ -7,8 +7,8 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use crate::support::process::{heed_signals, is_alive};
-use crate::support::proxy::{Fate, Proxy};
-use crate::support::{Cluster, Redlock, Server, eventually};
+use crate::support::proxy::{self, Fate};
+use crate::support::{Cluster, Redlock, eventually};
 
 const PASSED_ON: [Signal; 6] = [
     Signal::SIGINT,
@@ -147,9 +147,8 @@ fn a_signal_in_the_middle_of_an_attempt_leaves_no_key() {
 
 #[test]
 fn a_signal_ends_an_attempt_that_nobody_answers_at_once_and_leaves_no_key() {
-    let servers: Vec<Server> = (0..3).map(|_| Server::start()).collect();
-    let proxies: Vec<Proxy> = servers.iter().map(Proxy::before).collect();
-    let urls: Vec<String> = proxies.iter().map(Proxy::url).collect();
+    let cluster = Cluster::start(3);
+    let (proxies, urls) = proxy::before_each(&cluster);
     for proxy in &proxies {
         proxy.set_replies(Fate::Drop);
     }
@@ -164,22 +163,16 @@ fn a_signal_ends_an_attempt_that_nobody_answers_at_once_and_leaves_no_key() {
         "echo",
         "never",
     ];
-    let attempt = Redlock::new(run)
-        .env("REDLOCK_SERVERS", urls.join(","))
-        .start();
+    let attempt = Redlock::new(run).env("REDLOCK_SERVERS", urls).start();
     eventually("a key on each server", || {
-        servers
-            .iter()
-            .all(|server| server.get("lock:job").is_some())
+        cluster.values("lock:job").iter().all(Option::is_some)
     });
     attempt.signal(Signal::SIGINT);
     let end = attempt.end();
     assert_eq!(end.signal(), Some(Signal::SIGINT), "{end:?}");
     assert!(end.took < Duration::from_secs(15), "{end:?}");
     assert_eq!(end.stdout, "");
-    eventually("the keys are taken away", || {
-        servers.iter().all(|server| server.locks().is_empty())
-    });
+    eventually("the keys are taken away", || cluster.locks().is_empty());
 }
 
 #[test]

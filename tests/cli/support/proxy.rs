@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use super::Server;
+use super::{Cluster, Server};
 
 /// What happens to a piece of bytes on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,13 @@ pub struct Proxy {
     rules: Arc<Mutex<Rules>>,
     requests: Arc<AtomicUsize>,
     connections: Arc<AtomicUsize>,
+}
+
+/// A proxy in front of each server of `cluster`, and what `REDLOCK_SERVERS` is set to.
+pub fn before_each(cluster: &Cluster) -> (Vec<Proxy>, String) {
+    let proxies: Vec<Proxy> = cluster.servers.iter().map(Proxy::before).collect();
+    let urls: Vec<String> = proxies.iter().map(Proxy::url).collect();
+    (proxies, urls.join(","))
 }
 
 impl Proxy {
