@@ -47,7 +47,7 @@ fn leave(panic: &PanicHookInfo<'_>) {
             thread::park();
         }
     }
-    // In a statement of its own: the lock is given back before anything else can panic.
+    // In a statement of its own: clearing up may take the mutex as well.
     let clear_up = clearing().take();
     if let Some(clear_up) = clear_up {
         let (done, is_done) = mpsc::channel();

@@ -136,7 +136,7 @@ impl RedisNode {
     }
 
     fn slot(&self) -> std::sync::MutexGuard<'_, Slot> {
-        // A panic elsewhere leaves connections as they were: good enough to release with.
+        // Only tests go on after a panic, and it leaves connections as they were.
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
