@@ -123,11 +123,11 @@ impl Child {
 
     /// Asks the whole group to stop with `signal`, unless the guard has done so. A process that is
     /// suspended gets it as well. Should we be unable to, the guard kills it at `kill_at`.
-    pub fn stop(&self, signal: Signal, kill_at: Instant) {
+    pub fn stop(&mut self, signal: Signal, kill_at: Instant) {
         if self.guarded == Guarded::Acted {
             return;
         }
-        if let Some(guard) = &self.guard {
+        if let Some(guard) = &mut self.guard {
             guard.stopping(kill_at);
         }
         self.signal_group(signal);

@@ -2,9 +2,10 @@
 //!
 //! A job must be dead before its lock can pass to another, and nothing that befalls redlock may
 //! change that: SIGKILL, SIGSTOP, a panic, an executor that hangs. So before the command there is a
-//! second process, in a session of its own and with every signal blocked, which is told each new
-//! deadline through a socket and signals the group when one has come. When the socket closes
-//! without a word, we are dead, and it kills the group at once.
+//! second process, in a session of its own and with every signal blocked, which sleeps until one of
+//! two alarms rings, and signals the group then. We wind them forward with each extension: as long
+//! as we can, nobody wakes it. There is a socket between us as well. When our end closes, we are
+//! dead, and it kills the group at once.
 //!
 //! **No moment without it.** The guard is forked first, and watches over nobody. The command's
 //! process, between its own fork and exec, tells the guard its group and waits until the guard
@@ -19,9 +20,11 @@
 //! as it is certainly ours: see `Target::signal`.
 //!
 //! **Between fork and exit** the guard runs only what is in `post`: async-signal-safe calls, no
-//! allocation, no lock, nothing that can panic. What the two say to each other is in `talk`. Called
-//! by `child`, and by `commands` if there is time for it while the lock is waited for.
+//! allocation, no lock, nothing that can panic. What the two say to each other is in `talk`, the
+//! deadlines are in `alarms`. Called by `child`, and by `commands` if there is time for it while the
+//! lock is waited for.
 
+mod alarms;
 mod post;
 mod talk;
 
@@ -39,7 +42,8 @@ use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 use tokio::io::unix::AsyncFd;
 
-use self::talk::{ACTED, IN_TIME, Message, NEVER, STANDING, receive_byte};
+use self::alarms::{Alarms, NEVER, Wires};
+use self::talk::{ACTED, IN_TIME, Job, STANDING, receive_byte};
 use crate::clock::Instant;
 
 /// How much later than redlock the guard sends the stop signal. It is redlock's to send, and some
@@ -69,15 +73,22 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// What makes the group of `leader` the one.
-    fn over(self, leader: libc::pid_t) -> Message {
-        let (stop_at, kill_at) = self.instants();
-        Message::Job {
+    /// Makes the group of `leader` the one. Async-signal-safe.
+    fn begin(self, leader: libc::pid_t, socket: RawFd, alarms: Wires) -> nix::Result<()> {
+        let stop_signal = self.stop_signal as c_int;
+        let job = Job {
             group: leader,
-            stop_signal: self.stop_signal as c_int,
-            stop_at,
-            kill_at,
-        }
+            stop_signal,
+        };
+        job.send(socket)?;
+        // Not before: who is woken by them finds the job.
+        self.wind(alarms);
+        Ok(())
+    }
+
+    fn wind(self, alarms: Wires) {
+        let (stop_at, kill_at) = self.instants();
+        alarms.wind(stop_at, kill_at);
     }
 
     fn instants(self) -> (u64, u64) {
@@ -95,9 +106,11 @@ pub struct Guard {
     // In this order: a process that finds the socket closed takes us for dead.
     process: Process,
     socket: AsyncFd<OwnedFd>,
+    alarms: Alarms,
+    is_stopping: bool,
 }
 
-/// A guard that was dismissed. Dropped, it is gone.
+/// A guard that was dismissed: it signals nobody any more. Dropped, it is gone.
 pub struct Dismissed {
     // As above; and nobody listens to it any more.
     _process: Process,
@@ -128,6 +141,7 @@ impl Guard {
     pub fn start() -> io::Result<Self> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let kind = SockType::SeqPacket;
+        let alarms = Alarms::new()?;
         let (ours, its) = socketpair(AddressFamily::Unix, kind, None, flags)?;
         // Before the fork: if it fails, there is no process to be rid of. SAFETY: the descriptor is
         // owned by what is registered, and stays open as long as that lives.
@@ -139,10 +153,15 @@ impl Guard {
             Some(&SigSet::all()),
             Some(&mut before),
         )?;
-        let process = post::fork(its.as_raw_fd());
+        let process = post::fork(its.as_raw_fd(), alarms.wires());
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
         let process = Process(process?);
-        Ok(Self { process, socket })
+        Ok(Self {
+            process,
+            socket,
+            alarms,
+            is_stopping: false,
+        })
     }
 
     /// How the command's process makes itself known; `None` if the guard is dead.
@@ -160,6 +179,7 @@ impl Guard {
         }
         Some(Introduction {
             socket,
+            alarms: self.alarms.wires(),
             watch,
             stands,
         })
@@ -167,32 +187,33 @@ impl Guard {
 
     /// Introduces a group from here: that of `leader`, a child of ours that is not reaped.
     pub fn watch_over(&self, leader: Pid, watch: Watch) {
-        let _ = watch
-            .over(leader.as_raw())
-            .send_with(leader.as_raw(), self.socket.as_raw_fd());
+        // If it is dead, it will be replaced.
+        let _ = watch.begin(
+            leader.as_raw(),
+            self.socket.as_raw_fd(),
+            self.alarms.wires(),
+        );
     }
 
-    /// From now on these deadlines count.
+    /// From now on these deadlines count, unless we stop the job.
     pub fn keep(&self, watch: Watch) {
-        let (stop_at, kill_at) = watch.instants();
-        self.tell(Message::Deadlines { stop_at, kill_at });
+        if !self.is_stopping {
+            watch.wind(self.alarms.wires());
+        }
     }
 
     /// We are about to send the stop signal ourselves: all that is left to the guard is to kill
     /// what is still there at `kill_at`.
-    pub fn stopping(&self, kill_at: Instant) {
-        let kill_at = nanoseconds(kill_at);
-        self.tell(Message::Stopping { kill_at });
+    pub fn stopping(&mut self, kill_at: Instant) {
+        self.is_stopping = true;
+        self.alarms.wires().wind_to_kill(nanoseconds(kill_at));
     }
 
-    /// The job is over: the guard signals nobody any more, and leaves. Must be said before the
-    /// leader is reaped.
+    /// The job is over: the guard signals nobody any more. Must be said before the leader is
+    /// reaped.
     #[must_use]
     pub fn dismiss(self) -> Dismissed {
-        if !self.tell(Message::Ended) {
-            // It does not listen: it was stopped, say. Nothing stops this.
-            let _ = kill(self.process.0, Signal::SIGKILL);
-        }
+        let _ = kill(self.process.0, Signal::SIGKILL);
         Dismissed {
             _process: self.process,
             _socket: self.socket.into_inner(),
@@ -227,11 +248,6 @@ impl Guard {
             }
         }
     }
-
-    /// Tells the guard. A guard that is dead or does not read never holds us up: false.
-    fn tell(&self, message: Message) -> bool {
-        message.send(self.socket.as_raw_fd()).is_ok()
-    }
 }
 
 impl Drop for Process {
@@ -248,6 +264,7 @@ impl Drop for Process {
 #[derive(Clone, Copy, Debug)]
 pub struct Introduction {
     socket: RawFd,
+    alarms: Wires,
     watch: Watch,
     /// Whether the guard was standing already.
     stands: bool,
@@ -263,7 +280,7 @@ impl Introduction {
     pub fn make(self) -> nix::Result<()> {
         // SAFETY: getpid has no preconditions.
         let leader = unsafe { libc::getpid() };
-        let told = self.watch.over(leader).send_with(leader, self.socket);
+        let told = self.watch.begin(leader, self.socket, self.alarms);
         told.map_err(|_| Errno::ETIMEDOUT)?;
         if self.stands {
             return Ok(());

@@ -159,10 +159,12 @@ impl Ear {
     async fn released(&mut self, until: Instant, mut free: BTreeSet<usize>) -> Option<u32> {
         let heard_before = self.hears_a_quorum();
         let mut listeners = 1;
+        let mut time_to_look = std::pin::pin!(clock::sleep_until(until));
         while free.len() < majority(self.nodes) {
             let heard = tokio::select! {
-                () = clock::sleep_until(until) => return None,
+                biased;
                 heard = self.hear() => heard,
+                () = &mut time_to_look => return None,
             };
             if let Heard::Released(node, count) = heard {
                 free.insert(node);

@@ -274,6 +274,30 @@ fn a_guard_that_was_killed_is_replaced_with_the_next_extension() {
     eventually("the whole job is dead", || !job.any_alive());
 }
 
+/// How often a process has gone to sleep so far.
+fn sleeps(process: Pid) -> u64 {
+    let status = read(process, "status");
+    let mut lines = status.lines();
+    let line = lines.find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    line.and_then(|count| count.trim().parse().ok())
+        .expect("Linux counts them")
+}
+
+#[test]
+fn a_guard_sleeps_while_its_deadline_moves_and_acts_when_it_does_not_any_more() {
+    let cluster = Cluster::start(3);
+    let job = Job::start(&cluster, &[], &[]);
+    let guard = guard_of(job.run.pid());
+    let before = sleeps(guard);
+    // Longer than the first deadline.
+    thread::sleep(2 * TTL);
+    assert_eq!(sleeps(guard), before);
+    job.run.signal(Signal::SIGSTOP);
+    job.assert_dead_before_free(&cluster);
+    job.run.signal(Signal::SIGCONT);
+    job.run.end().assert_code(76);
+}
+
 #[test]
 fn a_guard_that_is_frozen_holds_nobody_up() {
     let cluster = Cluster::start(3);
@@ -283,7 +307,7 @@ fn a_guard_that_is_frozen_holds_nobody_up() {
     run.wait_for("ready");
     let guard = guard_of(run.pid());
     kill(guard, Signal::SIGSTOP).expect("it runs");
-    // Several extensions that it does not read.
+    // Several extensions that it takes no notice of.
     thread::sleep(Duration::from_secs(2));
     run.write_line("");
     run.end().assert_code(5).assert_silent();

@@ -129,7 +129,7 @@ impl Run<'_> {
 
     /// Does to the job what the user wants to be done when the lock is lost. One loss may be
     /// reported twice, by the deadline and by the lease: the first counts.
-    fn on_loss(&self, loss: &Loss, child: &Child, course: &mut Course) {
+    fn on_loss(&self, loss: &Loss, child: &mut Child, course: &mut Course) {
         if course.lock == LockWas::Lost {
             return;
         }
@@ -161,7 +161,7 @@ impl Run<'_> {
     }
 
     /// Stops a command whose time is over. The lock is kept meanwhile.
-    fn on_time_over(&self, child: &Child, course: &mut Course) {
+    fn on_time_over(&self, child: &mut Child, course: &mut Course) {
         let signal = self.settings.stop_signal;
         let grace = clock::now() + self.settings.kill_after;
         // From now on the guard hears of no later deadline: it gets the earlier of the two.
@@ -190,7 +190,7 @@ impl Run<'_> {
         }
     }
 
-    fn on_deadline(&self, child: &Child, course: &mut Course) {
+    fn on_deadline(&self, child: &mut Child, course: &mut Course) {
         if let Phase::Stopping(grace) = course.phase {
             child.signal_group(Signal::SIGKILL);
             course.phase = Phase::Killed;

@@ -107,7 +107,8 @@ struct Preparation {
 
 impl Preparation {
     /// What the child does to itself before exec: async-signal-safe calls (`prctl`, `getppid`,
-    /// `sigaction`, `sendmsg`, `poll`, `recv`, `clock_gettime`), and no allocation.
+    /// `sigaction`, `sendmsg`, `timerfd_settime`, `poll`, `recv`, `clock_gettime`), and no
+    /// allocation.
     fn closure(self) -> impl Fn() -> nix::Result<()> {
         let parent = getpid();
         move || {

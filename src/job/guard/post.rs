@@ -4,13 +4,14 @@ use std::cell::UnsafeCell;
 use std::mem;
 use std::os::fd::RawFd;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicUsize, Ordering};
 
 use libc::{c_char, c_int, c_void};
 use nix::errno::Errno;
 use nix::unistd::Pid;
 
-use super::talk::{ACTED, Heard, IN_TIME, Message, NEVER, STANDING, receive, send};
+use super::alarms::{Wires, rings};
+use super::talk::{ACTED, Heard, IN_TIME, Job, STANDING, receive, send_byte};
 use crate::job::spared::Spared;
 
 /// What `ps` shows and `pkill redlock` does not find: 15 bytes at most.
@@ -21,7 +22,11 @@ const TO_GROUP: u32 = 1 << 2;
 
 /// The guard's descriptors: it has no others but the pidfd of the job's leader.
 const SOCKET: RawFd = 0;
-const TIMER: RawFd = 1;
+const ALARMS: Wires = Wires { stop: 1, kill: 2 };
+const OTHERS: RawFd = 3;
+
+/// The same of redlock's, for the process that is forked. Nobody else reads them.
+static FOUND: [AtomicI32; 3] = [const { AtomicI32::new(-1) }; 3];
 
 /// The guard's stack. Nobody but a new process uses it, in a copy of its own.
 #[repr(C, align(4096))]
@@ -32,7 +37,7 @@ unsafe impl Sync for Stack {}
 
 static STACK: Stack = Stack(UnsafeCell::new([0; 64 * 1024]));
 
-/// Forks a process that stands guard at `socket`. It is born with our signal mask, and gets neither
+/// Forks a process that stands guard at `socket`, and acts when the `alarms` ring. It is born with our signal mask, and gets neither
 /// our heap nor our stack: each page of them that we write to later would have to be copied for it,
 /// and the arguments that `pkill -f` looks at are on the stack. Its end sends us no signal, which
 /// would keep us from giving the lock back: the socket tells.
@@ -40,7 +45,10 @@ static STACK: Stack = Stack(UnsafeCell::new([0; 64 * 1024]));
 /// # Errors
 ///
 /// If the system refuses a process.
-pub fn fork(socket: RawFd) -> nix::Result<Pid> {
+pub fn fork(socket: RawFd, alarms: Wires) -> nix::Result<Pid> {
+    for (found, descriptor) in FOUND.iter().zip([socket, alarms.stop, alarms.kill]) {
+        found.store(descriptor, Ordering::Relaxed);
+    }
     // What libc's clone puts on our stack lies below this, and musl's child reads it there.
     let mark = 0_u8;
     let (heap, stack) = (Spared::heap(), Spared::stack_above(&mark));
@@ -54,8 +62,7 @@ pub fn fork(socket: RawFd) -> nix::Result<Pid> {
     // heap.
     let forked = unsafe {
         let top = STACK.0.get().add(1).cast::<c_void>();
-        let socket = ptr::without_provenance_mut(socket.unsigned_abs() as usize);
-        libc::clone(begin, top, 0, socket)
+        libc::clone(begin, top, 0, ptr::null_mut())
     };
     let forked = Errno::result(forked);
     drop((heap, stack));
@@ -63,20 +70,18 @@ pub fn fork(socket: RawFd) -> nix::Result<Pid> {
     forked.map(Pid::from_raw)
 }
 
-extern "C" fn begin_with_arguments(socket: *mut c_void) -> c_int {
+extern "C" fn begin_with_arguments(nothing: *mut c_void) -> c_int {
     hide_arguments();
-    begin(socket)
+    begin(nothing)
 }
 
-extern "C" fn begin(socket: *mut c_void) -> c_int {
-    stand(RawFd::try_from(socket.addr()).unwrap_or(-1))
+extern "C" fn begin(_: *mut c_void) -> c_int {
+    stand()
 }
 
 /// What the guard knows.
 struct Post {
     stop_signal: c_int,
-    stop_at: u64,
-    kill_at: u64,
     target: Target,
     phase: Phase,
 }
@@ -85,7 +90,7 @@ struct Post {
 enum Phase {
     /// For the time to stop the job.
     Waiting,
-    /// It was told to stop, by whomever. It is killed when the time has come.
+    /// It was told to stop. It is killed when the time has come.
     Stopping,
     /// Nothing is left to do but to see redlock's end.
     Done,
@@ -100,38 +105,34 @@ struct Target {
 }
 
 /// The guard's whole life. Called from `extern "C"`: a panic here ends the process.
-fn stand(socket: RawFd) -> ! {
+fn stand() -> ! {
     let mut post = Post::NEW;
     // SAFETY: these calls take numbers and constants. Nothing below needs a descriptor other than
-    // the socket's copy, so all the others are closed: a kept stdout would keep cron waiting, a
-    // kept socket of redlock's would hide its death from us.
+    // the copies of these three, so all the others are closed: a kept stdout would keep cron
+    // waiting, a kept socket of redlock's would hide its death from us. None of redlock's is below
+    // 3: see `start_up`.
     unsafe {
         // `timeout -s KILL` and the like kill a group or a session.
         libc::setsid();
-        libc::dup2(socket, SOCKET);
-        close_from(1);
-        let timer = libc::timerfd_create(libc::CLOCK_BOOTTIME, libc::TFD_NONBLOCK);
-        if timer != TIMER {
-            // Without a timer it must not be said that we stand.
-            libc::_exit(1);
+        for (found, own) in FOUND.iter().zip([SOCKET, ALARMS.stop, ALARMS.kill]) {
+            libc::dup2(found.load(Ordering::Relaxed), own);
         }
+        close_from(OTHERS);
         // A guard shall not keep a file system from being unmounted.
         libc::chdir(c"/".as_ptr());
         libc::prctl(libc::PR_SET_NAME, NAME.as_ptr());
     }
-    let _ = send(SOCKET, &[STANDING]);
+    let _ = send_byte(SOCKET, STANDING);
     loop {
-        // What was said counts before what the clock says: a new deadline may have come too late to
-        // be read before the old one.
+        post.wait();
         loop {
             match receive(SOCKET) {
-                Heard::Message(message, descriptor) => post.hear(message, descriptor),
+                Heard::Job(job, leader) => post.hear(job, leader),
                 Heard::Nothing => break,
                 Heard::Silence => post.redlock_is_dead(),
             }
         }
-        post.act(boot_time());
-        wait_until(post.next());
+        post.act();
     }
 }
 
@@ -139,77 +140,68 @@ impl Post {
     /// It watches over nobody yet.
     const NEW: Self = Self {
         stop_signal: libc::SIGTERM,
-        stop_at: NEVER,
-        kill_at: NEVER,
         target: Target::NONE,
         phase: Phase::Waiting,
     };
 
-    fn hear(&mut self, message: Message, descriptor: RawFd) {
-        match message {
-            Message::Job {
-                group,
-                stop_signal,
-                stop_at,
-                kill_at,
-            } => {
-                *self = Self {
-                    stop_signal,
-                    stop_at,
-                    kill_at,
-                    target: Target {
-                        group,
-                        leader: descriptor,
-                    },
-                    phase: Phase::Waiting,
-                };
-            }
-            Message::Deadlines { stop_at, kill_at } if self.phase == Phase::Waiting => {
-                self.stop_at = stop_at;
-                self.kill_at = kill_at;
-            }
-            Message::Stopping { kill_at } if self.phase == Phase::Waiting => {
-                self.phase = Phase::Stopping;
-                self.kill_at = kill_at;
-            }
-            Message::Ended => leave(),
-            Message::Deadlines { .. } | Message::Stopping { .. } => {}
-        }
+    /// Sleeps until an alarm rings that means something, or until redlock is dead. What redlock
+    /// says wakes nobody: it says whom to watch over before it winds the alarms, so that is heard
+    /// in time.
+    fn wait(&self) {
+        let wire = |fd, events| libc::pollfd {
+            fd,
+            events,
+            revents: 0,
+        };
+        let mut wires = [
+            wire(SOCKET, 0),
+            wire(ALARMS.kill, libc::POLLIN),
+            wire(ALARMS.stop, libc::POLLIN),
+        ];
+        let count = match self.phase {
+            Phase::Waiting => 3,
+            Phase::Stopping => 2,
+            Phase::Done => 1,
+        };
+        // SAFETY: `wires` are so many pollfds, or more. Without POLLIN a socket still tells its
+        // end.
+        unsafe { libc::poll(wires.as_mut_ptr(), count, -1) };
     }
 
-    /// Does what is due at `now`.
-    fn act(&mut self, now: u64) {
-        if self.phase == Phase::Waiting && now >= self.stop_at.min(self.kill_at) {
+    fn hear(&mut self, job: Job, leader: RawFd) {
+        self.stop_signal = job.stop_signal;
+        self.target = Target {
+            group: job.group,
+            leader,
+        };
+    }
+
+    /// Does what is due. The alarms are looked at now: redlock may have wound them since they woke
+    /// us.
+    fn act(&mut self) {
+        if self.phase == Phase::Waiting && rings(ALARMS.stop) {
             if self.target.has_ended() {
                 // By itself, and redlock has not noticed yet. What it left in the background is
                 // nobody's business. If we are late ourselves, after a suspend, nobody can say
                 // when.
-                if now < self.kill_at {
-                    let _ = send(SOCKET, &[IN_TIME]);
+                if !rings(ALARMS.kill) {
+                    let _ = send_byte(SOCKET, IN_TIME);
                 }
                 self.phase = Phase::Done;
                 return;
             }
             // Said first: redlock must never see a job that died of this and not know why.
-            let _ = send(SOCKET, &[ACTED]);
+            let _ = send_byte(SOCKET, ACTED);
             self.phase = Phase::Stopping;
-            if now < self.kill_at {
+            if !rings(ALARMS.kill) {
                 self.target.signal(self.stop_signal);
                 self.target.signal(libc::SIGCONT);
             }
         }
-        if self.phase == Phase::Stopping && now >= self.kill_at {
+        // If it is not we who stop it, redlock does, and has left us no more than this.
+        if self.phase != Phase::Done && rings(ALARMS.kill) {
             self.target.signal(libc::SIGKILL);
             self.phase = Phase::Done;
-        }
-    }
-
-    /// When there is something to do next.
-    fn next(&self) -> u64 {
-        match self.phase {
-            Phase::Waiting => self.stop_at.min(self.kill_at),
-            Phase::Stopping => self.kill_at,
-            Phase::Done => NEVER,
         }
     }
 
@@ -269,53 +261,6 @@ impl Target {
             }
             libc::kill(-self.group, signal);
         }
-    }
-}
-
-fn boot_time() -> u64 {
-    let mut now = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: there is room for the answer. Linux has this clock.
-    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut now) };
-    let seconds = now.tv_sec.unsigned_abs();
-    seconds
-        .saturating_mul(1_000_000_000)
-        .saturating_add(now.tv_nsec.unsigned_abs())
-}
-
-/// Sleeps until something is said or `instant` has come. The timer counts the time of a suspend:
-/// poll's own time-out would not.
-fn wait_until(instant: u64) {
-    // What is beyond the kernel's reach is as good as never: a hundred years.
-    let instant = instant.min(100 * 365 * 86_400 * 1_000_000_000);
-    let at = libc::itimerspec {
-        it_interval: libc::timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        },
-        it_value: libc::timespec {
-            tv_sec: (instant / 1_000_000_000).cast_signed(),
-            // A value of zero would disarm the timer.
-            tv_nsec: (instant % 1_000_000_000).cast_signed().max(1),
-        },
-    };
-    let wait = |fd| libc::pollfd {
-        fd,
-        events: libc::POLLIN,
-        revents: 0,
-    };
-    let mut both = [wait(SOCKET), wait(TIMER)];
-    // SAFETY: the timer is ours, its setting can be read, and `both` are two pollfds.
-    unsafe {
-        libc::timerfd_settime(
-            TIMER,
-            libc::TFD_TIMER_ABSTIME,
-            &raw const at,
-            ptr::null_mut(),
-        );
-        libc::poll(both.as_mut_ptr(), 2, -1);
     }
 }
 
