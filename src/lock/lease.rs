@@ -33,6 +33,11 @@ const DEAF: Duration = Duration::from_millis(200);
 /// one after the other, and strangers who come to nothing are heard as well.
 const HEARKEN: Duration = Duration::from_millis(10);
 
+/// How often a round looks for answers before it sleeps until they come. A look takes a microsecond
+/// or two, and servers nearby have answered by then: all of them would wake us, one by one, and an
+/// idle processor is put to rest and fetched back each time.
+const LOOKS: u32 = 250;
+
 /// By how much a node's time limit may grow while rounds fail.
 const LIMIT_GROWTH: u32 = 4;
 
@@ -186,12 +191,24 @@ async fn released(ear: &mut Ear) {
 struct Round {
     answers: Answers<Extension>,
     pending: JoinSet<(usize, Answer<Extension>)>,
+    looks: u32,
 }
 
 impl Round {
     /// Waits for one more answer; false if there is none to wait for.
     async fn next(&mut self) -> bool {
-        let Some(joined) = self.pending.join_next().await else {
+        let mut joined = self.pending.try_join_next();
+        while joined.is_none() && self.looks > 0 && !self.pending.is_empty() {
+            self.looks -= 1;
+            // The servers first, should we share a processor with them.
+            std::thread::yield_now();
+            tokio::task::yield_now().await;
+            joined = self.pending.try_join_next();
+        }
+        if joined.is_none() {
+            joined = self.pending.join_next().await;
+        }
+        let Some(joined) = joined else {
             return false;
         };
         let (index, answer) = joined.expect("a request to a node neither panics nor is aborted");
@@ -289,6 +306,7 @@ impl<N: Node> Keeper<N> {
         let mut round = Round {
             answers: vec![None; nodes.len()],
             pending: JoinSet::new(),
+            looks: LOOKS,
         };
         for (index, node) in nodes.iter().enumerate() {
             let (node, entry) = (Arc::clone(node), Arc::clone(self.grip.entry()));

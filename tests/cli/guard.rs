@@ -8,7 +8,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::support::process::is_alive;
+use crate::support::process::{is_alive, sleeps};
 use crate::support::proxy::{self, Fate};
 use crate::support::{Cluster, PATIENCE, Process, Redlock, Shim, eventually};
 use redlock::clock;
@@ -272,15 +272,6 @@ fn a_guard_that_was_killed_is_replaced_with_the_next_extension() {
     job.run.signal(Signal::SIGKILL);
     job.run.wait();
     eventually("the whole job is dead", || !job.any_alive());
-}
-
-/// How often a process has gone to sleep so far.
-fn sleeps(process: Pid) -> u64 {
-    let status = read(process, "status");
-    let mut lines = status.lines();
-    let line = lines.find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
-    line.and_then(|count| count.trim().parse().ok())
-        .expect("Linux counts them")
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod force;
 mod guard;
 mod hand;
 mod history;
+mod idle;
 mod inspect;
 mod list;
 mod local_node;

@@ -53,12 +53,13 @@ async fn watch(paths: Vec<PathBuf>, tell: UnboundedSender<Notice>) {
             Some(changes) => changes.next().await,
             None => tokio::time::sleep(LOOK).await,
         }
-        clock::sleep_until(clock::now() + SPREAD.mul_f64(fastrand::f64())).await;
-        let present = tokens();
-        if present != seen {
-            seen = present;
-            let _ = tell.send(Notice { listeners: 1 });
+        // Another lock in the same folder, or the same one extended, perhaps by ourselves.
+        if tokens() == seen {
+            continue;
         }
+        clock::sleep_until(clock::now() + SPREAD.mul_f64(fastrand::f64())).await;
+        seen = tokens();
+        let _ = tell.send(Notice { listeners: 1 });
     }
 }
 

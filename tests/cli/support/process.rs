@@ -299,3 +299,13 @@ pub fn is_alive(pid: Pid) -> bool {
         .and_then(|rest| rest.trim_start().chars().next());
     !matches!(state, None | Some('Z' | 'X'))
 }
+
+/// How often a process has gone to sleep so far.
+pub fn sleeps(pid: Pid) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let mut lines = status.lines();
+    let count = lines.find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    count
+        .and_then(|count| count.trim().parse().ok())
+        .expect("Linux counts them for a process that is there")
+}
