@@ -144,17 +144,23 @@ impl Post {
         phase: Phase::Waiting,
     };
 
-    /// Sleeps until an alarm rings that means something, or until redlock is dead. What redlock
-    /// says wakes nobody: it says whom to watch over before it winds the alarms, so that is heard
-    /// in time.
+    /// Sleeps until it is told whom to watch over, then until an alarm rings that means something,
+    /// and all the time until redlock is dead. The job is taken at once, since a descriptor comes
+    /// with it: the kernel bounds how many of a user's may be on their way.
     fn wait(&self) {
         let wire = |fd, events| libc::pollfd {
             fd,
             events,
             revents: 0,
         };
+        // A socket tells its end in any case.
+        let told = if self.target.group == 0 {
+            libc::POLLIN
+        } else {
+            0
+        };
         let mut wires = [
-            wire(SOCKET, 0),
+            wire(SOCKET, told),
             wire(ALARMS.kill, libc::POLLIN),
             wire(ALARMS.stop, libc::POLLIN),
         ];
@@ -163,8 +169,7 @@ impl Post {
             Phase::Stopping => 2,
             Phase::Done => 1,
         };
-        // SAFETY: `wires` are so many pollfds, or more. Without POLLIN a socket still tells its
-        // end.
+        // SAFETY: `wires` are so many pollfds, or more.
         unsafe { libc::poll(wires.as_mut_ptr(), count, -1) };
     }
 
