@@ -89,8 +89,9 @@ pub fn now() -> Duration {
 #[derive(Clone, Copy, Default)]
 pub struct Usage {
     pub cpu: Duration,
-    /// How often a thread went to sleep or was made to.
-    pub switches: u64,
+    /// How often a thread went to sleep, and so had to be woken. Not how often it stood back for
+    /// others.
+    pub sleeps: u64,
     /// The largest resident memory of the process itself, in KiB.
     pub peak_kib: u64,
 }
@@ -120,8 +121,7 @@ pub fn usage(process: &Child, job: &str) -> Usage {
                 .and_then(|word| word.parse().ok());
             usage.cpu += Duration::from_nanos(nanos.unwrap_or(0));
             let status = read("status");
-            usage.switches += field(&status, "voluntary_ctxt_switches");
-            usage.switches += field(&status, "nonvoluntary_ctxt_switches");
+            usage.sleeps += field(&status, "voluntary_ctxt_switches");
         }
     }
     usage

@@ -386,7 +386,7 @@ pub fn idle(bench: &Bench) {
         let after = look(process);
         rows.push(vec![
             contestant.name(),
-            (after.switches - before.switches).to_string(),
+            (after.sleeps - before.sleeps).to_string(),
             ms(after.cpu.saturating_sub(before.cpu)),
         ]);
         let _ = process.take().map(|mut process| process.wait());

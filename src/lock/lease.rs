@@ -36,7 +36,7 @@ const HEARKEN: Duration = Duration::from_millis(10);
 /// How often a round looks for answers before it sleeps until they come. A look takes a microsecond
 /// or two, and servers nearby have answered by then: all of them would wake us, one by one, and an
 /// idle processor is put to rest and fetched back each time.
-const LOOKS: u32 = 250;
+const LOOKS: u32 = 500;
 
 /// By how much a node's time limit may grow while rounds fail.
 const LIMIT_GROWTH: u32 = 4;
