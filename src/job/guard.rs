@@ -21,8 +21,8 @@
 //!
 //! **Between fork and exit** the guard runs only what is in `post`: async-signal-safe calls, no
 //! allocation, no lock, nothing that can panic. What the two say to each other is in `talk`, the
-//! deadlines are in `alarms`. Called by `child`, and by `commands` if there is time for it while the
-//! lock is waited for.
+//! deadlines are in `alarms`. Called by `child`, and by `commands` if there is time for it while
+//! the lock is waited for.
 
 mod alarms;
 mod post;
