@@ -37,10 +37,11 @@ unsafe impl Sync for Stack {}
 
 static STACK: Stack = Stack(UnsafeCell::new([0; 64 * 1024]));
 
-/// Forks a process that stands guard at `socket`, and acts when the `alarms` ring. It is born with our signal mask, and gets neither
-/// our heap nor our stack: each page of them that we write to later would have to be copied for it,
-/// and the arguments that `pkill -f` looks at are on the stack. Its end sends us no signal, which
-/// would keep us from giving the lock back: the socket tells.
+/// Forks a process that stands guard at `socket`, and acts when the `alarms` ring. It is born with
+/// our signal mask, and gets neither our heap nor our stack: each page of them that we write to
+/// later would have to be copied for it, and the arguments that `pkill -f` looks at are on the
+/// stack. Its end sends us no signal, which would keep us from giving the lock back: the socket
+/// tells.
 ///
 /// # Errors
 ///
