@@ -3,7 +3,8 @@
 use clap::builder::OsStringValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command as Definition};
 
-use super::{Command, HandArguments, Options, option, switch, typed};
+use super::definition::{option, switch};
+use super::{Command, HandArguments, Options, typed};
 
 /// The commands, in the order in which the help shows them.
 pub(super) fn definitions() -> [Definition; 5] {

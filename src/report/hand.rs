@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Level, Line, extension_text, holder, list, outcome, short, vote_text, with_holder};
+use super::run::{outcome, with_holder};
+use super::words::{extension_text, holder, list, short, vote_text};
+use super::{Level, Line};
 use crate::lock::Failure;
 use crate::lock::by_hand::Named;
 use crate::lock::list::Catalogue;

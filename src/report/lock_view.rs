@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::runs;
 use super::table::{self, Cell, Column, Fit, Paper, Side, Tint};
-use super::{age, holder, runs, short};
+use super::words::{age, holder, short};
 use crate::lock::claim::holder_of;
 use crate::lock::forms::Form;
 use crate::lock::history::Run;

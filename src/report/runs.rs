@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::table::{self, Cell, Column, Fit, Paper, Side, Tint};
-use super::{age, short};
+use super::words::{age, short};
 use crate::lock::history::{self, Outcome, Run};
 
 const COLUMNS: [Column; 6] = [

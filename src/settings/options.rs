@@ -1,7 +1,8 @@
 //! The table of options: for each its name, form, place, default, and what its values mean.
 //!
-//! Whoever adds an option adds it here, to the list of its commands below, and to `cli.rs`; a test
-//! sees to it that all agree. Merging, origins, variables and files follow from the table.
+//! Whoever adds an option adds it here, to the list of its commands below, and to
+//! `cli/definition.rs`; a test sees to it that all agree. Merging, origins, variables and files
+//! follow from the table.
 
 use std::path::PathBuf;
 use std::time::Duration;

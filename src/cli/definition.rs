@@ -1,0 +1,318 @@
+//! The commands and options as the library knows them, with their help texts.
+
+use std::ffi::OsString;
+
+use clap::builder::OsStringValueParser;
+use clap::{Arg, ArgAction, Command as Definition};
+
+use super::{completions, hand};
+
+/// As much of the definition as it takes for these arguments: the library copies the options of
+/// every command into each command, which was a third of the instructions of a short run. Nothing
+/// stands before `run` here, so they can be its own.
+pub(super) fn needed(arguments: &[OsString]) -> Definition {
+    match arguments.get(1) {
+        Some(word) if word == "run" => outline().subcommand(run().args(options_of_every_command())),
+        _ => definition().subcommand(completions::names()),
+    }
+}
+
+/// All that is promised of the command line, as the library knows it; man pages and completions are
+/// generated from it.
+#[must_use]
+pub fn definition() -> Definition {
+    outline()
+        .args(options_of_every_command().map(|option| option.global(true)))
+        .subcommand(run())
+        .subcommands(hand::definitions())
+        .subcommand(history())
+        .subcommand(doctor())
+        .subcommand(config())
+        .subcommand(completions::completions())
+}
+
+/// What all commands have in common.
+fn outline() -> Definition {
+    Definition::new("redlock")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(
+            "Run shell and cron jobs under a lock held on a majority of independent Redis servers",
+        )
+        .override_usage("redlock [OPTIONS] <COMMAND>")
+        .after_long_help(CONFIGURATION)
+        .subcommand_required(true)
+        // As with flock and timeout, the last of several values counts: an alias can be overridden.
+        .args_override_self(true)
+}
+
+/// They are shown after the options of the command itself, in the order of the table.
+fn options_of_every_command() -> impl Iterator<Item = Arg> {
+    (100..).zip(common_options()).map(|(order, option)| {
+        option
+            .help_heading("Options of every command")
+            .display_order(order)
+    })
+}
+
+const CONFIGURATION: &str = "\
+Configuration:
+  Every long option but --resource can be set by a variable, REDLOCK_ and its name in capitals
+  (REDLOCK_NODE_TIMEOUT=200ms; options without a value are 1 or 0; the servers are REDLOCK_SERVERS,
+  separated by commas or blanks), and in a TOML file. An empty variable counts as not set. The order
+  is: flag, environment, the resource's section of the file, [defaults], the default.
+
+    servers = [\"redis://10.0.0.1\", \"redis://10.0.1.1\", \"redis://10.0.2.1\"]
+    password-file = \"/etc/redlock/password\"
+
+    [defaults]
+    ttl = \"30s\"
+
+    [resource.\"daily-report\"]
+    ttl = \"10m\"
+
+  The file is --config, else $REDLOCK_CONFIG, else $XDG_CONFIG_HOME/redlock/config.toml or
+  ~/.config/redlock/config.toml (not as root), else /etc/redlock/config.toml.
+  A duration is 500ms, 30s, 10m, 1h30m, 2d; a bare number counts seconds.";
+
+fn common_options() -> [Arg; 14] {
+    [
+        option("server", "URL").action(ArgAction::Append).help(
+            "A server of the quorum; repeat it for each, three or five in all. \
+             redis://[USER][:PASSWORD@]HOST[:PORT][/DB], rediss:// for TLS, \
+             redis+unix:///PATH[?db=DB], or valkey://, valkeys://, valkey+unix://. Replaces the \
+             servers of REDLOCK_SERVERS and of the file",
+        ),
+        option("local", "DIR")
+            .num_args(0..=1)
+            .require_equals(true)
+            .help(
+                "No server at all: lock among the processes of this host, in DIR. The default is \
+             $XDG_STATE_HOME/redlock or ~/.local/state/redlock, for root /var/lib/redlock; users \
+             who shall exclude one another name one DIR",
+            ),
+        option("config", "FILE").help("Read this file of settings and no other"),
+        switch("any-quorum").help(
+            "Accept one server, or an even number of them, although then one failure more stops \
+             everything",
+        ),
+        option("key-format", "FMT").help(
+            "The Redis key of a resource, {} being its name [default: lock:{}]. {} alone, or \
+             redlock:{}, share locks with other Redlock libraries",
+        ),
+        option("node-timeout", "DUR").help(
+            "How long a server may take to connect and answer [default: 80ms]. Doubles with each \
+             retry of unreachable servers, up to 320ms",
+        ),
+        option("password-file", "FILE").help(
+            "Read the servers' password from FILE, which must not be accessible to others. A \
+             password in a server's URL goes before",
+        ),
+        option("user", "NAME").help("The user for the servers' access control lists"),
+        option("tls-ca", "FILE").help(
+            "Certificate authorities, in PEM, for servers with rediss:// [default: the system's]",
+        ),
+        option("tls-cert", "FILE").help("Our certificate, in PEM; needs --tls-key"),
+        option("tls-key", "FILE").help("The private key of --tls-cert, in PEM"),
+        switch("quiet")
+            .short('q')
+            .overrides_with("verbose")
+            .help("Print errors only"),
+        switch("verbose")
+            .short('v')
+            .overrides_with("quiet")
+            .help("Tell what is going on, also when nobody is at the terminal"),
+        option("log-format", "FORMAT")
+            .help("How to print messages on stderr: text or json [default: text]"),
+    ]
+}
+
+fn run() -> Definition {
+    Definition::new("run")
+        .about("Run COMMAND while holding a lock")
+        .long_about(
+            "Run COMMAND while holding a lock: one try, and skip at once if somebody else holds \
+             it. The lock is extended while COMMAND runs and released the moment it has ended.",
+        )
+        .override_usage("redlock run -r NAME [OPTIONS] -- COMMAND [ARG]...")
+        .after_long_help(AFTER_RUN)
+        .args_override_self(true)
+        .args(lock_options().map(|option| option.help_heading("The lock")))
+        .args(job_options().map(|option| option.help_heading("The command")))
+        .arg(
+            Arg::new("command")
+                .value_name("COMMAND")
+                .value_parser(OsStringValueParser::new())
+                .num_args(1..)
+                // Whatever follows the command belongs to it. Hyphens must not be allowed for its
+                // first word, or `-w5s` would be taken for a command.
+                .trailing_var_arg(true)
+                .help("The command and its arguments, executed without a shell"),
+        )
+}
+
+fn history() -> Definition {
+    Definition::new("history")
+        .about("Show the last runs of a resource: where, when, how long, how they ended")
+        .long_about(
+            "Show the last runs of a resource: where, when, how long, and how they ended. The last \
+             20 are kept with the lock on the servers, for 35 days after the last of them, unless \
+             run was given --no-history.",
+        )
+        .override_usage("redlock history [OPTIONS] NAME")
+        .arg(
+            Arg::new("name")
+                .value_name("NAME")
+                .value_parser(OsStringValueParser::new())
+                .help("The resource, written as for run"),
+        )
+        .arg(switch("json").help("Print an array of JSON objects"))
+}
+
+fn config() -> Definition {
+    Definition::new("config")
+        .about("Show the merged settings and where each comes from, or check a file of settings")
+        .long_about(
+            "Show the merged settings and where each comes from, secrets masked, in the form of a \
+             file of settings. Everything is judged as run would do it, for every resource that \
+             has a section: with --config FILE a file is checked before it is rolled out.",
+        )
+        .override_usage("redlock config [OPTIONS]")
+}
+
+fn doctor() -> Definition {
+    Definition::new("doctor")
+        .about("Tell whether the servers are fit to be a quorum")
+        .long_about(
+            "Examine every server, and tell for each finding what it does to a lock and what to \
+             set. Prints the smallest ACL rule for a user of redlock. Harmless: it tries the \
+             rights it needs on a key of its own, and removes it.",
+        )
+        .override_usage("redlock doctor [OPTIONS]")
+        .after_long_help(AFTER_DOCTOR)
+        .args_override_self(true)
+        .arg(switch("json").help("Print JSON: what was learned of each server, and the findings"))
+}
+
+const AFTER_DOCTOR: &str = "\
+Exit codes:
+  0   fine, or warnings only
+  69  no quorum of servers has a vote
+  77  so many servers refused that there can be no quorum: authentication or ACL
+  78  something can give one lock to two holders, or the configuration makes no sense";
+
+fn lock_options() -> [Arg; 10] {
+    [
+        option("resource", "NAME").short('r').action(ArgAction::Append).help(
+            "What to lock: any name of at most 512 bytes, the same on all hosts. Repeat it to hold \
+             several, all or none. {date}, {hour} and {minute} in it are replaced by the local \
+             time, {date:utc} and so on by UTC, {host} and {user} by ours; {{ is a brace",
+        ),
+        option("ttl", "DUR").short('t').help(
+            "How long others stay locked out if this host dies, 500ms to 24h [default: 30s]. Not \
+             the command's time limit: the lock is extended while it runs",
+        ),
+        option("wait", "DUR").short('w').num_args(0..=1).help(
+            "Wait for the lock, for DUR or for ever [default: do not wait]. Without DUR it must be \
+             followed by another option or by --",
+        ),
+        option("conflict-exit-code", "N").short('E').help(
+            "The exit code for: somebody else holds the lock, 0 to 255 [default: 75]",
+        ),
+        option("min-hold", "DUR").help(
+            "Keep the lock at least so long after it was acquired, even if the command is quicker, \
+             so that hosts whose clocks differ do not both run it [default: 0]. Never sleeps: the \
+             lock is left to expire",
+        ),
+        option("once-per", "DUR").help(
+            "If the command exits 0, nobody runs it again until DUR after the lock was acquired, \
+             less a tenth of DUR (at most 30s). If it fails, the next one may try again",
+        ),
+        option("note", "TEXT")
+            .help("Shown to whoever looks at the lock, as in --note 'deploying v42'"),
+        switch("no-command").help(
+            "Do not store the command's file name with the lock; its arguments never are",
+        ),
+        option("restart-guard", "MODE").help(
+            "Whether servers that restarted within the restart window, and may have forgotten a \
+             lock, may grant one: auto (if all of them did), strict (never), off (always) \
+             [default: auto]",
+        ),
+        option("restart-window", "DUR").help(
+            "The restart window, at least the longest TTL in use [default: 1m]; the TTL counts if \
+             it is longer",
+        ),
+    ]
+}
+
+fn job_options() -> [Arg; 7] {
+    [
+        option("max-runtime", "DUR").help(
+            "Stop the command when it has run for DUR, and exit 124; the lock is kept until it is \
+             dead [default: no limit]",
+        ),
+        option("kill-after", "DUR").short('k').help(
+            "The time between the stop signal and SIGKILL, where redlock stops the command \
+             [default: 5s, at most a quarter of the TTL]",
+        ),
+        option("signal", "SIG")
+            .short('s')
+            .help("That stop signal, by name or number [default: TERM]"),
+        option("on-lost", "ACTION").help(
+            "What happens to the command when the lock cannot be kept: stop it before another can \
+             get the lock, or warn and let it run; both exit 76 [default: stop]",
+        ),
+        switch("no-history").help("Do not record the run with the lock; see redlock history"),
+        option("status-file", "FILE")
+            .help("Write one JSON object on how it ended to FILE, whatever the outcome, by rename"),
+        option("metrics-file", "FILE").help(
+            "Write gauges of the run to FILE, by rename, for the textfile collector of \
+             Prometheus' node_exporter",
+        ),
+    ]
+}
+
+/// An option with a value of any bytes, known to everybody by its long name.
+pub(super) fn option(name: &'static str, value: &'static str) -> Arg {
+    Arg::new(name)
+        .long(name)
+        .value_name(value)
+        .value_parser(OsStringValueParser::new())
+        .action(ArgAction::Set)
+}
+
+/// An option without a value.
+pub(super) fn switch(name: &'static str) -> Arg {
+    Arg::new(name).long(name).action(ArgAction::SetTrue)
+}
+
+const AFTER_RUN: &str = "\
+Exit codes:
+  the command's  it ran to its end under the lock; if a signal killed it, redlock dies of the same
+  75 (-E)        somebody else holds the lock, or it was already done in this period (--once-per)
+  69             no quorum of servers could be reached: an outage, not a skip
+  76             the lock was lost while the command ran
+  124            the command ran longer than --max-runtime
+  126, 127       the command could not be executed, was not found
+  64             the command line makes no sense
+  77             a server refused: authentication or ACL
+  78             the configuration makes no sense
+  70, 71         a bug of redlock; the system refused
+
+Examples:
+  One line in the crontab of several hosts; one of them runs the report:
+    0 3 * * * redlock run -r daily-report -t 10m -- report.sh
+
+  The same for hosts whose clocks differ by some seconds, without a hung report holding it for ever:
+    0 3 * * * redlock run -r daily-report --min-hold 1m --max-runtime 2h -- report.sh
+
+  At most one success an hour over all hosts; who fails is followed by the next:
+    */5 * * * * redlock run -r sync --once-per 1h -- sync.sh
+
+  Wait for up to five minutes for another deployment:
+    redlock run -r deploy -w 5m --note 'deploying v42' -- ./deploy.sh v42
+
+  On this host only, without a server:
+    redlock run --local -r backup -- backup.sh
+
+  Try it on one server:
+    redlock run --server redis://localhost --any-quorum -r demo -- sleep 10";

@@ -1,0 +1,242 @@
+//! The lines of `redlock run`, and of who waits for a lock.
+
+use std::fmt::Write as _;
+use std::time::{Duration, SystemTime};
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use super::words::{
+    error_text, extension_text, is_standing, list, release_text, rfc3339, short, vote_text,
+};
+use super::{Level, Line};
+use crate::lock::claim::{holder_of, marker_of};
+use crate::lock::quorum::{Verdict, majority};
+use crate::lock::{Failure, Held, Letting, Loss};
+use crate::node::{Answer, Extension, Foreign, MarkerKind, NodeName};
+
+/// The lock is ours.
+#[must_use]
+pub fn acquired<N>(names: &str, held: &Held<N>, took: Duration) -> Line {
+    let (fence, valid) = (held.fencing_token, held.valid_until.remaining());
+    let message = format!(
+        "acquired {names} in {}ms, fencing token {fence}, valid for {}",
+        took.as_millis(),
+        short(valid)
+    );
+    Line::new(Level::Detail, "acquired", message)
+        .with("resource", names)
+        .with("fencing_token", fence.0)
+        .with(
+            "valid_ms",
+            u64::try_from(valid.as_millis()).unwrap_or(u64::MAX),
+        )
+}
+
+/// A round of extension reached no quorum; the lock is still ours.
+#[must_use]
+pub fn not_extended(names: &str, answers: &[(NodeName, Option<Answer<Extension>>)]) -> Line {
+    let answers = list(answers, extension_text);
+    let message = format!("{names} was extended on no quorum of servers ({answers}); trying again");
+    Line::new(Level::Detail, "not_extended", message).with("resource", names)
+}
+
+/// Somebody else has the lock, and we do not wait for it, or not any longer.
+#[must_use]
+pub fn skipped(names: &str, failure: &Failure, waited: Option<Duration>) -> Line {
+    let by = failure
+        .holder()
+        .map_or_else(|| "is held by somebody".to_owned(), is_standing);
+    let end = match waited {
+        Some(waited) => format!("gave up after {}", short(waited)),
+        None => "skipped".to_owned(),
+    };
+    let line = Line::new(Level::Notice, "skipped", format!("{names} {by}; {end}"));
+    with_holder(line.with("resource", names), failure.holder())
+}
+
+/// The lock is held by the very run that this one is part of.
+#[must_use]
+pub fn nested(names: &str) -> Line {
+    let message = format!(
+        "{names} is held by the redlock around this command; a nested run needs a name of its own"
+    );
+    Line::new(Level::Error, "nested", message).with("resource", names)
+}
+
+/// An attempt did not get the lock and is followed by another.
+#[must_use]
+pub fn trying_again(names: &str, failure: &Failure) -> Line {
+    let message = match &failure.verdict {
+        Verdict::Held(by) => format!("{names} {}; waiting", is_standing(by)),
+        Verdict::ColdStart => {
+            format!(
+                "{names}: all servers restarted, a cold start: {}",
+                votes(failure)
+            )
+        }
+        _ => format!("{}; trying again", outcome(names, failure)),
+    };
+    Line::new(Level::Detail, "waiting", message).with("resource", names)
+}
+
+/// What is waited for, and for how long already: the live line.
+#[must_use]
+pub fn still_waiting(names: &str, failure: &Failure, waited: Duration) -> String {
+    let waited = short(waited);
+    match &failure.verdict {
+        Verdict::Held(by) => format!("waiting for {waited}: {names} {}", is_standing(by)),
+        _ => format!("waiting for {waited}: {}", outcome(names, failure)),
+    }
+}
+
+/// No quorum, for whatever reason but a holder: every node's answer, and what to do.
+#[must_use]
+pub fn not_acquired(names: &str, failure: &Failure) -> Line {
+    let advice = match &failure.verdict {
+        Verdict::Refused => "; check user, password and ACL. The command was not started",
+        Verdict::SameServer(..) => "; give each server once. The command was not started",
+        _ => "; the command was not started",
+    };
+    let event = match &failure.verdict {
+        Verdict::Refused => "refused",
+        Verdict::Split => "split",
+        Verdict::Young | Verdict::ColdStart => "restarted",
+        _ => "unavailable",
+    };
+    let message = format!("{}{advice}", outcome(names, failure));
+    let line = Line::new(Level::Error, event, message).with("resource", names);
+    let nodes = failure
+        .votes
+        .iter()
+        .map(|(name, vote)| (name.0.clone(), vote_text(vote.as_ref()).into()));
+    line.with("nodes", Value::Object(nodes.collect()))
+}
+
+pub(super) fn outcome(names: &str, failure: &Failure) -> String {
+    let nodes = failure.votes.len();
+    let quorum = majority(nodes);
+    let answers = votes(failure);
+    match (&failure.verdict, failure.invalid) {
+        (_, Some(invalid)) => format!("{names} was {invalid}: {answers}"),
+        (Verdict::Refused, _) => {
+            format!(
+                "no quorum for {names} ({quorum} of {nodes} servers needed), and asking again is no use: {answers}"
+            )
+        }
+        (Verdict::SameServer(first, second), _) => {
+            let name = |index: &usize| &failure.votes[*index].0;
+            format!("{} and {} are the same server", name(first), name(second))
+        }
+        (Verdict::Split, _) => {
+            format!("no {quorum} of {nodes} servers agree on who holds {names}: {answers}")
+        }
+        _ => format!("no quorum for {names} ({quorum} of {nodes} servers needed): {answers}"),
+    }
+}
+
+fn votes(failure: &Failure) -> String {
+    list(&failure.votes, vote_text)
+}
+
+/// The lock was lost while the command ran.
+#[must_use]
+pub fn lost(names: &str, loss: &Loss, what_now: &str) -> Line {
+    let mut message = format!("lost {names}: {}", loss.why);
+    if !loss.answers.is_empty() {
+        let _ = write!(message, " ({})", list(&loss.answers, extension_text));
+    }
+    let _ = write!(message, "; {what_now}");
+    Line::new(Level::Error, "lost", message).with("resource", names)
+}
+
+/// The command is over, but no quorum of nodes confirmed the release.
+#[must_use]
+pub fn not_released(names: &str, nodes: &[NodeName], letting: &Letting, rest: Duration) -> Line {
+    let answers: Vec<_> = nodes
+        .iter()
+        .cloned()
+        .zip(letting.answers.iter().cloned())
+        .collect();
+    let answers = list(&answers, release_text);
+    let until = rfc3339(SystemTime::now() + rest);
+    let message = format!(
+        "{names} was not released on a quorum of servers ({answers}); others may stay locked out until {until}"
+    );
+    Line::new(Level::Error, "not_released", message).with("resource", names)
+}
+
+/// A file that was asked for could not be written: which, and why.
+#[must_use]
+pub fn not_written(what: impl Into<String>) -> Line {
+    Line::new(Level::Error, "not_written", what)
+}
+
+/// No quorum of nodes told of the last runs.
+#[must_use]
+pub fn no_history(name: &str, answers: &[(NodeName, Answer<Vec<String>>)], needed: usize) -> Line {
+    let text = |answer: &Answer<Vec<String>>| match answer {
+        Ok(_) => "answered".to_owned(),
+        Err(error) => error_text(error),
+    };
+    let told: Vec<String> = answers
+        .iter()
+        .map(|(node, answer)| format!("{node}: {}", text(answer)))
+        .collect();
+    let message = format!(
+        "no quorum for the history of {name} ({needed} of {} servers needed): {}",
+        answers.len(),
+        told.join(", ")
+    );
+    Line::new(Level::Error, "unavailable", message).with("resource", name)
+}
+
+/// The command ran for as long as it may, and is stopped.
+#[must_use]
+pub fn timed_out(names: &str, limit: Duration, signal: Signal) -> Line {
+    let message = format!(
+        "{names} ran for {} (--max-runtime); stopping the command with {signal}",
+        short(limit)
+    );
+    Line::new(Level::Error, "timed_out", message).with("resource", names)
+}
+
+/// The command succeeded, but too few nodes know that it shall not run again in this period.
+#[must_use]
+pub fn not_marked_done(names: &str, nodes: &[NodeName], letting: &Letting) -> Line {
+    let answers: Vec<_> = nodes
+        .iter()
+        .cloned()
+        .zip(letting.answers.iter().cloned())
+        .collect();
+    let answers = list(&answers, release_text);
+    let message = format!(
+        "{names} is done, but that was noted on no quorum of servers ({answers}); it may run again in this period"
+    );
+    Line::new(Level::Error, "not_marked_done", message).with("resource", names)
+}
+
+/// The lock was gone before it was given back, without having been reported lost.
+#[must_use]
+pub fn gone_before_release(names: &str) -> Line {
+    let message = format!(
+        "{names} was not there any more when the command ended; somebody may have run beside it"
+    );
+    Line::new(Level::Error, "gone", message).with("resource", names)
+}
+
+pub(super) fn with_holder(line: Line, by: Option<&Foreign>) -> Line {
+    let state = by.map(|by| match marker_of(&by.value) {
+        None => "held",
+        Some(MarkerKind::Kept) => "kept",
+        Some(MarkerKind::Done) => "done",
+    });
+    let rest = by.and_then(|by| by.ttl);
+    let rest_ms = rest.map(|rest| u64::try_from(rest.as_millis()).unwrap_or(u64::MAX));
+    let line = line.with("state", state).with("ttl_ms", rest_ms);
+    let holder = by.and_then(|by| holder_of(&by.value));
+    line.with(
+        "holder",
+        serde_json::to_value(holder).unwrap_or(Value::Null),
+    )
+}

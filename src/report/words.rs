@@ -1,0 +1,260 @@
+//! How things are said: times, holders, what a node answered.
+
+use std::fmt::Write as _;
+use std::time::{Duration, SystemTime};
+
+use serde_json::Value;
+
+use crate::clock;
+use crate::lock::claim::{holder_of, marker_of};
+use crate::node::{Answer, Extension, Foreign, MarkerKind, NodeError, NodeName, Release, Vote};
+
+/// An instant of the wall clock, in UTC and whole milliseconds.
+#[must_use]
+pub fn rfc3339(time: SystemTime) -> String {
+    humantime::format_rfc3339_millis(time).to_string()
+}
+
+/// `text` with everything escaped that could move a cursor, change a colour or reorder what is
+/// read.
+#[must_use]
+pub fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() || reorders(character) {
+            escaped.extend(character.escape_default());
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped
+}
+
+/// `value` as JSON in which everything is escaped that [`escape`] escapes: such characters are only
+/// found in its strings, where JSON has an escape for each.
+#[must_use]
+pub fn json_text(value: &Value) -> String {
+    let json = value.to_string();
+    let mut text = String::with_capacity(json.len());
+    for character in json.chars() {
+        if character.is_control() || reorders(character) {
+            let _ = write!(text, "\\u{:04x}", u32::from(character));
+        } else {
+            text.push(character);
+        }
+    }
+    text
+}
+
+/// Marks that make a terminal show text in another order than it is written, and invisible ones.
+fn reorders(character: char) -> bool {
+    matches!(character,
+        '\u{200b}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{2069}'
+        | '\u{feff}')
+}
+
+/// A duration as people say it, the two largest units: `450ms`, `9.8s`, `3m12s`, `2d4h`.
+#[must_use]
+pub fn short(duration: Duration) -> String {
+    let (ms, seconds) = (duration.as_millis(), duration.as_secs());
+    match seconds {
+        0 => format!("{ms}ms"),
+        1..=9 if ms % 1000 >= 100 => format!("{seconds}.{}s", ms % 1000 / 100),
+        1..=59 => format!("{seconds}s"),
+        60..=3_599 => two(seconds / 60, 'm', seconds % 60, 's'),
+        3_600..=86_399 => two(seconds / 3_600, 'h', seconds % 3_600 / 60, 'm'),
+        _ => two(seconds / 86_400, 'd', seconds % 86_400 / 3_600, 'h'),
+    }
+}
+
+fn two(large: u64, large_unit: char, small: u64, small_unit: char) -> String {
+    if small == 0 {
+        format!("{large}{large_unit}")
+    } else {
+        format!("{large}{large_unit}{small}{small_unit}")
+    }
+}
+
+/// Who has a key, as a message names them: `web-2 (pid 4123, backup.sh) for 3m12s`.
+#[must_use]
+pub fn holder(by: &Foreign) -> String {
+    let Some(holder) = holder_of(&by.value) else {
+        return nameless(by);
+    };
+    let mut inside = format!("pid {}", holder.pid);
+    let parts = [&holder.command, &holder.note].into_iter().flatten();
+    for part in parts.filter(|part| !part.is_empty()) {
+        let _ = write!(inside, ", {part}");
+    }
+    let mut text = format!("{} ({inside})", holder.host);
+    if let Some(age) = age(&holder.since) {
+        let _ = write!(text, " for {}", short(age));
+    }
+    text
+}
+
+/// Why a key is not to be had, as messages say it: `held by web-2 (pid 4123, backup.sh) for 3m12s`,
+/// `kept by web-2 after its run, free in 41s`, `done by web-2 2m ago, next run possible in 57m`.
+#[must_use]
+pub fn standing(by: &Foreign) -> String {
+    let Some((kind, holder)) = marker_of(&by.value).zip(holder_of(&by.value)) else {
+        return format!("held by {}", self::holder(by));
+    };
+    let rest = by
+        .ttl
+        .map_or_else(|| "never".to_owned(), |ttl| format!("in {}", short(ttl)));
+    match kind {
+        MarkerKind::Kept => format!("kept by {} after its run, free {rest}", holder.host),
+        MarkerKind::Done => {
+            let ago =
+                age(&holder.since).map_or_else(String::new, |age| format!(" {} ago", short(age)));
+            format!("done by {}{ago}, next run possible {rest}", holder.host)
+        }
+    }
+}
+
+/// The same after the name of the resource: `is held by …`, `was done by …`.
+pub(super) fn is_standing(by: &Foreign) -> String {
+    let verb = match marker_of(&by.value) {
+        Some(MarkerKind::Done) => "was",
+        Some(MarkerKind::Kept) | None => "is",
+    };
+    format!("{verb} {}", standing(by))
+}
+
+/// A value that no redlock wrote: a holder without a name.
+fn nameless(by: &Foreign) -> String {
+    let rest = match by.ttl {
+        Some(ttl) => format!("expires in {}", short(ttl)),
+        None => "never expires".to_owned(),
+    };
+    format!("another program ({}, {rest})", by.kind)
+}
+
+/// How long ago that was by our wall clock; nothing if it is in our future.
+pub(super) fn age(since: &str) -> Option<Duration> {
+    let since = humantime::parse_rfc3339(since)
+        .ok()?
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .ok()?;
+    let now = Duration::from_millis(clock::unix_ms());
+    now.checked_sub(since)
+}
+
+/// `host:port: answer, host:port: answer`.
+pub(super) fn list<T>(
+    answers: &[(NodeName, Option<Answer<T>>)],
+    text: fn(Option<&Answer<T>>) -> String,
+) -> String {
+    let one = |(name, answer): &(NodeName, Option<Answer<T>>)| {
+        format!("{name}: {}", text(answer.as_ref()))
+    };
+    answers.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+pub(super) fn vote_text(vote: Option<&Answer<Vote>>) -> String {
+    match vote {
+        Some(Ok(Vote::Granted { .. })) => "free".to_owned(),
+        Some(Ok(Vote::Taken { by, .. })) => standing(by),
+        Some(Ok(Vote::Young { uptime, rest, .. })) => format!(
+            "restarted {} ago without its locks, perhaps; votes again in {}",
+            short(*uptime),
+            short(*rest)
+        ),
+        Some(Err(error)) => error_text(error),
+        None => "no answer yet".to_owned(),
+    }
+}
+
+pub(super) fn extension_text(extension: Option<&Answer<Extension>>) -> String {
+    match extension {
+        Some(Ok(Extension::Extended)) => "extended".to_owned(),
+        Some(Ok(Extension::Missing)) => "gone".to_owned(),
+        Some(Ok(Extension::Foreign(by))) => standing(by),
+        Some(Err(error)) => error_text(error),
+        None => "no answer yet".to_owned(),
+    }
+}
+
+pub(super) fn release_text(release: Option<&Answer<Release>>) -> String {
+    match release {
+        Some(Ok(Release::Released)) => "released".to_owned(),
+        Some(Ok(Release::NotOurs)) => "nothing to release".to_owned(),
+        Some(Err(error)) => error_text(error),
+        None => "no answer yet".to_owned(),
+    }
+}
+
+pub(super) fn error_text(error: &NodeError) -> String {
+    error.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_said_in_their_two_largest_units() {
+        let said = |ms| short(Duration::from_millis(ms));
+        assert_eq!(said(450), "450ms");
+        assert_eq!(said(9_800), "9.8s");
+        assert_eq!(said(2_000), "2s");
+        assert_eq!(said(192_000), "3m12s");
+        assert_eq!(said(600_000), "10m");
+        assert_eq!(said(187_200_000), "2d4h");
+    }
+
+    #[test]
+    fn what_others_wrote_cannot_move_the_cursor_or_reorder_the_line() {
+        assert_eq!(
+            escape("a\u{1b}[31mb\nc\u{202e}d é"),
+            "a\\u{1b}[31mb\\nc\\u{202e}d é"
+        );
+    }
+
+    #[test]
+    fn a_server_that_restarted_is_named_with_the_time_when_it_votes_again() {
+        let vote = Vote::Young {
+            uptime: Duration::from_secs(12),
+            rest: Duration::from_secs(49),
+            run_id: None,
+        };
+        assert_eq!(
+            vote_text(Some(&Ok(vote))),
+            "restarted 12s ago without its locks, perhaps; votes again in 49s"
+        );
+    }
+
+    #[test]
+    fn a_holder_is_named_and_another_program_is_described() {
+        let value = br#"0123456789abcdef0123456789abcdef {"host":"web-2","pid":4123,"user":"root","command":"backup.sh","since":"2001-01-01T00:00:00Z"}"#;
+        let mut by = Foreign {
+            key: "lock:a".to_owned(),
+            value: value.to_vec(),
+            digest: String::new(),
+            kind: "string".to_owned(),
+            ttl: Some(Duration::from_millis(9_800)),
+        };
+        assert!(
+            holder(&by).starts_with("web-2 (pid 4123, backup.sh) for "),
+            "{}",
+            holder(&by)
+        );
+        let mut standing_of = |state: u8| {
+            by.value[32] = state;
+            standing(&by)
+        };
+        assert!(standing_of(b' ').starts_with("held by web-2 (pid 4123, "));
+        assert_eq!(
+            standing_of(b'~'),
+            "kept by web-2 after its run, free in 9.8s"
+        );
+        let done = standing_of(b'!');
+        assert!(done.starts_with("done by web-2 "), "{done}");
+        assert!(done.ends_with(" ago, next run possible in 9.8s"), "{done}");
+        by.value = vec![0xff; 20];
+        assert_eq!(holder(&by), "another program (string, expires in 9.8s)");
+    }
+}
