@@ -111,13 +111,17 @@ impl Child {
     /// Tells the guard by when the job must be over from now on. A guard that somebody killed is
     /// replaced.
     pub fn keep(&mut self, watch: Watch) {
-        if self.guard.is_none() && self.ended.is_none() && self.guarded == Guarded::Nothing {
+        if self.guarded != Guarded::Nothing {
+            // What it has begun, it brings to its end at the time that it began with.
+            return;
+        }
+        if let Some(guard) = &self.guard {
+            guard.keep(watch);
+        } else if self.ended.is_none() {
             self.guard = Guard::start().ok();
             if let Some(guard) = &self.guard {
                 guard.watch_over(self.leader, watch);
             }
-        } else if let Some(guard) = &self.guard {
-            guard.keep(watch);
         }
     }
 

@@ -137,7 +137,7 @@ impl Guard {
     ///
     /// # Errors
     ///
-    /// If the system refuses a process or a socket.
+    /// If the system refuses a process or a descriptor.
     pub fn start() -> io::Result<Self> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let kind = SockType::SeqPacket;

@@ -43,7 +43,7 @@ impl Alarms {
         })
     }
 
-    /// As long as these alarms live.
+    /// Their descriptors, which are open as long as these alarms live.
     pub fn wires(&self) -> Wires {
         Wires {
             stop: self.stop.as_raw_fd(),

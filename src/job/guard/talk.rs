@@ -82,9 +82,8 @@ pub fn receive(socket: RawFd) -> Heard {
         iov_len: mem::size_of::<Job>(),
     };
     // SAFETY: all-zero bytes are an empty header; its pointers are to values that outlive the call,
-    // and any bytes are two numbers.
-    // What CMSG_FIRSTHDR gives is null or within the parcel, which holds one descriptor if its
-    // length says so.
+    // and any bytes are two numbers. What CMSG_FIRSTHDR gives is null or within the parcel, which
+    // holds one descriptor if its length says so.
     let (length, descriptor) = unsafe {
         let mut header: libc::msghdr = mem::zeroed();
         header.msg_iov = &raw mut part;
