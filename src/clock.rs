@@ -141,6 +141,17 @@ pub async fn sleep_until(instant: Instant) {
     }
 }
 
+/// Lets everybody else run, on this processor and on this thread, without going to sleep; false for
+/// a simulated clock, on which no time passes meanwhile.
+pub async fn step_back() -> bool {
+    if SIMULATED.get().is_some() {
+        return false;
+    }
+    std::thread::yield_now();
+    tokio::task::yield_now().await;
+    true
+}
+
 /// Readable once `instant` has come, also if that was in suspend. `None` if it has come already,
 /// for a simulated clock, or if the system has no more descriptors.
 fn alarm(instant: Instant) -> Option<pipe::Receiver> {

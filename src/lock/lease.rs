@@ -201,8 +201,9 @@ impl Round {
         while joined.is_none() && self.looks > 0 && !self.pending.is_empty() {
             self.looks -= 1;
             // The servers first, should we share a processor with them.
-            std::thread::yield_now();
-            tokio::task::yield_now().await;
+            if !clock::step_back().await {
+                break;
+            }
             joined = self.pending.try_join_next();
         }
         if joined.is_none() {
