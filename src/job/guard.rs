@@ -54,6 +54,10 @@ const PRECEDENCE_NS: u64 = 25_000_000;
 /// needs so long, and then it is better not to start.
 const STANDS_WITHIN_MS: c_int = 5_000;
 
+/// How much nicer redlock and its guard are when all that is left to them is to end. On a processor
+/// that is busy they get a third of what they had.
+const NICER: c_int = 5;
+
 /// By when the job must be told to stop, and by when it must be dead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadlines {
@@ -209,10 +213,11 @@ impl Guard {
         self.alarms.wires().wind_to_kill(nanoseconds(kill_at));
     }
 
-    /// The job is over: the guard signals nobody any more. Must be said before the leader is
-    /// reaped.
+    /// The job is over: the guard signals nobody any more, and neither it nor we are in a hurry.
+    /// Must be said before the leader is reaped.
     #[must_use]
     pub fn dismiss(self) -> Dismissed {
+        give_way(self.process.0);
         let _ = kill(self.process.0, Signal::SIGKILL);
         Dismissed {
             _process: self.process,
@@ -297,6 +302,16 @@ impl Introduction {
             Ok(Some(STANDING)) if ready == 1 => Ok(()),
             _ => Err(Errno::ETIMEDOUT),
         }
+    }
+}
+
+/// Lets everybody else run before us and `guard`, of whom all that is left is to end: others may be
+/// waiting for the lock, on this very processor. A waiter's job begins a twentieth to a tenth sooner.
+fn give_way(guard: Pid) {
+    // SAFETY: neither call touches memory; becoming nicer is everybody's right.
+    unsafe {
+        let niceness = libc::nice(NICER);
+        libc::setpriority(libc::PRIO_PROCESS, guard.as_raw().unsigned_abs(), niceness);
     }
 }
 
