@@ -8,6 +8,7 @@
 pub mod completions;
 mod definition;
 mod hand;
+mod known;
 
 pub use self::definition::definition;
 
@@ -19,7 +20,7 @@ use clap::ArgMatches;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 
-use self::definition::needed;
+use self::definition::least;
 
 /// A command line that makes sense as far as its form goes.
 #[derive(Debug)]
@@ -116,9 +117,14 @@ impl Cli {
     /// If help was asked for, or the command line makes no sense.
     pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Answer> {
         let arguments: Vec<OsString> = arguments.into_iter().collect();
-        let matches = needed(&arguments)
-            .try_get_matches_from(&arguments)
-            .map_err(|error| answer(&error, &arguments))?;
+        let simple = least(&arguments);
+        let matches = match simple.map(|least| least.try_get_matches_from(&arguments)) {
+            Some(Ok(matches)) => matches,
+            _ => definition()
+                .subcommand(completions::names())
+                .try_get_matches_from(&arguments)
+                .map_err(|error| answer(&error, &arguments))?,
+        };
         let command = match matches.subcommand() {
             Some(("run", matches)) => Command::Run(RunArguments {
                 options: Options::of(matches),
@@ -197,9 +203,10 @@ impl fmt::Debug for Options {
     }
 }
 
+/// What was typed for `id`: nothing as well if the definition does not have it.
 fn typed(matches: &ArgMatches, id: &str) -> Vec<OsString> {
-    let values = matches.get_raw(id).into_iter().flatten();
-    values.map(OsStr::to_owned).collect()
+    let values = matches.try_get_raw(id).ok().flatten();
+    values.into_iter().flatten().map(OsStr::to_owned).collect()
 }
 
 /// The library's answer, which may take several lines and end in advice of its own, as ours.
@@ -282,19 +289,43 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         definition().debug_assert();
-        needed(&["redlock".into(), "run".into()]).debug_assert();
     }
 
     #[test]
-    fn what_is_needed_for_run_tells_of_it_what_all_of_the_definition_does() {
-        let line = ["redlock", "run"].map(OsString::from);
-        for help in ["-h", "--help"] {
-            let text = |definition: Definition| {
-                let line = line.iter().cloned().chain([help.into()]);
-                let error = definition.try_get_matches_from(line).expect_err("a help");
-                error.to_string()
+    fn the_least_definition_takes_a_line_apart_as_the_whole_one_does() {
+        let run = definition().find_subcommand("run").expect("run").clone();
+        let common = definition();
+        let options = run.get_arguments().chain(common.get_arguments());
+        let alone = options.filter_map(|option| {
+            let long = option.get_long()?;
+            let value = option.get_action().takes_values().then_some("=1");
+            Some(format!(
+                "redlock run -r a --{long}{} c",
+                value.unwrap_or_default()
+            ))
+        });
+        let together = [
+            "redlock run c",
+            "redlock run -r a -- c --ttl 3s -q",
+            "redlock run --resource=a -vw -- c",
+            "redlock run -r a -r b -qvw5s -t1s -t 2s c -w",
+            "redlock run --verbose --quiet --ttl 1s --ttl=2s --local --server a --server b c",
+            "redlock run --quiet -v -E1 -k 1s -sINT c",
+            "redlock run --note --ttl c",
+            "redlock run -r -v -- c",
+        ];
+        for line in alone.chain(together.map(str::to_owned)) {
+            let words: Vec<OsString> = line.split_whitespace().map(Into::into).collect();
+            let typed = |definition: Definition| {
+                definition.clone().debug_assert();
+                let matches = definition.try_get_matches_from(&words).ok()?;
+                let (_, matches) = matches.subcommand()?;
+                let [resources, command] = ["resource", "command"].map(|id| typed(matches, id));
+                Some((Options::of(matches).0, resources, command))
             };
-            assert_eq!(text(needed(&line)), text(definition()));
+            let least = typed(least(&words).expect("it is run"));
+            assert!(least.is_none() || least == typed(definition()), "{line}");
+            assert_eq!(least.is_none(), typed(definition()).is_none(), "{line}");
         }
     }
 

@@ -3,36 +3,43 @@
 use std::ffi::OsString;
 
 use clap::builder::OsStringValueParser;
-use clap::{Arg, ArgAction, Command as Definition};
+use clap::{Arg, Command as Definition};
 
+use super::known::{Known, option, switch};
 use super::{completions, hand};
 
-/// As much of the definition as it takes for these arguments: the library copies the options of
-/// every command into each command, which was a third of the instructions of a short run. Nothing
-/// stands before `run` here, so they can be its own.
-pub(super) fn needed(arguments: &[OsString]) -> Definition {
-    match arguments.get(1) {
-        Some(word) if word == "run" => outline().subcommand(run().args(options_of_every_command())),
-        _ => definition().subcommand(completions::names()),
+/// The least by which a plain `redlock run` can be taken apart: of all options those whose names
+/// occur. The whole definition was an eighth of a short run's instructions. Whoever is told of a
+/// mistake by it asks the whole one what to say. `None` for other commands.
+pub(super) fn least(arguments: &[OsString]) -> Option<Definition> {
+    let (_, [command, words @ ..]) = arguments.split_first()? else {
+        return None;
+    };
+    if command != "run" {
+        return None;
     }
+    let own = words.iter().take_while(|word| *word != "--");
+    let occurs = |option: &&Known| {
+        own.clone()
+            .any(|word| option.may_be(word.as_encoded_bytes()))
+    };
+    let options = COMMON.iter().chain(&LOCK).chain(&JOB).filter(occurs);
+    let run = Definition::new("run")
+        .disable_help_flag(true)
+        .args_override_self(true)
+        .args(options.copied())
+        .arg(command_of_job());
+    let least = Definition::new("redlock")
+        .disable_help_flag(true)
+        .disable_help_subcommand(true)
+        .subcommand(run);
+    Some(least)
 }
 
 /// All that is promised of the command line, as the library knows it; man pages and completions are
 /// generated from it.
 #[must_use]
 pub fn definition() -> Definition {
-    outline()
-        .args(options_of_every_command().map(|option| option.global(true)))
-        .subcommand(run())
-        .subcommands(hand::definitions())
-        .subcommand(history())
-        .subcommand(doctor())
-        .subcommand(config())
-        .subcommand(completions::completions())
-}
-
-/// What all commands have in common.
-fn outline() -> Definition {
     Definition::new("redlock")
         .version(env!("CARGO_PKG_VERSION"))
         .about(
@@ -43,15 +50,19 @@ fn outline() -> Definition {
         .subcommand_required(true)
         // As with flock and timeout, the last of several values counts: an alias can be overridden.
         .args_override_self(true)
-}
-
-/// They are shown after the options of the command itself, in the order of the table.
-fn options_of_every_command() -> impl Iterator<Item = Arg> {
-    (100..).zip(common_options()).map(|(order, option)| {
-        option
-            .help_heading("Options of every command")
-            .display_order(order)
-    })
+        // They are shown after the options of the command itself, in the order of the table.
+        .args((100..).zip(COMMON).map(|(order, option)| {
+            Arg::from(option)
+                .help_heading("Options of every command")
+                .display_order(order)
+                .global(true)
+        }))
+        .subcommand(run())
+        .subcommands(hand::definitions())
+        .subcommand(history())
+        .subcommand(doctor())
+        .subcommand(config())
+        .subcommand(completions::completions())
 }
 
 const CONFIGURATION: &str = "\
@@ -74,57 +85,80 @@ Configuration:
   ~/.config/redlock/config.toml (not as root), else /etc/redlock/config.toml.
   A duration is 500ms, 30s, 10m, 1h30m, 2d; a bare number counts seconds.";
 
-fn common_options() -> [Arg; 14] {
-    [
-        option("server", "URL").action(ArgAction::Append).help(
-            "A server of the quorum; repeat it for each, three or five in all. \
-             redis://[USER][:PASSWORD@]HOST[:PORT][/DB], rediss:// for TLS, \
-             redis+unix:///PATH[?db=DB], or valkey://, valkeys://, valkey+unix://. Replaces the \
-             servers of REDLOCK_SERVERS and of the file",
-        ),
-        option("local", "DIR")
-            .num_args(0..=1)
-            .require_equals(true)
-            .help(
-                "No server at all: lock among the processes of this host, in DIR. The default is \
-             $XDG_STATE_HOME/redlock or ~/.local/state/redlock, for root /var/lib/redlock; users \
-             who shall exclude one another name one DIR",
-            ),
-        option("config", "FILE").help("Read this file of settings and no other"),
-        switch("any-quorum").help(
-            "Accept one server, or an even number of them, although then one failure more stops \
-             everything",
-        ),
-        option("key-format", "FMT").help(
-            "The Redis key of a resource, {} being its name [default: lock:{}]. {} alone, or \
-             redlock:{}, share locks with other Redlock libraries",
-        ),
-        option("node-timeout", "DUR").help(
-            "How long a server may take to connect and answer [default: 80ms]. Doubles with each \
-             retry of unreachable servers, up to 320ms",
-        ),
-        option("password-file", "FILE").help(
-            "Read the servers' password from FILE, which must not be accessible to others. A \
-             password in a server's URL goes before",
-        ),
-        option("user", "NAME").help("The user for the servers' access control lists"),
-        option("tls-ca", "FILE").help(
-            "Certificate authorities, in PEM, for servers with rediss:// [default: the system's]",
-        ),
-        option("tls-cert", "FILE").help("Our certificate, in PEM; needs --tls-key"),
-        option("tls-key", "FILE").help("The private key of --tls-cert, in PEM"),
-        switch("quiet")
-            .short('q')
-            .overrides_with("verbose")
-            .help("Print errors only"),
-        switch("verbose")
-            .short('v')
-            .overrides_with("quiet")
-            .help("Tell what is going on, also when nobody is at the terminal"),
-        option("log-format", "FORMAT")
-            .help("How to print messages on stderr: text or json [default: text]"),
-    ]
-}
+/// The options of every command.
+const COMMON: [Known; 14] = [
+    option(
+        "server",
+        "URL",
+        "A server of the quorum; repeat it for each, three or five in all. \
+         redis://[USER][:PASSWORD@]HOST[:PORT][/DB], rediss:// for TLS, \
+         redis+unix:///PATH[?db=DB], or valkey://, valkeys://, valkey+unix://. Replaces the \
+         servers of REDLOCK_SERVERS and of the file",
+    )
+    .repeated(),
+    option(
+        "local",
+        "DIR",
+        "No server at all: lock among the processes of this host, in DIR. The default is \
+         $XDG_STATE_HOME/redlock or ~/.local/state/redlock, for root /var/lib/redlock; users \
+         who shall exclude one another name one DIR",
+    )
+    .value_after_equals(),
+    option("config", "FILE", "Read this file of settings and no other"),
+    switch(
+        "any-quorum",
+        "Accept one server, or an even number of them, although then one failure more stops \
+         everything",
+    ),
+    option(
+        "key-format",
+        "FMT",
+        "The Redis key of a resource, {} being its name [default: lock:{}]. {} alone, or \
+         redlock:{}, share locks with other Redlock libraries",
+    ),
+    option(
+        "node-timeout",
+        "DUR",
+        "How long a server may take to connect and answer [default: 80ms]. Doubles with each \
+         retry of unreachable servers, up to 320ms",
+    ),
+    option(
+        "password-file",
+        "FILE",
+        "Read the servers' password from FILE, which must not be accessible to others. A \
+         password in a server's URL goes before",
+    ),
+    option(
+        "user",
+        "NAME",
+        "The user for the servers' access control lists",
+    ),
+    option(
+        "tls-ca",
+        "FILE",
+        "Certificate authorities, in PEM, for servers with rediss:// [default: the system's]",
+    ),
+    option(
+        "tls-cert",
+        "FILE",
+        "Our certificate, in PEM; needs --tls-key",
+    ),
+    option("tls-key", "FILE", "The private key of --tls-cert, in PEM"),
+    switch("quiet", "Print errors only")
+        .short('q')
+        .overrides("verbose"),
+    switch(
+        "verbose",
+        "Tell what is going on, also when nobody is at the terminal",
+    )
+    .short('v')
+    .overrides("quiet"),
+    option(
+        "log-format",
+        "FORMAT",
+        "How to print messages on stderr: text or json [default: text]",
+    ),
+];
 
 fn run() -> Definition {
     Definition::new("run")
@@ -136,18 +170,20 @@ fn run() -> Definition {
         .override_usage("redlock run -r NAME [OPTIONS] -- COMMAND [ARG]...")
         .after_long_help(AFTER_RUN)
         .args_override_self(true)
-        .args(lock_options().map(|option| option.help_heading("The lock")))
-        .args(job_options().map(|option| option.help_heading("The command")))
-        .arg(
-            Arg::new("command")
-                .value_name("COMMAND")
-                .value_parser(OsStringValueParser::new())
-                .num_args(1..)
-                // Whatever follows the command belongs to it. Hyphens must not be allowed for its
-                // first word, or `-w5s` would be taken for a command.
-                .trailing_var_arg(true)
-                .help("The command and its arguments, executed without a shell"),
-        )
+        .args(LOCK.map(|option| Arg::from(option).help_heading("The lock")))
+        .args(JOB.map(|option| Arg::from(option).help_heading("The command")))
+        .arg(command_of_job())
+}
+
+fn command_of_job() -> Arg {
+    Arg::new("command")
+        .value_name("COMMAND")
+        .value_parser(OsStringValueParser::new())
+        .num_args(1..)
+        // Whatever follows the command belongs to it. Hyphens must not be allowed for its first
+        // word, or `-w5s` would be taken for a command.
+        .trailing_var_arg(true)
+        .help("The command and its arguments, executed without a shell")
 }
 
 fn history() -> Definition {
@@ -165,7 +201,7 @@ fn history() -> Definition {
                 .value_parser(OsStringValueParser::new())
                 .help("The resource, written as for run"),
         )
-        .arg(switch("json").help("Print an array of JSON objects"))
+        .arg(switch("json", "Print an array of JSON objects"))
 }
 
 fn config() -> Definition {
@@ -190,7 +226,10 @@ fn doctor() -> Definition {
         .override_usage("redlock doctor [OPTIONS]")
         .after_long_help(AFTER_DOCTOR)
         .args_override_self(true)
-        .arg(switch("json").help("Print JSON: what was learned of each server, and the findings"))
+        .arg(switch(
+            "json",
+            "Print JSON: what was learned of each server, and the findings",
+        ))
 }
 
 const AFTER_DOCTOR: &str = "\
@@ -200,90 +239,118 @@ Exit codes:
   77  so many servers refused that there can be no quorum: authentication or ACL
   78  something can give one lock to two holders, or the configuration makes no sense";
 
-fn lock_options() -> [Arg; 10] {
-    [
-        option("resource", "NAME").short('r').action(ArgAction::Append).help(
-            "What to lock: any name of at most 512 bytes, the same on all hosts. Repeat it to hold \
-             several, all or none. {date}, {hour} and {minute} in it are replaced by the local \
-             time, {date:utc} and so on by UTC, {host} and {user} by ours; {{ is a brace",
-        ),
-        option("ttl", "DUR").short('t').help(
-            "How long others stay locked out if this host dies, 500ms to 24h [default: 30s]. Not \
-             the command's time limit: the lock is extended while it runs",
-        ),
-        option("wait", "DUR").short('w').num_args(0..=1).help(
-            "Wait for the lock, for DUR or for ever [default: do not wait]. Without DUR it must be \
-             followed by another option or by --",
-        ),
-        option("conflict-exit-code", "N").short('E').help(
-            "The exit code for: somebody else holds the lock, 0 to 255 [default: 75]",
-        ),
-        option("min-hold", "DUR").help(
-            "Keep the lock at least so long after it was acquired, even if the command is quicker, \
-             so that hosts whose clocks differ do not both run it [default: 0]. Never sleeps: the \
-             lock is left to expire",
-        ),
-        option("once-per", "DUR").help(
-            "If the command exits 0, nobody runs it again until DUR after the lock was acquired, \
-             less a tenth of DUR (at most 30s). If it fails, the next one may try again",
-        ),
-        option("note", "TEXT")
-            .help("Shown to whoever looks at the lock, as in --note 'deploying v42'"),
-        switch("no-command").help(
-            "Do not store the command's file name with the lock; its arguments never are",
-        ),
-        option("restart-guard", "MODE").help(
-            "Whether servers that restarted within the restart window, and may have forgotten a \
-             lock, may grant one: auto (if all of them did), strict (never), off (always) \
-             [default: auto]",
-        ),
-        option("restart-window", "DUR").help(
-            "The restart window, at least the longest TTL in use [default: 1m]; the TTL counts if \
-             it is longer",
-        ),
-    ]
-}
+/// The options of `run` that are about its lock.
+const LOCK: [Known; 10] = [
+    option(
+        "resource",
+        "NAME",
+        "What to lock: any name of at most 512 bytes, the same on all hosts. Repeat it to hold \
+         several, all or none. {date}, {hour} and {minute} in it are replaced by the local \
+         time, {date:utc} and so on by UTC, {host} and {user} by ours; {{ is a brace",
+    )
+    .short('r')
+    .repeated(),
+    option(
+        "ttl",
+        "DUR",
+        "How long others stay locked out if this host dies, 500ms to 24h [default: 30s]. Not \
+         the command's time limit: the lock is extended while it runs",
+    )
+    .short('t'),
+    option(
+        "wait",
+        "DUR",
+        "Wait for the lock, for DUR or for ever [default: do not wait]. Without DUR it must be \
+         followed by another option or by --",
+    )
+    .short('w')
+    .value_optional(),
+    option(
+        "conflict-exit-code",
+        "N",
+        "The exit code for: somebody else holds the lock, 0 to 255 [default: 75]",
+    )
+    .short('E'),
+    option(
+        "min-hold",
+        "DUR",
+        "Keep the lock at least so long after it was acquired, even if the command is quicker, \
+         so that hosts whose clocks differ do not both run it [default: 0]. Never sleeps: the \
+         lock is left to expire",
+    ),
+    option(
+        "once-per",
+        "DUR",
+        "If the command exits 0, nobody runs it again until DUR after the lock was acquired, \
+         less a tenth of DUR (at most 30s). If it fails, the next one may try again",
+    ),
+    option(
+        "note",
+        "TEXT",
+        "Shown to whoever looks at the lock, as in --note 'deploying v42'",
+    ),
+    switch(
+        "no-command",
+        "Do not store the command's file name with the lock; its arguments never are",
+    ),
+    option(
+        "restart-guard",
+        "MODE",
+        "Whether servers that restarted within the restart window, and may have forgotten a \
+         lock, may grant one: auto (if all of them did), strict (never), off (always) [default: \
+         auto]",
+    ),
+    option(
+        "restart-window",
+        "DUR",
+        "The restart window, at least the longest TTL in use [default: 1m]; the TTL counts if \
+         it is longer",
+    ),
+];
 
-fn job_options() -> [Arg; 7] {
-    [
-        option("max-runtime", "DUR").help(
-            "Stop the command when it has run for DUR, and exit 124; the lock is kept until it is \
-             dead [default: no limit]",
-        ),
-        option("kill-after", "DUR").short('k').help(
-            "The time between the stop signal and SIGKILL, where redlock stops the command \
-             [default: 5s, at most a quarter of the TTL]",
-        ),
-        option("signal", "SIG")
-            .short('s')
-            .help("That stop signal, by name or number [default: TERM]"),
-        option("on-lost", "ACTION").help(
-            "What happens to the command when the lock cannot be kept: stop it before another can \
-             get the lock, or warn and let it run; both exit 76 [default: stop]",
-        ),
-        switch("no-history").help("Do not record the run with the lock; see redlock history"),
-        option("status-file", "FILE")
-            .help("Write one JSON object on how it ended to FILE, whatever the outcome, by rename"),
-        option("metrics-file", "FILE").help(
-            "Write gauges of the run to FILE, by rename, for the textfile collector of \
-             Prometheus' node_exporter",
-        ),
-    ]
-}
-
-/// An option with a value of any bytes, known to everybody by its long name.
-pub(super) fn option(name: &'static str, value: &'static str) -> Arg {
-    Arg::new(name)
-        .long(name)
-        .value_name(value)
-        .value_parser(OsStringValueParser::new())
-        .action(ArgAction::Set)
-}
-
-/// An option without a value.
-pub(super) fn switch(name: &'static str) -> Arg {
-    Arg::new(name).long(name).action(ArgAction::SetTrue)
-}
+/// The options of `run` that are about its command.
+const JOB: [Known; 7] = [
+    option(
+        "max-runtime",
+        "DUR",
+        "Stop the command when it has run for DUR, and exit 124; the lock is kept until it is \
+         dead [default: no limit]",
+    ),
+    option(
+        "kill-after",
+        "DUR",
+        "The time between the stop signal and SIGKILL, where redlock stops the command \
+         [default: 5s, at most a quarter of the TTL]",
+    )
+    .short('k'),
+    option(
+        "signal",
+        "SIG",
+        "That stop signal, by name or number [default: TERM]",
+    )
+    .short('s'),
+    option(
+        "on-lost",
+        "ACTION",
+        "What happens to the command when the lock cannot be kept: stop it before another can \
+         get the lock, or warn and let it run; both exit 76 [default: stop]",
+    ),
+    switch(
+        "no-history",
+        "Do not record the run with the lock; see redlock history",
+    ),
+    option(
+        "status-file",
+        "FILE",
+        "Write one JSON object on how it ended to FILE, whatever the outcome, by rename",
+    ),
+    option(
+        "metrics-file",
+        "FILE",
+        "Write gauges of the run to FILE, by rename, for the textfile collector of Prometheus' \
+         node_exporter",
+    ),
+];
 
 const AFTER_RUN: &str = "\
 Exit codes:

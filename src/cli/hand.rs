@@ -3,7 +3,7 @@
 use clap::builder::OsStringValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command as Definition};
 
-use super::definition::{option, switch};
+use super::known::{Known, option, switch};
 use super::{Command, HandArguments, Options, typed};
 
 /// The commands, in the order in which the help shows them.
@@ -53,18 +53,33 @@ fn acquire() -> Definition {
                 "For how long the lock is taken, 500ms to 24h [default: 30s]. It is gone then, \
                  unless it is extended",
             ),
-            option("wait", "DUR").short('w').num_args(0..=1).help(
+            option(
+                "wait",
+                "DUR",
                 "Wait for the lock, for DUR or for ever [default: do not wait]. A signal while \
                  waiting leaves nothing behind",
+            )
+            .short('w')
+            .value_optional(),
+            option(
+                "note",
+                "TEXT",
+                "Shown to whoever looks at the lock, as in --note 'deploying v42'",
             ),
-            option("note", "TEXT")
-                .help("Shown to whoever looks at the lock, as in --note 'deploying v42'"),
-            switch("json").help(
+            switch(
+                "json",
                 "Print an object instead: resource, token, fencing_token, ttl_ms, valid_ms, nodes",
             ),
-            option("restart-guard", "MODE")
-                .help("Whether servers that restarted may grant, as in redlock run"),
-            option("restart-window", "DUR").help("The restart window, as in redlock run"),
+            option(
+                "restart-guard",
+                "MODE",
+                "Whether servers that restarted may grant, as in redlock run",
+            ),
+            option(
+                "restart-window",
+                "DUR",
+                "The restart window, as in redlock run",
+            ),
         ])
 }
 
@@ -76,11 +91,11 @@ fn extend() -> Definition {
              TTL. Never shortens it, and never brings back a lock that has expired.",
         )
         .after_long_help(AFTER_EXTEND)
-        .args([
-            resource(),
-            token("the token that acquire has printed"),
-            ttl("For how long from now the lock stays taken at least, 500ms to 24h [default: 30s]"),
-        ])
+        .arg(resource())
+        .arg(token("the token that acquire has printed"))
+        .arg(ttl(
+            "For how long from now the lock stays taken at least, 500ms to 24h [default: 30s]",
+        ))
 }
 
 fn release() -> Definition {
@@ -96,14 +111,20 @@ fn release() -> Definition {
          loses its lock in this way stops its command at once.",
     )
     .after_long_help(AFTER_RELEASE)
+    .arg(resource())
+    .arg(token(
+        "the token that acquire has printed, or the whole value of another program's lock",
+    ))
     .args([
-        resource(),
-        token("the token that acquire has printed, or the whole value of another program's lock"),
-        switch("force").help(
+        switch(
+            "force",
             "Take the lock from its holder, after asking at the terminal. Also removes what \
-             --min-hold and --once-per keep of a run that is over",
+                 --min-hold and --once-per keep of a run that is over",
         ),
-        switch("yes").help("Do not ask; needed where there is no terminal to ask at"),
+        switch(
+            "yes",
+            "Do not ask; needed where there is no terminal to ask at",
+        ),
     ])
 }
 
@@ -115,16 +136,20 @@ fn inspect() -> Definition {
              about it.",
         )
         .after_long_help(AFTER_INSPECT)
-        .args([
+        .arg(
             Arg::new("name")
                 .value_name("NAME")
                 .value_parser(OsStringValueParser::new())
                 .num_args(1..)
                 .action(ArgAction::Append)
                 .help("The locks to look at"),
-            switch("json").help("Print an array of objects instead"),
-            switch("watch")
-                .help("Look again every second, until q or Ctrl-C is pressed; needs a terminal"),
+        )
+        .args([
+            switch("json", "Print an array of objects instead"),
+            switch(
+                "watch",
+                "Look again every second, until q or Ctrl-C is pressed; needs a terminal",
+            ),
         ])
 }
 
@@ -138,7 +163,7 @@ fn list() -> Definition {
              may be something else, only values in the form of a known Redlock library are shown.",
         )
         .after_long_help(AFTER_LIST)
-        .args([
+        .arg(
             Arg::new("pattern")
                 .value_name("PATTERN")
                 .value_parser(OsStringValueParser::new())
@@ -146,23 +171,26 @@ fn list() -> Definition {
                     "Which names to list: * is anything, ? one character, [a-z] one of several, \
                      \\* a star [default: *]. Quote it, or the shell takes it for files",
                 ),
-            switch("json").help("Print an array of objects instead"),
-        ])
+        )
+        .arg(switch("json", "Print an array of objects instead"))
 }
 
-fn resource() -> Arg {
-    option("resource", "NAME")
-        .short('r')
-        .action(ArgAction::Append)
-        .help("The lock's name, as in redlock run; one")
+const fn resource() -> Known {
+    option(
+        "resource",
+        "NAME",
+        "The lock's name, as in redlock run; one",
+    )
+    .short('r')
+    .repeated()
 }
 
-fn ttl(help: &'static str) -> Arg {
-    option("ttl", "DUR").short('t').help(help)
+const fn ttl(help: &'static str) -> Known {
+    option("ttl", "DUR", help).short('t')
 }
 
 fn token(what: &str) -> Arg {
-    option("token", "TOKEN").help(format!(
+    Arg::from(option("token", "TOKEN", "")).help(format!(
         "The proof of ownership: {what}. What is typed here can be seen by every user of this host \
          in the list of processes; --token - reads it from standard input, and without --token it \
          is taken from $REDLOCK_TOKEN"
