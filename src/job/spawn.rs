@@ -5,7 +5,7 @@
 //! borrows our memory until exec while we stand still, as with vfork and `posix_spawn`, which know
 //! no `PR_SET_PDEATHSIG`. Called by `child`.
 
-use std::ffi::{CString, OsString};
+use std::ffi::{CStr, CString, OsString};
 use std::iter;
 use std::os::unix::ffi::OsStrExt;
 use std::ptr;
@@ -22,10 +22,18 @@ use nix::unistd::{Pid, setpgid};
 /// at most), frames.
 const STACK: usize = 16 * 1024;
 
+unsafe extern "C" {
+    /// Our environment, as exec wants one. Nobody changes it: std would have to be asked unsafely.
+    static environ: *const *const c_char;
+}
+
 /// What becomes of the new process: everything that exec is given, allocated beforehand.
 pub struct Image {
     arguments: Vec<CString>,
-    environment: Vec<CString>,
+    /// The variables that are not in our own environment.
+    _set: Vec<CString>,
+    /// Pointers to all variables, ours and those, as exec wants them.
+    environment: Vec<*const c_char>,
 }
 
 impl Image {
@@ -39,21 +47,27 @@ impl Image {
         set: &[(OsString, OsString)],
         remove: &[OsString],
     ) -> nix::Result<Self> {
-        let changed =
-            |name: &OsString| remove.contains(name) || set.iter().any(|(other, _)| other == name);
-        let kept = std::env::vars_os().filter(|(name, _)| !changed(name));
-        let variable = |(name, value): (OsString, OsString)| {
-            c_string([name.as_bytes(), b"=", value.as_bytes()].concat())
+        let arguments = command
+            .iter()
+            .map(|word| c_string(word.as_bytes().to_owned()));
+        let arguments = arguments.collect::<nix::Result<_>>()?;
+        let variables = set
+            .iter()
+            .map(|(name, value)| c_string([name.as_bytes(), b"=", value.as_bytes()].concat()));
+        let set_names = set.iter().map(|(name, _)| name);
+        let changed = |variable: &CStr| {
+            let name = variable.to_bytes().split(|byte| *byte == b'=').next();
+            let mut others = set_names.clone().chain(remove);
+            others.any(|other| Some(other.as_bytes()) == name)
         };
+        let set = variables.collect::<nix::Result<Vec<_>>>()?;
+        let kept = ours().filter(|variable| !changed(variable));
+        let pointers = kept.map(CStr::as_ptr);
+        let environment = terminated(pointers.chain(set.iter().map(|text| text.as_ptr())));
         Ok(Self {
-            arguments: command
-                .iter()
-                .map(|word: &OsString| c_string(word.as_bytes().to_owned()))
-                .collect::<Result<_, _>>()?,
-            environment: kept
-                .chain(set.iter().cloned())
-                .map(variable)
-                .collect::<Result<_, _>>()?,
+            arguments,
+            _set: set,
+            environment,
         })
     }
 
@@ -69,9 +83,22 @@ fn c_string(bytes: Vec<u8>) -> nix::Result<CString> {
     CString::new(bytes).map_err(|_| Errno::EINVAL)
 }
 
-/// Pointers to `texts`, as exec wants them.
-fn pointers(texts: &[CString]) -> Vec<*const c_char> {
-    let pointers = texts.iter().map(|text| text.as_ptr());
+/// The variables of our environment.
+fn ours() -> impl Iterator<Item = &'static CStr> {
+    // SAFETY: if there is one, it ends with a null pointer; each pointer before that is to a text
+    // which ends with a zero; and none of it ever changes.
+    let at = |place: usize| unsafe {
+        if environ.is_null() {
+            return None;
+        }
+        let variable = *environ.add(place);
+        (!variable.is_null()).then(|| CStr::from_ptr(variable))
+    };
+    (0..).map_while(at)
+}
+
+/// `pointers` as exec wants them.
+fn terminated(pointers: impl Iterator<Item = *const c_char>) -> Vec<*const c_char> {
     pointers.chain(iter::once(ptr::null())).collect()
 }
 
@@ -82,7 +109,8 @@ fn pointers(texts: &[CString]) -> Vec<*const c_char> {
 ///
 /// What `prepare` answered, or why there is no process or no program. No process is left then.
 pub fn spawn(image: &Image, prepare: impl Fn() -> nix::Result<()>) -> nix::Result<Pid> {
-    let (arguments, environment) = (pointers(&image.arguments), pointers(&image.environment));
+    let arguments = terminated(image.arguments.iter().map(|word| word.as_ptr()));
+    let environment = &image.environment;
     let mut stack = vec![0_u8; STACK + 2 * size_of_val(&arguments[..])];
     let failed = AtomicI32::new(0);
     let become_image = || -> nix::Result<()> {

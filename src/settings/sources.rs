@@ -72,12 +72,9 @@ impl Row {
     /// The name of the environment variable.
     #[must_use]
     pub fn variable(&self) -> String {
-        let letter = |letter: char| match letter {
-            '-' => '_',
-            letter => letter.to_ascii_uppercase(),
-        };
-        let key = self.key();
-        "REDLOCK_".chars().chain(key.chars().map(letter)).collect()
+        let mut name = ["REDLOCK_", &self.key()].concat();
+        name.make_ascii_uppercase();
+        name.replace('-', "_")
     }
 }
 

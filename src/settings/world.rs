@@ -2,8 +2,7 @@
 //! the system keeps its configuration. A snapshot, so that tests make one of their own and never
 //! touch the process' environment.
 
-use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -24,7 +23,8 @@ pub enum User {
 /// The world around this process when it began.
 #[derive(Clone)]
 pub struct World {
-    variables: BTreeMap<OsString, OsString>,
+    /// Not sorted: most of them are never asked for.
+    variables: Vec<(OsString, OsString)>,
     user: User,
     system_file: PathBuf,
 }
@@ -71,7 +71,11 @@ impl World {
     /// `${NAME:-default}`.
     #[must_use]
     pub fn variable(&self, name: &str) -> Option<OsString> {
-        let value = self.variables.get(OsStr::new(name))?;
+        let (_, value) = self
+            .variables
+            .iter()
+            .rev()
+            .find(|(other, _)| other == name)?;
         (!value.is_empty()).then(|| value.clone())
     }
 
@@ -138,8 +142,9 @@ impl World {
 impl fmt::Debug for World {
     /// Names only: variables may hold passwords.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.variables.iter().map(|(name, _)| name).collect();
         f.debug_struct("World")
-            .field("variables", &self.variables.keys())
+            .field("variables", &names)
             .field("user", &self.user)
             .finish_non_exhaustive()
     }
