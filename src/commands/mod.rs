@@ -27,7 +27,7 @@ use crate::cli::{self, Cli};
 use crate::exit::Exit;
 use crate::job;
 use crate::report::{Level, Line, Reporter};
-use crate::settings::{self, World, hand};
+use crate::settings::{self, Common, World, hand};
 
 /// Why a command ends before its story does: what to say, and how to leave.
 #[derive(Debug)]
@@ -46,6 +46,14 @@ impl Stop {
 
     fn silent(exit: Exit) -> Self {
         Self { line: None, exit }
+    }
+
+    /// Says it, and answers how to leave.
+    fn tell(&self, reporter: impl FnOnce() -> Reporter) -> Exit {
+        if let Some(line) = &self.line {
+            reporter().tell(line);
+        }
+        self.exit
     }
 
     fn telling(exit: Exit, line: Line) -> Self {
@@ -80,42 +88,48 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> Exit {
             return Exit::Usage;
         }
     };
-    let reporter = Reporter::new(settings::output_of(Some(&cli), &world));
-    let told = match cli.command {
-        cli::Command::Run(arguments) => settings::run(&arguments, &world)
-            .map_err(|error| Stop::new(error.exit, "settings", error.message))
-            .and_then(|settings| run::run(&settings, &world, reporter)),
-        cli::Command::Config(options) => config::config(&options, &world),
-        cli::Command::History(arguments) => settings::history(&arguments, &world)
+    // Only those need it who have no settings: it reads the file of settings once more.
+    let early = || Reporter::new(settings::output_of(Some(&cli), &world));
+    let told = match &cli.command {
+        cli::Command::Run(arguments) => settings::run(arguments, &world)
+            .map_err(Stop::from)
+            .map(|settings| told(&settings.common, |to| run::run(&settings, &world, to))),
+        cli::Command::Config(options) => config::config(options, &world),
+        cli::Command::History(arguments) => settings::history(arguments, &world)
             .map_err(Stop::from)
             .and_then(|settings| history::history(&settings, arguments.show, &world)),
-        cli::Command::Acquire(arguments) => hand::acquire(&arguments, &world)
+        cli::Command::Acquire(arguments) => hand::acquire(arguments, &world)
             .map_err(Stop::from)
-            .and_then(|settings| acquire::acquire(&settings, &world, reporter)),
-        cli::Command::Extend(arguments) => hand::extend(&arguments, &world, std::io::stdin())
+            .map(|settings| {
+                told(&settings.common, |to| {
+                    acquire::acquire(&settings, &world, to)
+                })
+            }),
+        cli::Command::Extend(arguments) => hand::extend(arguments, &world, std::io::stdin())
             .map_err(Stop::from)
             .and_then(|settings| extend::extend(&settings)),
-        cli::Command::Release(arguments) => hand::release(&arguments, &world, std::io::stdin())
+        cli::Command::Release(arguments) => hand::release(arguments, &world, std::io::stdin())
             .map_err(Stop::from)
-            .and_then(|settings| release::release(&settings, reporter)),
-        cli::Command::Inspect(arguments) => hand::inspect(&arguments, &world)
+            .map(|settings| told(&settings.common, |to| release::release(&settings, to))),
+        cli::Command::Inspect(arguments) => hand::inspect(arguments, &world)
             .map_err(Stop::from)
             .and_then(|settings| inspect::inspect(&settings, &world)),
-        cli::Command::List(arguments) => hand::list(&arguments, &world)
+        cli::Command::List(arguments) => hand::list(arguments, &world)
             .map_err(Stop::from)
-            .and_then(|settings| list::list(&settings, &world, reporter)),
-        cli::Command::Doctor(options) => settings::doctor(&options, &world)
-            .map_err(|error| Stop::new(error.exit, "settings", error.message))
-            .and_then(|settings| doctor::doctor(&settings, &options, &world)),
-        cli::Command::Completions(_, shell) => Ok(print(&cli::completions::script(&shell))),
-        cli::Command::CompleteNames(_, words) => Ok(names::names(&words, &world)),
+            .map(|settings| told(&settings.common, |to| list::list(&settings, &world, to))),
+        cli::Command::Doctor(options) => settings::doctor(options, &world)
+            .map_err(Stop::from)
+            .and_then(|settings| doctor::doctor(&settings, options, &world)),
+        cli::Command::Completions(_, shell) => Ok(print(&cli::completions::script(shell))),
+        cli::Command::CompleteNames(_, words) => Ok(names::names(words, &world)),
     };
-    told.unwrap_or_else(|stop| {
-        if let Some(line) = &stop.line {
-            reporter.tell(line);
-        }
-        stop.exit
-    })
+    told.unwrap_or_else(|stop| stop.tell(early))
+}
+
+/// Lets a command that has settings tell its story, and its stop, as they say.
+fn told(common: &Common, story: impl FnOnce(Reporter) -> Result<Exit, Stop>) -> Exit {
+    let reporter = Reporter::new(common.output);
+    story(reporter).unwrap_or_else(|stop| stop.tell(|| reporter))
 }
 
 /// What was asked for goes to stdout. A reader that closed it has seen enough.

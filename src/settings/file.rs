@@ -108,9 +108,9 @@ impl File {
             (Part::Defaults, Some(&self.defaults)),
             (Part::Top, Some(&self.top)),
         ];
-        let key = row.key();
+        let key = row.key;
         parts.into_iter().find_map(|(part, section)| {
-            let entry = section?.get(&key)?;
+            let entry = section?.get(key)?;
             Some(self.found(entry, part))
         })
     }
@@ -161,7 +161,7 @@ impl File {
 
     fn refuse_open_secrets(&self, mode: u32) -> Result<(), Error> {
         let secret = self.sections().find_map(|(part, section)| {
-            let entry = section.get(&SERVER.row.key())?;
+            let entry = section.get(SERVER.row.key)?;
             let Raw::List(urls) = &entry.raw else {
                 return None;
             };
@@ -244,7 +244,7 @@ fn is_bare(text: &str) -> bool {
 
 fn known(key: &str) -> Option<&'static dyn AnySetting> {
     let mut settings = options::all();
-    settings.find(|setting| setting.row().key() == key && setting.row().place != Place::Nowhere)
+    settings.find(|setting| setting.row().key == key && setting.row().place != Place::Nowhere)
 }
 
 /// Takes the text of a file apart.
@@ -358,9 +358,9 @@ fn unknown(key: &str, part: Part) -> String {
     let names = options::all().map(AnySetting::row);
     let fitting = names
         .filter(|row| row.place != Place::Nowhere && misplaced(row.place, part).is_none())
-        .map(Row::key);
+        .map(|row| row.key);
     let nearest = fitting
-        .map(|name| (strsim::jaro_winkler(&name, key), name))
+        .map(|name| (strsim::jaro_winkler(name, key), name))
         .max_by(|(one, _), (other, _)| one.total_cmp(other));
     match nearest {
         Some((alike, name)) if alike > ALIKE => format!("unknown key; did you mean '{name}'?"),

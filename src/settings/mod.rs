@@ -93,6 +93,8 @@ pub struct Common {
     pub node_timeout: Duration,
     /// The key of a resource.
     pub key_format: KeyFormat,
+    /// In which manner to tell things.
+    pub output: Output,
 }
 
 /// Where locks are.
@@ -135,8 +137,8 @@ pub enum RestartGuard {
     Off,
 }
 
-/// In which manner to tell things, also before it is known whether the settings make sense: what
-/// makes none counts as not said here, and is an error of the command.
+/// In which manner to tell that there are no settings which make sense: what makes none counts as
+/// not said here.
 #[must_use]
 pub fn output_of(cli: Option<&Cli>, world: &World) -> Output {
     let none = cli::Options::default();
@@ -183,13 +185,15 @@ pub fn history(arguments: &cli::HistoryArguments, world: &World) -> Result<Histo
 }
 
 fn common_of(sources: &Sources) -> Result<Common, Error> {
-    // Others have acted on these already, as far as they make sense.
-    verbosity(sources)?;
-    sources.value(&options::LOG_FORMAT)?;
+    let output = Output {
+        verbosity: verbosity(sources)?,
+        format: sources.value(&options::LOG_FORMAT)?,
+    };
     Ok(Common {
         node_timeout: sources.value(&options::NODE_TIMEOUT)?,
         key_format: sources.value(&options::KEY_FORMAT)?,
         servers: servers::of(sources)?,
+        output,
     })
 }
 

@@ -88,6 +88,7 @@ pub fn all() -> impl Iterator<Item = &'static dyn AnySetting> {
 const fn row(name: &'static str, form: Form, place: Place) -> Row {
     Row {
         name,
+        key: name,
         form,
         place,
         default: None,
@@ -101,6 +102,10 @@ impl Row {
             default: Some(default),
             ..self
         }
+    }
+
+    const fn called(self, key: &'static str) -> Self {
+        Self { key, ..self }
     }
 
     /// Servers and what we need to talk to them are configuration, wherever they are named.
@@ -120,7 +125,9 @@ pub static CONFIG: Setting<PathBuf> = Setting {
 
 /// `--server`
 pub static SERVER: Setting<Vec<Endpoint>> = Setting {
-    row: row("server", Form::List, Place::Top).configures(),
+    row: row("server", Form::List, Place::Top)
+        .called("servers")
+        .configures(),
     parse: |found| found.list()?.into_iter().map(server_url::parse).collect(),
 };
 

@@ -86,7 +86,7 @@ fn show(
         let Some(found) = find(row) else {
             continue;
         };
-        let line = format!("{} = {}", row.key(), value(row, &found.raw));
+        let line = format!("{} = {}", row.key, value(row, &found.raw));
         let _ = writeln!(
             text,
             "{line:ORIGIN_COLUMN$} # {}",

@@ -5,6 +5,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -43,11 +44,16 @@ pub enum Place {
     Sections,
 }
 
+/// How the names of the environment variables begin.
+const VARIABLES: &str = "REDLOCK_";
+
 /// What is to be known of an option to look for it, whatever its type.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
     /// The long name of the flag.
     pub name: &'static str,
+    /// The name in a file: that of the flag, or the plural of it for a list.
+    pub key: &'static str,
     /// How it is written.
     pub form: Form,
     /// Where it is written in a file.
@@ -60,21 +66,26 @@ pub struct Row {
 }
 
 impl Row {
-    /// The name in a file.
-    #[must_use]
-    pub fn key(&self) -> String {
-        match self.form {
-            Form::List => format!("{}s", self.name),
-            _ => self.name.to_owned(),
-        }
-    }
-
     /// The name of the environment variable.
     #[must_use]
     pub fn variable(&self) -> String {
-        let mut name = ["REDLOCK_", &self.key()].concat();
-        name.make_ascii_uppercase();
-        name.replace('-', "_")
+        let letters = self.key.bytes().map(letter_of_variable).map(char::from);
+        VARIABLES.chars().chain(letters).collect()
+    }
+
+    /// Whether `name` is that of the environment variable. Every option is looked for at each run.
+    #[must_use]
+    pub fn is_variable(&self, name: &OsStr) -> bool {
+        let own = name.as_bytes().strip_prefix(VARIABLES.as_bytes());
+        let letters = self.key.bytes().map(letter_of_variable);
+        own.is_some_and(|own| own.iter().copied().eq(letters))
+    }
+}
+
+fn letter_of_variable(letter: u8) -> u8 {
+    match letter {
+        b'-' => b'_',
+        letter => letter.to_ascii_uppercase(),
     }
 }
 
@@ -190,7 +201,7 @@ impl Origin {
         match self {
             Self::Flag => format!("--{}", row.name),
             Self::Variable => row.variable(),
-            Self::File { path, line, .. } => format!("{}:{line}: {}", path.display(), row.key()),
+            Self::File { path, line, .. } => format!("{}:{line}: {}", path.display(), row.key),
             Self::Default => format!("the default of --{}", row.name),
         }
     }
@@ -391,7 +402,7 @@ impl<'a> Sources<'a> {
     }
 
     fn variable(&self, row: &Row) -> Option<Found> {
-        let value = self.world.variable(&row.variable())?;
+        let value = self.world.variable_that(|name| row.is_variable(name))?;
         let raw = match (row.form, value.to_str()) {
             (Form::Switch, Some("1")) => Raw::On,
             (Form::Switch, Some("0")) => Raw::Off,

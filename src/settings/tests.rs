@@ -8,6 +8,7 @@ use std::path::Path;
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
+use super::sources::AnySetting;
 use super::*;
 use crate::node::endpoint::{Address, Secret};
 
@@ -835,4 +836,16 @@ fn commands_without_options_of_their_own_share_the_common_ones() {
     );
     let common = common.expect("good settings");
     assert_eq!(common.node_timeout, Duration::from_millis(100));
+}
+
+#[test]
+fn an_option_is_found_under_the_name_that_messages_give_its_variable() {
+    for row in options::all().map(AnySetting::row) {
+        let variable = OsString::from(row.variable());
+        let rows = options::all().map(AnySetting::row);
+        let found = rows.filter(|row| row.is_variable(&variable));
+        assert_eq!(found.map(|row| row.name).collect::<Vec<_>>(), [row.name]);
+    }
+    assert_eq!(options::SERVER.row.variable(), "REDLOCK_SERVERS");
+    assert_eq!(options::NO_HISTORY.row.variable(), "REDLOCK_NO_HISTORY");
 }

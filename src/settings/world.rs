@@ -2,7 +2,7 @@
 //! the system keeps its configuration. A snapshot, so that tests make one of their own and never
 //! touch the process' environment.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -71,11 +71,14 @@ impl World {
     /// `${NAME:-default}`.
     #[must_use]
     pub fn variable(&self, name: &str) -> Option<OsString> {
-        let (_, value) = self
-            .variables
-            .iter()
-            .rev()
-            .find(|(other, _)| other == name)?;
+        self.variable_that(|other| other == name)
+    }
+
+    /// The value of the environment variable whose name `is` the one, likewise.
+    #[must_use]
+    pub fn variable_that(&self, is: impl Fn(&OsStr) -> bool) -> Option<OsString> {
+        let mut variables = self.variables.iter().rev();
+        let (_, value) = variables.find(|(name, _)| is(name))?;
         (!value.is_empty()).then(|| value.clone())
     }
 
