@@ -305,8 +305,9 @@ impl Introduction {
     }
 }
 
-/// Lets everybody else run before us and `guard`, of whom all that is left is to end: others may be
-/// waiting for the lock, on this very processor. A waiter's job begins a twentieth to a tenth sooner.
+/// Lets everybody else run before us and `guard`, who have nothing left to do but to end: others
+/// may be waiting for the lock, on this very processor. Their job begins a twentieth to a tenth
+/// sooner.
 fn give_way(guard: Pid) {
     // SAFETY: neither call touches memory; becoming nicer is everybody's right.
     unsafe {

@@ -8,9 +8,9 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::support::process::{is_alive, sleeps};
+use crate::support::process::{is_alive, niceness, sleeps};
 use crate::support::proxy::{self, Fate};
-use crate::support::{Cluster, PATIENCE, Process, Redlock, Shim, eventually};
+use crate::support::{Cluster, PATIENCE, Process, Redlock, Server, Shim, eventually};
 use redlock::clock;
 
 /// A job of four processes that ignore TERM: a shell, its child, its grandchild, and one whose
@@ -448,4 +448,30 @@ fn a_guard_does_not_outlive_a_wait() {
         assert_eq!(waiter.end().signal(), Some(signal));
         eventually("the guard has left", || !is_alive(guard));
     }
+}
+
+#[test]
+fn redlock_lets_others_run_first_when_its_job_is_over_and_not_before() {
+    let cluster = Cluster::start(3);
+    let script = "echo ready; read _";
+    let run = [
+        "run",
+        "--node-timeout",
+        "1s",
+        "-r",
+        "job",
+        "sh",
+        "-c",
+        script,
+    ];
+    let mut run = cluster.redlock(run).start();
+    run.wait_for("ready");
+    let (redlock, usual) = (run.pid(), niceness(Pid::this()));
+    assert_eq!(niceness(redlock), usual);
+    assert_eq!(niceness(guard_of(redlock)), usual);
+    // It will wait for their answers.
+    cluster.servers.iter().for_each(Server::hang);
+    run.write_line("");
+    eventually("it stands back", || niceness(redlock) > usual);
+    run.end().assert_code(0);
 }

@@ -309,3 +309,13 @@ pub fn sleeps(pid: Pid) -> u64 {
         .and_then(|count| count.trim().parse().ok())
         .expect("Linux counts them for a process that is there")
 }
+
+/// How nice a process is to others, -20 to 19.
+pub fn niceness(pid: Pid) -> i8 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name of the program stands in brackets, and may have blanks and brackets in it.
+    let (_, fields) = stat.rsplit_once(')').expect("it is there");
+    let nice = fields.split_whitespace().nth(16);
+    nice.and_then(|nice| nice.parse().ok())
+        .expect("the 19th field")
+}
