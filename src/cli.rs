@@ -264,6 +264,9 @@ mod tests {
     use std::os::unix::ffi::OsStringExt as _;
 
     use clap::Command as Definition;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
 
     use super::*;
 
@@ -291,41 +294,45 @@ mod tests {
         definition().debug_assert();
     }
 
-    #[test]
-    fn the_least_definition_takes_a_line_apart_as_the_whole_one_does() {
-        let run = definition().find_subcommand("run").expect("run").clone();
-        let common = definition();
-        let options = run.get_arguments().chain(common.get_arguments());
-        let alone = options.filter_map(|option| {
-            let long = option.get_long()?;
-            let value = option.get_action().takes_values().then_some("=1");
-            Some(format!(
-                "redlock run -r a --{long}{} c",
-                value.unwrap_or_default()
-            ))
-        });
-        let together = [
-            "redlock run c",
-            "redlock run -r a -- c --ttl 3s -q",
-            "redlock run --resource=a -vw -- c",
-            "redlock run -r a -r b -qvw5s -t1s -t 2s c -w",
-            "redlock run --verbose --quiet --ttl 1s --ttl=2s --local --server a --server b c",
-            "redlock run --quiet -v -E1 -k 1s -sINT c",
-            "redlock run --note --ttl c",
-            "redlock run -r -v -- c",
-        ];
-        for line in alone.chain(together.map(str::to_owned)) {
-            let words: Vec<OsString> = line.split_whitespace().map(Into::into).collect();
-            let typed = |definition: Definition| {
-                definition.clone().debug_assert();
-                let matches = definition.try_get_matches_from(&words).ok()?;
-                let (_, matches) = matches.subcommand()?;
-                let [resources, command] = ["resource", "command"].map(|id| typed(matches, id));
-                Some((Options::of(matches).0, resources, command))
-            };
-            let least = typed(least(&words).expect("it is run"));
-            assert!(least.is_none() || least == typed(definition()), "{line}");
-            assert_eq!(least.is_none(), typed(definition()).is_none(), "{line}");
+    /// What `definition` makes of a line of `run`; `None` if it has something to say instead.
+    type Typed = (BTreeMap<String, Vec<OsString>>, [Vec<OsString>; 2]);
+
+    fn typed_by(definition: Definition, words: &[OsString]) -> Option<Typed> {
+        let matches = definition.try_get_matches_from(words).ok()?;
+        let (_, matches) = matches.subcommand()?;
+        let others = ["resource", "command"].map(|id| typed(matches, id));
+        Some((Options::of(matches).0, others))
+    }
+
+    /// Every option, in each form it may take, and what may stand between them.
+    fn words() -> Vec<OsString> {
+        let whole = definition();
+        let run = whole.find_subcommand("run").expect("there is a run");
+        let mut words: Vec<String> = ["a", "c", "", "-", "--", "-h", "-x", "--nothing", "1s"]
+            .map(str::to_owned)
+            .into();
+        for option in run.get_arguments().chain(whole.get_arguments()) {
+            let longs = option.get_long().into_iter();
+            words.extend(longs.flat_map(|long| [format!("--{long}"), format!("--{long}=1")]));
+            let shorts = option.get_short().into_iter();
+            words.extend(
+                shorts.flat_map(|s| [format!("-{s}"), format!("-{s}1"), format!("-v{s}q")]),
+            );
+        }
+        words.into_iter().map(Into::into).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1000))]
+
+        #[test]
+        fn the_least_definition_takes_a_line_apart_as_the_whole_one_does(
+            typed in vec(select(words()), 0..7),
+        ) {
+            let line: Vec<OsString> = ["redlock", "run"].into_iter().map(Into::into).chain(typed).collect();
+            let least = least(&line).expect("it is run");
+            least.clone().debug_assert();
+            prop_assert_eq!(typed_by(least, &line), typed_by(definition(), &line));
         }
     }
 
