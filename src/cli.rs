@@ -294,9 +294,10 @@ mod tests {
         definition().debug_assert();
     }
 
-    /// What `definition` makes of a line of `run`; `None` if it has something to say instead.
+    /// Options, resources and the command.
     type Typed = (BTreeMap<String, Vec<OsString>>, [Vec<OsString>; 2]);
 
+    /// What `definition` makes of a line of `run`; `None` if it has something to say instead.
     fn typed_by(definition: Definition, words: &[OsString]) -> Option<Typed> {
         let matches = definition.try_get_matches_from(words).ok()?;
         let (_, matches) = matches.subcommand()?;
@@ -327,9 +328,9 @@ mod tests {
 
         #[test]
         fn the_least_definition_takes_a_line_apart_as_the_whole_one_does(
-            typed in vec(select(words()), 0..7),
+            rest in vec(select(words()), 0..7),
         ) {
-            let line: Vec<OsString> = ["redlock", "run"].into_iter().map(Into::into).chain(typed).collect();
+            let line: Vec<_> = ["redlock", "run"].map(OsString::from).into_iter().chain(rest).collect();
             let least = least(&line).expect("it is run");
             least.clone().debug_assert();
             prop_assert_eq!(typed_by(least, &line), typed_by(definition(), &line));
