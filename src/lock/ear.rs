@@ -31,8 +31,13 @@ use crate::node::{Node, NodeError};
 /// The pause before a node whose connection broke is listened to again.
 const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 
-/// The bounds of what we take for a round trip to the nodes.
-const SLOT_RANGE: (Duration, Duration) = (Duration::from_micros(500), Duration::from_millis(10));
+/// The bounds of what we take for the duration of an attempt.
+const ATTEMPT_RANGE: (Duration, Duration) = (Duration::from_micros(500), Duration::from_millis(10));
+
+/// The room that each of a crowd has for his attempt, in attempts. With 1.3 the servers get an eighth fewer requests
+/// than with 1, of 50 waiters as of 500, and the last has its turn hardly later; with 1.6 a fifth
+/// fewer, and it is a tenth later.
+const SLOT: f64 = 1.3;
 
 /// How many listen to the release of one lock, or about so many.
 pub const CROWD: u32 = 50;
@@ -131,17 +136,19 @@ impl Ear {
 
     /// Sleeps until `until`, or until so many nodes told of a release that a majority can be free,
     /// counting those in `free`, which were free when they were asked last. Then many who listen
-    /// spread out over a `slot` each, the time that one attempt takes: the first of them gets the
+    /// spread out, with a little more than an `attempt` takes for each: the first of them gets the
     /// lock, and the others find it taken one by one. In a crowd it may be that there is no room
     /// for us any more.
     pub async fn rest(
         &mut self,
         until: Instant,
         free: BTreeSet<usize>,
-        slot: Duration,
+        attempt: Duration,
         rng: &mut Rng,
     ) -> Attention {
-        let slot = slot.clamp(SLOT_RANGE.0, SLOT_RANGE.1);
+        let slot = attempt
+            .clamp(ATTEMPT_RANGE.0, ATTEMPT_RANGE.1)
+            .mul_f64(SLOT);
         let Some(listeners) = self.released(until, free).await else {
             return Attention::Kept;
         };
@@ -208,7 +215,7 @@ async fn listen<N: Node>(
 mod tests {
     use super::*;
 
-    const SLOT: Duration = Duration::from_millis(1);
+    const ATTEMPT: Duration = Duration::from_millis(1);
 
     /// How many of 200 go on listening, who hear from two of three nodes that so many listened.
     fn stay(listeners: u32) -> usize {
@@ -227,8 +234,8 @@ mod tests {
             for node in 0..2 {
                 let _ = tell.send(Heard::Released(node, listeners));
             }
-            let (until, mut rng) = (clock::now() + SLOT, Rng::with_seed(seed));
-            runtime.block_on(ear.rest(until, BTreeSet::new(), SLOT, &mut rng))
+            let (until, mut rng) = (clock::now() + ATTEMPT, Rng::with_seed(seed));
+            runtime.block_on(ear.rest(until, BTreeSet::new(), ATTEMPT, &mut rng))
         };
         let attentions = (0..200).map(attention);
         attentions.filter(|kept| *kept == Attention::Kept).count()

@@ -225,7 +225,7 @@ impl<N: Node> Redlock<N> {
             let rest = Rest {
                 until: now + pause,
                 free: failure.free_nodes(),
-                slot: now.since(started),
+                attempt: now.since(started),
             };
             let is_held = matches!(failure.verdict, Verdict::Held(_));
             if is_held && ear.is_none() && !is_crowded {
@@ -437,14 +437,16 @@ struct Rest {
     /// The nodes that were free in the last attempt.
     free: BTreeSet<usize>,
     /// How long an attempt takes.
-    slot: Duration,
+    attempt: Duration,
 }
 
 impl Rest {
     /// Rests, and not for so long if somebody is heard to release the lock.
     async fn take(self, ear: &mut Option<Ear>, is_held: bool, rng: &mut Rng) {
         if let Some(listening) = ear.as_mut().filter(|_| is_held) {
-            let rested = listening.rest(self.until, self.free, self.slot, rng).await;
+            let rested = listening
+                .rest(self.until, self.free, self.attempt, rng)
+                .await;
             if rested == Attention::Kept {
                 return;
             }
