@@ -34,9 +34,9 @@ const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 /// The bounds of what we take for the duration of an attempt.
 const ATTEMPT_RANGE: (Duration, Duration) = (Duration::from_micros(500), Duration::from_millis(10));
 
-/// The room that each of a crowd has for his attempt, in attempts. With 1.3 the servers get an eighth fewer requests
-/// than with 1, of 50 waiters as of 500, and the last has its turn hardly later; with 1.6 a fifth
-/// fewer, and it is a tenth later.
+/// The room that each of a crowd has for his attempt, in attempts. With 1.3 the servers get an
+/// eighth fewer requests than with 1, of 50 waiters as of 500, and the last has his turn hardly
+/// later; with 1.6 a fifth fewer, and he has it a tenth later.
 const SLOT: f64 = 1.3;
 
 /// How many listen to the release of one lock, or about so many.
