@@ -6,15 +6,16 @@
 //! holds).
 //!
 //! **Crowds.** A node tells with each notice how many listened, and chance does the rest: those who
-//! heard it try one by one, at moments spread over as many attempts as there are of them. That
-//! needs no queue, which would have to survive waiters that die, notices that are lost and clocks
-//! that differ; whoever dies costs the others nothing, since nobody waits for his turn. But each
-//! notice wakes everybody who listens, on every node: of 500 waiters on two cores the last had its
-//! turn after 40 s. So only about [`CROWD`] listen. A node that refuses a lock tells how many do,
-//! and who finds so many comes back after a while to see whether there is room; should many have
-//! come at once, each notice makes some of them leave, drawn by lot. Nobody starves: those who
-//! listen are served one after the other, and make room. With that it was 3.5 s, and a hand-over
-//! took hardly more requests than among 50. `tests/sim/crowds.rs` simulates it.
+//! heard it try one by one, at moments spread over as many attempts as there are of them, and draw
+//! another moment at the next notice, for then somebody else was first. That needs no queue, which
+//! would have to survive waiters that die, notices that are lost and clocks that differ; whoever
+//! dies costs the others nothing, since nobody waits for his turn. But each notice wakes everybody
+//! who listens, on every node: of 500 waiters on two cores the last had its turn after 40 s. So
+//! only about [`CROWD`] listen. A node that refuses a lock tells how many do, and who finds so many
+//! comes back after a while to see whether there is room; should many have come at once, each
+//! notice makes some of them leave, drawn by lot. Nobody starves: those who listen are served one
+//! after the other, and make room. With that it was 3.5 s, and a hand-over took hardly more
+//! requests than among 50. `tests/sim/crowds.rs` simulates it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -34,10 +35,12 @@ const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 /// The bounds of what we take for the duration of an attempt.
 const ATTEMPT_RANGE: (Duration, Duration) = (Duration::from_micros(500), Duration::from_millis(10));
 
-/// The room that each of a crowd has for his attempt, in attempts. With 1.3 the servers get an
-/// eighth fewer requests than with 1, of 50 waiters as of 500, and the last has his turn hardly
-/// later; with 1.6 a fifth fewer, and he has it a tenth later.
-const SLOT: f64 = 1.3;
+/// After so many draws in vain the room is halved. Whoever is far from the nodes, or tried among
+/// many others, takes more room than the rest, and would draw the first moment too rarely.
+const DRAWS: u32 = 8;
+
+/// So many do not all die within the time that it takes to begin to listen.
+const COMPANY: u32 = 8;
 
 /// How many listen to the release of one lock, or about so many.
 pub const CROWD: u32 = 50;
@@ -70,6 +73,8 @@ pub struct Ear {
     heard: mpsc::UnboundedReceiver<Heard>,
     nodes: usize,
     listening: BTreeSet<usize>,
+    /// Whether others will take what is released before we hear a quorum.
+    in_company: bool,
     _tasks: JoinSet<()>,
 }
 
@@ -100,7 +105,17 @@ impl Ear {
             heard,
             nodes: count,
             listening: BTreeSet::new(),
+            in_company: false,
             _tasks: tasks,
+        }
+    }
+
+    /// The same among so many who listened before.
+    #[must_use]
+    pub fn among(self, listeners: u32) -> Self {
+        Self {
+            in_company: listeners >= COMPANY,
+            ..self
         }
     }
 
@@ -136,9 +151,9 @@ impl Ear {
 
     /// Sleeps until `until`, or until so many nodes told of a release that a majority can be free,
     /// counting those in `free`, which were free when they were asked last. Then many who listen
-    /// spread out, with a little more than an `attempt` takes for each: the first of them gets the
-    /// lock, and the others find it taken one by one. In a crowd it may be that there is no room
-    /// for us any more.
+    /// spread out, with the time that an `attempt` takes for each: the first of them gets the lock.
+    /// Whoever hears before his time that it was released again draws anew, and so most do not try
+    /// at all while another holds it. In a crowd it may be that there is no room for us any more.
     pub async fn rest(
         &mut self,
         until: Instant,
@@ -146,25 +161,30 @@ impl Ear {
         attempt: Duration,
         rng: &mut Rng,
     ) -> Attention {
-        let slot = attempt
-            .clamp(ATTEMPT_RANGE.0, ATTEMPT_RANGE.1)
-            .mul_f64(SLOT);
-        let Some(listeners) = self.released(until, free).await else {
-            return Attention::Kept;
-        };
-        if rng.u32(..listeners.max(1)) >= CROWD {
-            return Attention::Lost;
+        let (least, most) = ATTEMPT_RANGE;
+        let mut slot = attempt.clamp(least, most);
+        let mut released = self.released(until, free).await;
+        let mut draws = 0;
+        while let Some(listeners) = released {
+            if rng.u32(..listeners.max(1)) >= CROWD {
+                return Attention::Lost;
+            }
+            draws += 1;
+            if draws % DRAWS == 0 {
+                slot = (slot / 2).max(least);
+            }
+            let spread = slot * (listeners.clamp(1, CROWD) - 1);
+            let spread = spread.min(SPREAD_LIMIT).mul_f64(rng.f64());
+            let turn = (clock::now() + spread).min(until);
+            released = self.released(turn, BTreeSet::new()).await;
         }
-        let spread = slot * (listeners.min(CROWD) - 1);
-        let spread = spread.min(SPREAD_LIMIT).mul_f64(rng.f64());
-        clock::sleep_until((clock::now() + spread).min(until)).await;
         Attention::Kept
     }
 
     /// Waits for a release on so many nodes that a majority can be free, and answers how many
-    /// listened; `None` if it is time to look instead.
+    /// listened; `None` if it is time to look instead, at `until` or sooner.
     async fn released(&mut self, until: Instant, mut free: BTreeSet<usize>) -> Option<u32> {
-        let heard_before = self.hears_a_quorum();
+        let mut heard_before = self.hears_a_quorum();
         let mut listeners = 1;
         let mut time_to_look = std::pin::pin!(clock::sleep_until(until));
         while free.len() < majority(self.nodes) {
@@ -177,9 +197,13 @@ impl Ear {
                 free.insert(node);
                 listeners = count.max(listeners);
             }
-            // A release between the last attempt and now was missed: look once.
+            // A release between the last attempt and now was missed: look once. Where many
+            // listened already, one of them had it, and we shall hear when it is released.
             if !heard_before && self.hears_a_quorum() {
-                return None;
+                if !std::mem::take(&mut self.in_company) {
+                    return None;
+                }
+                heard_before = true;
             }
         }
         Some(listeners)
@@ -217,28 +241,44 @@ mod tests {
 
     const ATTEMPT: Duration = Duration::from_millis(1);
 
-    /// How many of 200 go on listening, who hear from two of three nodes that so many listened.
-    fn stay(listeners: u32) -> usize {
+    /// Rests for `most` after a release for each of `releases`, so many having listened to it, each
+    /// told by two of three nodes.
+    fn rest(releases: &[u32], most: Duration, seed: u64) -> Attention {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .expect("a runtime");
-        let attention = |seed| {
-            let (tell, heard) = mpsc::unbounded_channel();
-            let mut ear = Ear {
-                heard,
-                nodes: 3,
-                listening: (0..3).collect(),
-                _tasks: JoinSet::new(),
-            };
-            for node in 0..2 {
-                let _ = tell.send(Heard::Released(node, listeners));
-            }
-            let (until, mut rng) = (clock::now() + ATTEMPT, Rng::with_seed(seed));
-            runtime.block_on(ear.rest(until, BTreeSet::new(), ATTEMPT, &mut rng))
+        let (tell, heard) = mpsc::unbounded_channel();
+        let mut ear = Ear {
+            heard,
+            nodes: 3,
+            listening: (0..3).collect(),
+            in_company: false,
+            _tasks: JoinSet::new(),
         };
-        let attentions = (0..200).map(attention);
+        for listeners in releases {
+            for node in 0..2 {
+                let _ = tell.send(Heard::Released(node, *listeners));
+            }
+        }
+        let (until, mut rng) = (clock::now() + most, Rng::with_seed(seed));
+        runtime.block_on(ear.rest(until, BTreeSet::new(), ATTEMPT, &mut rng))
+    }
+
+    /// How many of 200 go on listening, when so many listened.
+    fn stay(listeners: u32) -> usize {
+        let attentions = (0..200).map(|seed| rest(&[listeners], ATTEMPT, seed));
         attentions.filter(|kept| *kept == Attention::Kept).count()
+    }
+
+    #[test]
+    fn who_hears_of_another_release_before_his_time_draws_anew() {
+        let began = clock::now();
+        for seed in 0..200 {
+            // Of 50 each would rest for 25 attempts on the average, 5 s in all.
+            rest(&[CROWD, 1], Duration::from_mins(1), seed);
+        }
+        assert!(clock::now().since(began) < Duration::from_secs(2));
     }
 
     #[test]

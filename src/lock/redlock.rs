@@ -212,7 +212,8 @@ impl<N: Node> Redlock<N> {
             }
             let now = clock::now();
             let started = attempt.started;
-            let is_crowded = listeners(&attempt.votes) >= CROWD;
+            let company = listeners(&attempt.votes);
+            let is_crowded = company >= CROWD;
             retries.inform(informed(ear.as_ref(), is_crowded));
             let next = retries.next(&verdict, &attempt.votes, attempt.started, now);
             let failure = self.failure(verdict, attempt.votes, invalid);
@@ -222,15 +223,15 @@ impl<N: Node> Redlock<N> {
             if on_failure(&failure).is_break() {
                 return Acquisition::Failed(failure);
             }
+            let is_held = matches!(failure.verdict, Verdict::Held(_));
             let rest = Rest {
                 until: now + pause,
                 free: failure.free_nodes(),
                 attempt: now.since(started),
             };
-            let is_held = matches!(failure.verdict, Verdict::Held(_));
             if is_held && ear.is_none() && !is_crowded {
                 let limit = retries.limit(policy.node_timeout);
-                ear = Some(Ear::open(&self.nodes, &claim.keys, now, limit));
+                ear = Some(Ear::open(&self.nodes, &claim.keys, now, limit).among(company));
             }
             let pause = rest.take(&mut ear, is_held, &mut rng);
             if let Err(signal) = unless(interrupted.as_mut(), pause).await {
