@@ -9,6 +9,7 @@ mod starting;
 
 pub use self::starting::{Order, StartError};
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -19,14 +20,18 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::{Pid, getpid};
 use tokio::signal::unix;
 
+use super::group::{self, Members};
 use super::guard::{Dismissed, Guard, Watch, Word};
+use super::terminal;
 use super::terminal::{Stopped, Terminal, Wants, Wish};
-use super::{group, terminal};
-use crate::clock::Instant;
+use crate::clock::{self, Instant};
 
 /// How often the group is looked at while it is being stopped. Its members are not our children, so
 /// nobody tells us of their end.
 const GROUP_POLL: Duration = Duration::from_millis(10);
+
+/// A process that was killed runs no code any more after this time, on whatever processor it was.
+const DEAD_WITHIN: Duration = Duration::from_millis(200);
 
 /// How the command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +78,8 @@ pub struct Child {
     guard: Option<Guard>,
     guarded: Guarded,
     dismissed: Option<Dismissed>,
+    /// When its group was killed by us.
+    killed: Cell<Option<Instant>>,
 }
 
 /// Whether the job runs, as far as its leader shows.
@@ -106,6 +113,9 @@ impl Child {
     pub fn signal_group(&self, signal: Signal) {
         // The leader is not reaped, so the group is ours. It may be empty but for that zombie.
         let _ = killpg(self.leader, signal);
+        if signal == Signal::SIGKILL && self.killed.get().is_none() {
+            self.killed.set(Some(clock::now()));
+        }
     }
 
     /// Tells the guard by when the job must be over from now on. A guard that somebody killed is
@@ -240,7 +250,7 @@ impl Child {
         let Some(ended) = ended else {
             return self.look_for_stop();
         };
-        if scope == Scope::Group && group::has_living_members(self.leader) {
+        if scope == Scope::Group && !self.group_is_gone() {
             return None;
         }
         self.terminal.job_ended(match ended {
@@ -251,6 +261,20 @@ impl Child {
             Guarded::FoundItEnded => News::OverInTime(ended),
             Guarded::Nothing | Guarded::Acted => News::Over(ended),
         })
+    }
+
+    /// Whether nothing of the group lives any more, its leader having ended. Where that cannot be
+    /// told, the group is over when it was killed a while ago: better to go on stopping it than to
+    /// give the lock away.
+    fn group_is_gone(&self) -> bool {
+        match group::members(self.leader) {
+            Members::Alive => false,
+            Members::Gone => true,
+            Members::Unknown => self
+                .killed
+                .get()
+                .is_some_and(|killed| (killed + DEAD_WITHIN).has_passed()),
+        }
     }
 
     fn look_for_end(&mut self) -> Option<Ended> {
@@ -338,7 +362,13 @@ pub fn kill_all(leader: Pid) {
     }
     let _ = killpg(leader, Signal::SIGKILL);
     while waitid(Id::Pid(leader), flags) == Err(Errno::EINTR) {}
-    while group::has_living_members(leader) {
+    let killed = clock::now();
+    loop {
+        match group::members(leader) {
+            Members::Gone => break,
+            Members::Unknown if (killed + DEAD_WITHIN).has_passed() => break,
+            Members::Alive | Members::Unknown => {}
+        }
         let _ = killpg(leader, Signal::SIGKILL);
         std::thread::sleep(GROUP_POLL);
     }

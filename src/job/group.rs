@@ -6,19 +6,45 @@
 
 use std::{fs, io};
 
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getpid};
 
-/// Whether a process of `group` other than its leader is alive. A zombie is not: it runs no code.
-///
-/// If `/proc` cannot be read, the answer is yes: better to go on killing than to give the lock
-/// away.
+/// Whether anything of a process group but its leader is alive. A zombie is not: it runs no code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Members {
+    /// Something is.
+    Alive,
+    /// Nothing is.
+    Gone,
+    /// `/proc` is not there, is another namespace's, or could not be read as a whole.
+    Unknown,
+}
+
+/// What lives of the group of `leader`, our child, which has ended and was not reaped.
 #[must_use]
-pub fn has_living_members(group: Pid) -> bool {
-    let Ok(processes) = processes() else {
-        return true;
-    };
-    let mut members = processes.filter(|process| process.group == group && process.id != group);
-    members.any(|member| member.state.is_alive())
+pub fn members(leader: Pid) -> Members {
+    match processes() {
+        Ok(processes) => judge(leader, getpid(), processes),
+        Err(_) => Members::Unknown,
+    }
+}
+
+/// A `/proc` that does not show the leader, a zombie of ours, does not show the others either.
+fn judge(leader: Pid, us: Pid, processes: impl Iterator<Item = io::Result<Process>>) -> Members {
+    let (mut leader_is_seen, mut all_are_seen) = (false, true);
+    for process in processes {
+        match process {
+            Ok(process) if process.group != leader => {}
+            Ok(process) if process.id == leader => leader_is_seen = process.parent == us,
+            Ok(process) if process.is_alive() => return Members::Alive,
+            Ok(_) => {}
+            Err(_) => all_are_seen = false,
+        }
+    }
+    if leader_is_seen && all_are_seen {
+        Members::Gone
+    } else {
+        Members::Unknown
+    }
 }
 
 /// The children of `parent` that have ended and were not reaped.
@@ -26,9 +52,10 @@ pub fn zombie_children(parent: Pid) -> impl Iterator<Item = Pid> {
     let children = processes()
         .into_iter()
         .flatten()
+        .flatten()
         .filter(move |child| child.parent == parent);
     children
-        .filter(|child| !child.state.is_alive())
+        .filter(|child| !child.is_alive())
         .map(|child| child.id)
 }
 
@@ -38,42 +65,53 @@ struct Process {
     id: Pid,
     parent: Pid,
     group: Pid,
-    state: State,
+    /// The letter by which `/proc` tells what its first thread is doing.
+    state: u8,
+    threads: u32,
 }
 
-/// The letter by which `/proc` tells what a process is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct State(u8);
-
-impl State {
-    fn is_alive(self) -> bool {
-        !matches!(self.0, b'Z' | b'X' | b'x')
+impl Process {
+    /// The first thread is a zombie also if it has ended before the others.
+    fn is_alive(&self) -> bool {
+        !matches!(self.state, b'Z' | b'X' | b'x') || self.threads > 1
     }
 }
 
 /// The processes that can be seen. One that ends meanwhile may be missing.
-fn processes() -> io::Result<impl Iterator<Item = Process>> {
-    let entries = fs::read_dir("/proc")?.flatten();
-    let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    Ok(ids.filter_map(|id| process(&fs::read(format!("/proc/{id}/stat")).ok()?)))
+fn processes() -> io::Result<impl Iterator<Item = io::Result<Process>>> {
+    let gone = |error: &io::Error| {
+        error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
+    };
+    let read = move |id: i32| match fs::read(format!("/proc/{id}/stat")) {
+        Ok(stat) => Some(process(&stat).ok_or_else(|| io::ErrorKind::InvalidData.into())),
+        Err(error) if gone(&error) => None,
+        Err(error) => Some(Err(error)),
+    };
+    let entries = fs::read_dir("/proc")?;
+    Ok(entries.filter_map(move |entry| match entry {
+        Ok(entry) => read(entry.file_name().to_str()?.parse().ok()?),
+        Err(error) => Some(Err(error)),
+    }))
 }
 
-/// Reads `PID (NAME) STATE PARENT GROUP …`. The name may hold anything, also a parenthesis: the
-/// last one counts.
+/// Reads `PID (NAME) STATE PARENT GROUP …`, the 20th being the number of threads. The name may hold
+/// anything, also a parenthesis: the last one counts.
 fn process(stat: &[u8]) -> Option<Process> {
     let name_end = stat.iter().rposition(|&byte| byte == b')')?;
     let id = stat.split(|&byte| byte == b' ').next()?;
     let rest = std::str::from_utf8(&stat[name_end + 1..]).ok()?;
     let mut fields = rest.split_ascii_whitespace();
-    let state = State(fields.next()?.bytes().next()?);
+    let state = fields.next()?.bytes().next()?;
     let mut number = || fields.next()?.parse().ok().map(Pid::from_raw);
     let (parent, group) = (number()?, number()?);
+    let threads = fields.nth(14)?.parse().ok()?;
     let id = Pid::from_raw(std::str::from_utf8(id).ok()?.parse().ok()?);
     Some(Process {
         id,
         parent,
         group,
         state,
+        threads,
     })
 }
 
@@ -81,26 +119,50 @@ fn process(stat: &[u8]) -> Option<Process> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_group_is_found_behind_a_hostile_name() {
-        let read = process(b"4123 (a) Z 1 1) S 1 777 777 0 -1");
-        let (id, parent, group) = (Pid::from_raw(4123), Pid::from_raw(1), Pid::from_raw(777));
-        assert_eq!(
-            read,
-            Some(Process {
-                id,
-                parent,
-                group,
-                state: State(b'S')
-            })
+    const LEADER: Pid = Pid::from_raw(777);
+    const US: Pid = Pid::from_raw(1);
+
+    fn line(id: i32, parent: i32, state: &str, threads: u32) -> Process {
+        let stat = format!(
+            "{id} (a) Z 1 1) {state} {parent} 777 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 {threads} 0"
         );
+        process(stat.as_bytes()).expect("a good line")
+    }
+
+    fn judged<const N: usize>(processes: [Process; N]) -> Members {
+        judge(LEADER, US, processes.into_iter().map(Ok))
+    }
+
+    #[test]
+    fn a_process_is_read_behind_a_hostile_name() {
+        let read = line(4123, 1, "S", 3);
+        let (id, parent) = (Pid::from_raw(4123), US);
+        let expected = Process {
+            id,
+            parent,
+            group: LEADER,
+            state: b'S',
+            threads: 3,
+        };
+        assert_eq!(read, expected);
         assert_eq!(process(b""), None);
         assert_eq!(process(b"1 (x"), None);
     }
 
     #[test]
-    fn a_zombie_is_not_alive_and_a_stopped_process_is() {
-        assert!(!State(b'Z').is_alive());
-        assert!(State(b'T').is_alive());
+    fn a_zombie_is_not_alive_unless_it_has_threads_and_a_stopped_process_is() {
+        let leader = || line(777, 1, "Z", 1);
+        assert_eq!(judged([leader(), line(778, 1, "Z", 1)]), Members::Gone);
+        assert_eq!(judged([leader(), line(778, 1, "Z", 2)]), Members::Alive);
+        assert_eq!(judged([line(778, 1, "T", 1), leader()]), Members::Alive);
+    }
+
+    #[test]
+    fn what_does_not_show_our_leader_tells_nothing() {
+        assert_eq!(judged([]), Members::Unknown);
+        assert_eq!(judged([line(777, 9, "Z", 1)]), Members::Unknown);
+        let unreadable = Err(io::ErrorKind::PermissionDenied.into());
+        let processes = [Ok(line(777, 1, "Z", 1)), unreadable];
+        assert_eq!(judge(LEADER, US, processes.into_iter()), Members::Unknown);
     }
 }

@@ -1,5 +1,6 @@
 //! How a command is started: with a guard that stands, or not at all.
 
+use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -92,6 +93,7 @@ impl Child {
             guard: Some(guard),
             guarded: Guarded::Nothing,
             dismissed: None,
+            killed: Cell::default(),
         })
     }
 }
