@@ -22,8 +22,7 @@ use tokio::signal::unix;
 
 use super::group::{self, Members};
 use super::guard::{Dismissed, Guard, Watch, Word};
-use super::terminal;
-use super::terminal::{Stopped, Terminal, Wants, Wish};
+use super::terminal::{self, Stopped, Terminal, Wants, Wish};
 use crate::clock::{self, Instant};
 
 /// How often the group is looked at while it is being stopped. Its members are not our children, so

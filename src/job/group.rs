@@ -6,7 +6,7 @@
 
 use std::{fs, io};
 
-use nix::unistd::{Pid, getpid};
+use nix::unistd::{Pid, getpgid, getpid};
 
 /// Whether anything of a process group but its leader is alive. A zombie is not: it runs no code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,14 +22,19 @@ pub enum Members {
 /// What lives of the group of `leader`, our child, which has ended and was not reaped.
 #[must_use]
 pub fn members(leader: Pid) -> Members {
+    // What /proc hides of other users' processes, the kernel tells: whether they are of the group.
+    let may_be_one = |process: &Result<Process, Pid>| match process {
+        Ok(_) => true,
+        Err(hidden) => getpgid(Some(*hidden)) == Ok(leader),
+    };
     match processes() {
-        Ok(processes) => judge(leader, getpid(), processes),
+        Ok(processes) => judge(leader, getpid(), processes.filter(may_be_one)),
         Err(_) => Members::Unknown,
     }
 }
 
 /// A `/proc` that does not show the leader, a zombie of ours, does not show the others either.
-fn judge(leader: Pid, us: Pid, processes: impl Iterator<Item = io::Result<Process>>) -> Members {
+fn judge(leader: Pid, us: Pid, processes: impl Iterator<Item = Result<Process, Pid>>) -> Members {
     let (mut leader_is_seen, mut all_are_seen) = (false, true);
     for process in processes {
         match process {
@@ -77,21 +82,22 @@ impl Process {
     }
 }
 
-/// The processes that can be seen. One that ends meanwhile may be missing.
-fn processes() -> io::Result<impl Iterator<Item = io::Result<Process>>> {
+/// The processes that are listed, the id alone of those that cannot be read. One that ends
+/// meanwhile may be missing.
+fn processes() -> io::Result<impl Iterator<Item = Result<Process, Pid>>> {
     let gone = |error: &io::Error| {
         error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
     };
     let read = move |id: i32| match fs::read(format!("/proc/{id}/stat")) {
-        Ok(stat) => Some(process(&stat).ok_or_else(|| io::ErrorKind::InvalidData.into())),
+        Ok(stat) => Some(process(&stat).ok_or(Pid::from_raw(id))),
         Err(error) if gone(&error) => None,
-        Err(error) => Some(Err(error)),
+        Err(_) => Some(Err(Pid::from_raw(id))),
     };
-    let entries = fs::read_dir("/proc")?;
-    Ok(entries.filter_map(move |entry| match entry {
-        Ok(entry) => read(entry.file_name().to_str()?.parse().ok()?),
-        Err(error) => Some(Err(error)),
-    }))
+    let entries = fs::read_dir("/proc")?.collect::<io::Result<Vec<_>>>()?;
+    let ids = entries
+        .into_iter()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    Ok(ids.filter_map(read))
 }
 
 /// Reads `PID (NAME) STATE PARENT GROUP …`, the 20th being the number of threads. The name may hold
@@ -161,8 +167,7 @@ mod tests {
     fn what_does_not_show_our_leader_tells_nothing() {
         assert_eq!(judged([]), Members::Unknown);
         assert_eq!(judged([line(777, 9, "Z", 1)]), Members::Unknown);
-        let unreadable = Err(io::ErrorKind::PermissionDenied.into());
-        let processes = [Ok(line(777, 1, "Z", 1)), unreadable];
+        let processes = [Ok(line(777, 1, "Z", 1)), Err(Pid::from_raw(778))];
         assert_eq!(judge(LEADER, US, processes.into_iter()), Members::Unknown);
     }
 }
