@@ -76,9 +76,7 @@ fn people_get_a_table_without_any_command_line() {
 #[test]
 fn it_is_bounded_in_number_size_and_time() {
     let place = Place::Servers(Cluster::start(1));
-    let Place::Servers(cluster) = &place else {
-        unreachable!("made above");
-    };
+    let cluster = place.cluster();
     for _ in 0..25 {
         let run = place.run("--any-quorum", "true");
         run.env("LOGNAME", "x".repeat(5_000)).end().assert_code(0);
@@ -124,9 +122,7 @@ fn a_quorum_of_nodes_knows_all_and_less_is_an_outage() {
     let place = Place::Servers(cluster);
     assert!(!history(&place).is_empty());
     let (one, two) = (BadNode::refusing(), BadNode::refusing());
-    let Place::Servers(cluster) = &place else {
-        unreachable!("made above");
-    };
+    let cluster = place.cluster();
     let urls = format!("{},{},{}", cluster.servers[0].url(), one.url, two.url);
     let end = Redlock::new(["history", "job"])
         .env("REDLOCK_SERVERS", urls)

@@ -205,6 +205,37 @@ fn a_minority_that_restarts_empty_gets_its_key_back_and_the_job_goes_on() {
 }
 
 #[test]
+fn a_node_that_was_not_free_has_the_key_as_soon_as_the_holder_listens() {
+    let cluster = Cluster::start(3);
+    // As the attempt of a contender who came to nothing.
+    let _: () = cluster.servers[2].ask(&["SET", "lock:job", "somebody else's"]);
+    let mut run = cluster
+        .redlock([
+            "run",
+            "-t",
+            "10m",
+            "-r",
+            "job",
+            "sh",
+            "-c",
+            "echo ready; read _",
+        ])
+        .start();
+    run.wait_for("ready");
+    let _: i64 = cluster.servers[2].ask(&["DEL", "lock:job"]);
+    // And not only after a third of the TTL.
+    eventually("the key is there", || {
+        cluster.servers[2].get("lock:job").is_some()
+    });
+    assert_eq!(
+        cluster.values("lock:job")[0],
+        cluster.servers[2].get("lock:job")
+    );
+    run.write_line("");
+    run.end().assert_code(0).assert_silent();
+}
+
+#[test]
 fn a_lock_is_extended_for_as_long_as_its_job_runs() {
     let cluster = Cluster::start(3);
     let arguments = [

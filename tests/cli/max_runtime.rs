@@ -1,9 +1,12 @@
 //! `--max-runtime`: a hung job does not hold the lock for ever.
 
+use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
+
+use redlock::clock;
 
 use crate::support::process::is_alive;
 use crate::support::{Cluster, Place};
@@ -53,12 +56,36 @@ fn the_lock_is_kept_until_a_job_that_is_being_stopped_is_gone() {
     let options = "--max-runtime 300ms -s INT -t 6s -k 2500ms";
     let mut run = place.run(options, slow).start();
     run.wait_for("ready");
-    std::thread::sleep(Duration::from_millis(1_200));
+    thread::sleep(Duration::from_millis(1_200));
     place.run("", "echo never").end().assert_code(75);
     let end = run.end();
     assert!(end.stdout.ends_with("stopped\n"), "{end:?}");
     end.assert_code(124).assert_says(&["SIGINT"]);
     place.run("", "true").end().assert_code(0);
+}
+
+#[test]
+fn a_job_that_is_being_stopped_has_no_more_grace_when_its_lock_is_lost() {
+    let cluster = Cluster::start(3);
+    let script = "trap 'echo told' TERM; echo ready; while :; do sleep 0.05; done";
+    let place = Place::Servers(cluster);
+    let mut run = place
+        .run("--max-runtime 300ms -t 10s -k 3s", script)
+        .start();
+    run.wait_for("told");
+    let told = clock::now();
+    thread::sleep(Duration::from_millis(1_500));
+    for server in &place.cluster().servers {
+        // The notice makes the holder ask.
+        let _: () = server.ask(&["DEL", "lock:job"]);
+        let _: () = server.ask(&["PUBLISH", "released:lock:job", ""]);
+    }
+    let end = run.end();
+    let grace = clock::now().since(told);
+    assert_eq!(end.stdout, "ready\ntold\n", "told once: {end:?}");
+    assert!(grace < Duration::from_millis(3_900), "it had {grace:?}");
+    end.assert_code(76);
+    assert!(end.stderr.contains("is being stopped already"), "{end:?}");
 }
 
 #[test]

@@ -40,9 +40,7 @@ fn the_lock_stays_for_that_long_after_it_was_acquired_and_redlock_does_not() {
 #[test]
 fn a_marker_has_its_own_end_shorter_or_longer_than_the_ttl() {
     let place = Place::Servers(Cluster::start(3));
-    let Place::Servers(cluster) = &place else {
-        unreachable!("made above");
-    };
+    let cluster = place.cluster();
     for (options, at_most) in [
         ("-t 10m --min-hold 20s", 20_000),
         ("-t 5s --min-hold 1h", 3_600_000),
@@ -83,9 +81,7 @@ fn a_job_that_outlasts_it_leaves_nothing_and_neither_does_one_that_never_ran() {
 fn nobody_with_the_old_token_can_change_a_kept_lock() {
     let cluster = Cluster::start(3);
     let place = Place::Servers(cluster);
-    let Place::Servers(cluster) = &place else {
-        unreachable!("made above");
-    };
+    let cluster = place.cluster();
     place.run("--min-hold 1h", "true").end().assert_code(0);
     let before = cluster.values("lock:job");
     let value = before[0].clone().expect("it is kept");
@@ -131,9 +127,7 @@ fn nobody_with_the_old_token_can_change_a_kept_lock() {
 #[test]
 fn a_marker_is_written_when_memory_is_full() {
     let place = Place::Servers(Cluster::start(3));
-    let Place::Servers(cluster) = &place else {
-        unreachable!("made above");
-    };
+    let cluster = place.cluster();
     let mut run = place.run("--min-hold 1h", "echo ready; read _").start();
     run.wait_for("ready");
     for server in &cluster.servers {

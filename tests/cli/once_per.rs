@@ -177,9 +177,7 @@ fn a_success_that_no_quorum_noted_until_the_lock_ended_may_run_again_and_says_so
 fn the_fencing_counter_outlives_the_longest_period() {
     const DAY_MS: i64 = 24 * 60 * 60 * 1000;
     let place = Place::Servers(Cluster::start(3));
-    let Place::Servers(cluster) = &place else {
-        unreachable!("made above");
-    };
+    let cluster = place.cluster();
     place.run("--once-per 30d", "exit 1").end().assert_code(1);
     // Somebody who knows of no period does not shorten its life.
     place.run("-t 600ms", "sleep 0.5").end().assert_code(0);

@@ -138,6 +138,10 @@ impl Run<'_> {
         let what_now = match self.settings.on_lost {
             OnLost::Warn => "the command runs on (--on-lost warn)".to_owned(),
             OnLost::Stop if course.phase == Phase::Killed => "the command was killed".to_owned(),
+            // Its time was over before. It was told once, and has no more grace than it had.
+            OnLost::Stop if matches!(course.phase, Phase::Stopping(_)) => {
+                "the command is being stopped already".to_owned()
+            }
             OnLost::Stop => {
                 let grace = clock::now() + self.settings.kill_after;
                 let kill_at = grace.min(self.deadlines(course.until).kill_at);

@@ -17,6 +17,14 @@ impl Place {
         [Self::Servers(Cluster::start(3)), Self::Local(directory)]
     }
 
+    /// The servers of a place that was made of servers.
+    pub fn cluster(&self) -> &Cluster {
+        match self {
+            Self::Servers(cluster) => cluster,
+            Self::Local(_) => unreachable!("there are no servers in a directory"),
+        }
+    }
+
     /// The binary with locks in this place, without any other setting.
     pub fn redlock<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Redlock {
         match self {
