@@ -35,6 +35,9 @@ const TTL: Duration = Duration::from_secs(2);
 /// The longest that a message takes, one way.
 const LATENCY_US: u64 = 250;
 
+/// How many times as long a message to or from a far host takes.
+const FAR: u32 = 20;
+
 /// A crowd.
 #[derive(Clone, Copy)]
 struct Crowd {
@@ -47,6 +50,8 @@ struct Crowd {
     dying: f64,
     /// Whether the servers tell how many listen, as they should.
     counts: bool,
+    /// How many of them are far from the servers. They want the lock once each.
+    far: usize,
 }
 
 const FIFTY: Crowd = Crowd {
@@ -55,6 +60,7 @@ const FIFTY: Crowd = Crowd {
     lost: 0.0,
     dying: 0.0,
     counts: true,
+    far: 0,
 };
 const FIVE_HUNDRED: Crowd = Crowd {
     waiters: 500,
@@ -72,6 +78,8 @@ struct Outcome {
     notices: usize,
     /// From wanting the lock to having it, each time.
     waits: Vec<Duration>,
+    /// Those of them that were waited far from the servers.
+    far_waits: Vec<Duration>,
     total: Duration,
 }
 
@@ -97,7 +105,7 @@ struct Lan {
     rng: Rng,
     crowd: Crowd,
     servers: Vec<Server>,
-    listeners: Vec<Vec<(u64, UnboundedSender<Notice>)>>,
+    listeners: Vec<Vec<Listener>>,
     next_listener: u64,
     is_held: bool,
     outcome: Outcome,
@@ -118,8 +126,8 @@ impl Lan {
     fn publish(&mut self, server: usize) {
         self.outcome.notices += self.listeners[server].len();
         let listeners = self.count(server).max(1);
-        for (_, tell) in self.listeners[server].clone() {
-            let latency = self.latency();
+        for Listener { distance, tell, .. } in self.listeners[server].clone() {
+            let latency = self.latency() * distance;
             if self.rng.f64() < self.crowd.lost {
                 continue;
             }
@@ -129,6 +137,14 @@ impl Lan {
             });
         }
     }
+}
+
+/// Somebody who listens to a server.
+#[derive(Clone)]
+struct Listener {
+    id: u64,
+    distance: u32,
+    tell: UnboundedSender<Notice>,
 }
 
 type Shared = Arc<Mutex<Lan>>;
@@ -141,6 +157,8 @@ fn look(lan: &Shared) -> MutexGuard<'_, Lan> {
 struct Port {
     name: NodeName,
     server: usize,
+    /// How many times as long as nearby a message takes.
+    distance: u32,
     lan: Shared,
     may_hold_a_key: AtomicBool,
 }
@@ -158,7 +176,7 @@ impl Port {
     }
 
     fn way(&self) -> impl Future<Output = ()> + use<> {
-        let latency = look(&self.lan).latency();
+        let latency = look(&self.lan).latency() * self.distance;
         tokio::time::sleep(latency)
     }
 }
@@ -209,13 +227,13 @@ impl Node for Port {
         // To connect, and to subscribe.
         self.way().await;
         self.way().await;
-        let (lan, server) = (Arc::clone(&self.lan), self.server);
+        let (lan, server, distance) = (Arc::clone(&self.lan), self.server, self.distance);
         self.ask(|_, _| ()).await;
         Ok(Notices::from_task(move |tell| {
             let mut shared = look(&lan);
             let id = shared.next_listener;
             shared.next_listener += 1;
-            shared.listeners[server].push((id, tell));
+            shared.listeners[server].push(Listener { id, distance, tell });
             drop(shared);
             let line = Line { id, server, lan };
             async move {
@@ -245,7 +263,7 @@ struct Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        look(&self.lan).listeners[self.server].retain(|(id, _)| *id != self.id);
+        look(&self.lan).listeners[self.server].retain(|listener| listener.id != self.id);
     }
 }
 
@@ -308,14 +326,19 @@ fn gather(crowd: Crowd, seed: u64) -> Outcome {
 }
 
 async fn wait(waiter: usize, lan: Shared) {
-    let (dies, dies_after, turns) = {
+    let (dies, dies_after, turns, distance) = {
         let mut lan = look(&lan);
         let dies = lan.rng.f64() < lan.crowd.dying;
-        (dies, lan.rng.u64(0..200), lan.crowd.turns)
+        let (turns, distance) = if waiter < lan.crowd.far {
+            (1, FAR)
+        } else {
+            (lan.crowd.turns, 1)
+        };
+        (dies, lan.rng.u64(0..200), turns, distance)
     };
     let turns = async {
         for _ in 0..turns {
-            turn(waiter, &lan).await;
+            turn(waiter, distance, &lan).await;
         }
     };
     if !dies {
@@ -329,11 +352,12 @@ async fn wait(waiter: usize, lan: Shared) {
 }
 
 /// One run of redlock.
-async fn turn(waiter: usize, lan: &Shared) {
+async fn turn(waiter: usize, distance: u32, lan: &Shared) {
     let began = clock::now();
     let port = |server| Port {
         name: NodeName(format!("server-{server}")),
         server,
+        distance,
         lan: Arc::clone(lan),
         may_hold_a_key: AtomicBool::new(false),
     };
@@ -367,7 +391,11 @@ async fn turn(waiter: usize, lan: &Shared) {
         let mut lan = look(lan);
         assert!(!lan.is_held, "two at once");
         lan.is_held = true;
-        lan.outcome.waits.push(clock::now().since(began));
+        let wait = clock::now().since(began);
+        lan.outcome.waits.push(wait);
+        if distance > 1 {
+            lan.outcome.far_waits.push(wait);
+        }
     }
     let job = Job(Arc::clone(lan));
     tokio::time::sleep(JOB).await;
@@ -445,6 +473,29 @@ fn who_comes_again_and_again_lets_the_others_have_their_turns() {
         let (round, late) = (outcome.total / 20, waits[waits.len() * 9 / 10]);
         assert!(late < 4 * round, "seed {seed}: {late:?}, {round:?}");
     }
+}
+
+#[test]
+fn who_is_far_from_the_servers_has_his_turn_among_those_who_come_again_and_again() {
+    const SEEDS: u32 = 20;
+    const TURNS: u32 = 60;
+    let one_far = Crowd {
+        waiters: 20,
+        turns: TURNS as usize,
+        far: 1,
+        ..FIFTY
+    };
+    // In rounds in which each of the others has the lock once.
+    let mut sum = 0.0;
+    for seed in 0..SEEDS {
+        let outcome = gather(one_far, seed.into());
+        let round = outcome.total / TURNS;
+        let rounds = outcome.far_waits[0].div_duration_f64(round);
+        assert!(rounds < 20.0, "seed {seed}: {rounds} rounds");
+        sum += rounds;
+    }
+    let average = sum / f64::from(SEEDS);
+    assert!(average < 5.0, "{average} rounds on the average");
 }
 
 #[test]
