@@ -10,13 +10,14 @@ pub mod live;
 pub mod lock_view;
 mod run;
 pub mod runs;
+mod stderr;
 pub mod table;
 mod words;
 
 pub use self::run::*;
 pub use self::words::*;
 
-use std::io::{IsTerminal, Write as _};
+use std::io::IsTerminal;
 use std::time::SystemTime;
 
 use serde_json::{Map, Value};
@@ -104,7 +105,7 @@ impl Reporter {
     }
 
     /// Tells `line`, if somebody wants to read it. An stderr that is closed or full is no reason to
-    /// end a job: errors of writing are ignored.
+    /// end a job, and none to let its lock expire: what cannot be written soon is left out.
     pub fn tell(&self, line: &Line) {
         let wanted = match (line.level, self.output.verbosity) {
             (Level::Error, _) | (_, Verbosity::Verbose) => true,
@@ -118,8 +119,7 @@ impl Reporter {
             LogFormat::Text => format!("redlock: {}\n", escape(&line.message)),
             LogFormat::Json => format!("{}\n", json_text(&json(line))),
         };
-        // One write, so that lines of several processes do not mix.
-        let _ = std::io::stderr().write_all(text.as_bytes());
+        stderr::put(text.as_bytes());
     }
 }
 

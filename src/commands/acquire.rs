@@ -3,13 +3,12 @@
 //! The story: open the nodes, listen for signals, acquire, give slow nodes a moment, print.
 //! Whatever keeps the token from the user gives the lock back.
 
-use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Stop, attempt, by_hand, holder, nodes};
+use super::{Stop, attempt, by_hand, holder, nodes, stdout};
 use crate::exit::Exit;
 use crate::job::Signals;
 use crate::lock::quorum::Verdict;
@@ -112,9 +111,7 @@ fn print(held: &Held<AnyNode>, settings: &AcquireSettings) -> std::io::Result<()
             "nodes": hand::votes_json(&held.named_votes()),
         })),
     };
-    let mut out = std::io::stdout();
-    out.write_all(format!("{text}\n").as_bytes())?;
-    out.flush()
+    stdout::put(&format!("{text}\n"))
 }
 
 fn ms(duration: std::time::Duration) -> Value {

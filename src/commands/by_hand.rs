@@ -80,12 +80,3 @@ fn is_of(token: &[u8], by: &Foreign) -> bool {
 pub fn system(what: &str, error: &io::Error) -> Stop {
     Stop::new(Exit::System, "system", format!("cannot {what}: {error}"))
 }
-
-/// How to leave when a result could not be written: a reader that closed it has seen enough.
-pub fn written(result: io::Result<Exit>) -> Result<Exit, Stop> {
-    match result {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Success),
-        Err(error) => Err(system("write to standard output", &error)),
-        Ok(exit) => Ok(exit),
-    }
-}

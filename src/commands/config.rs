@@ -1,6 +1,6 @@
 //! `redlock config`: the merged settings, and where each comes from. Opens no connection.
 
-use super::{Stop, print};
+use super::{Stop, stdout};
 use crate::cli;
 use crate::exit::Exit;
 use crate::settings::{self, World};
@@ -13,5 +13,5 @@ use crate::settings::{self, World};
 pub fn config(options: &cli::Options, world: &World) -> Result<Exit, Stop> {
     let text = settings::config(options, world)
         .map_err(|error| Stop::new(error.exit, "settings", error.message))?;
-    Ok(print(&text))
+    stdout::print(&text)
 }

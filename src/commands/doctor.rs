@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::{Stop, by_hand, nodes, print};
+use super::{Stop, by_hand, nodes, stdout};
 use crate::cli;
 use crate::exit::Exit;
 use crate::lock::Redlock;
@@ -38,10 +38,7 @@ pub fn doctor(
         Some(_) => report::json(&nodes, &fitness, rule.as_ref()),
         None => report::text(&nodes, &fitness, rule.as_ref(), page(world)),
     };
-    match print(&text) {
-        Exit::Success => Ok(verdict(&fitness)),
-        unwritable => Ok(unwritable),
-    }
+    stdout::written(stdout::put(&text).map(|()| verdict(&fitness)))
 }
 
 /// What danger there is counts more than whether there is a quorum just now.

@@ -2,9 +2,9 @@
 //!
 //! Each run was written to a quorum, so a quorum of answers has them all.
 
-use std::io::{self, BufWriter, Write as _};
+use std::io::{self, Write as _};
 
-use super::{Stop, by_hand, nodes, print};
+use super::{Stop, by_hand, nodes, stdout};
 use crate::cli::Show;
 use crate::exit::Exit;
 use crate::lock::history::{self, Run};
@@ -27,14 +27,14 @@ pub fn history(settings: &HistorySettings, show: Show, world: &World) -> Result<
         let runs = history::merge(ask(settings).await?);
         let name = settings.resource.as_str();
         match show {
-            Show::Table => by_hand::written(table(&runs, world)),
-            Show::Json => Ok(print(&runs::json(name, &runs))),
+            Show::Table => stdout::written(table(&runs, world)),
+            Show::Json => stdout::print(&runs::json(name, &runs)),
         }
     })
 }
 
 fn table(runs: &[Run], world: &World) -> io::Result<Exit> {
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut out = stdout::open()?;
     let paper = Paper::of_stdout(world.variable("NO_COLOR").is_some());
     runs::write(&mut out, paper, runs)?;
     out.flush()?;

@@ -1,11 +1,11 @@
 //! `redlock inspect`: who holds a lock, node by node.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Stop, by_hand, nodes, watch};
+use super::{Stop, by_hand, nodes, stdout, watch};
 use crate::exit::Exit;
 use crate::lock::history::{self, Run};
 use crate::lock::view::{Standing, View};
@@ -40,12 +40,12 @@ pub fn inspect(settings: &InspectSettings, world: &World) -> Result<Exit, Stop> 
         match settings.show {
             Show::Nothing => Ok(exit(&look(&redlock, settings).await?)),
             Show::Once(Format::Json) => {
-                by_hand::written(print_json(&look(&redlock, settings).await?))
+                stdout::written(print_json(&look(&redlock, settings).await?))
             }
             Show::Once(Format::Text) => {
                 let seen = look(&redlock, settings).await?;
                 let runs = last_runs(&redlock, settings).await;
-                by_hand::written(print(&seen, &runs, Paper::of_stdout(no_color)))
+                stdout::written(print(&seen, &runs, Paper::of_stdout(no_color)))
             }
             Show::Watch => {
                 let mut screen = watch::Screen::open()?;
@@ -97,7 +97,7 @@ async fn last_runs(redlock: &Redlock<AnyNode>, settings: &InspectSettings) -> Ru
 }
 
 fn print_json(seen: &Seen) -> io::Result<Exit> {
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut out = stdout::open()?;
     let locks = seen.iter();
     let locks = locks.map(|(name, view)| lock_view::to_json(name.as_str(), view));
     writeln!(out, "{}", report::json_text(&Value::Array(locks.collect())))?;
@@ -106,7 +106,7 @@ fn print_json(seen: &Seen) -> io::Result<Exit> {
 }
 
 fn print(seen: &Seen, runs: &Runs, paper: Paper) -> io::Result<Exit> {
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut out = stdout::open()?;
     write(&mut out, paper, seen, runs)?;
     out.flush()?;
     Ok(exit(seen))

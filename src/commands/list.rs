@@ -1,8 +1,8 @@
 //! `redlock list`: every lock on the nodes.
 
-use std::io::{self, BufWriter, Write as _};
+use std::io::{self, Write as _};
 
-use super::{Stop, by_hand, nodes};
+use super::{Stop, by_hand, nodes, stdout};
 use crate::exit::Exit;
 use crate::lock::KeyFormat;
 use crate::lock::forms::Form;
@@ -29,7 +29,7 @@ pub fn list(settings: &ListSettings, world: &World, reporter: Reporter) -> Resul
         let limit = settings.common.node_timeout * PATIENCE;
         let catalogue = redlock.list(wanted, limit).await;
         let paper = Paper::of_stdout(world.variable("NO_COLOR").is_some());
-        by_hand::written(print(&catalogue, settings, paper))?;
+        stdout::written(print(&catalogue, settings, paper))?;
         if let Some(line) = hand::not_listed(&catalogue) {
             reporter.tell(&line);
         }
@@ -51,7 +51,7 @@ pub fn wanted(key_format: &KeyFormat, pattern: &str) -> Wanted {
 }
 
 fn print(catalogue: &Catalogue, settings: &ListSettings, paper: Paper) -> io::Result<Exit> {
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut out = stdout::open()?;
     let locks = || {
         let locks = catalogue.locks();
         let named =

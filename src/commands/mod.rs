@@ -18,10 +18,10 @@ mod nodes;
 mod panicking;
 mod release;
 mod run;
+mod stdout;
 mod watch;
 
 use std::ffi::OsString;
-use std::io::Write as _;
 
 use crate::cli::{self, Cli};
 use crate::exit::Exit;
@@ -81,7 +81,10 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let world = World::of_this_process();
     let cli = match Cli::parse(arguments) {
         Ok(cli) => cli,
-        Err(cli::Answer::Text(text)) => return print(&text),
+        Err(cli::Answer::Text(text)) => {
+            let early = || Reporter::new(settings::output_of(None, &world));
+            return stdout::print(&text).unwrap_or_else(|stop| stop.tell(early));
+        }
         Err(cli::Answer::Usage(message)) => {
             let output = settings::output_of(None, &world);
             Reporter::new(output).tell(&Line::new(Level::Error, "usage", message));
@@ -120,8 +123,8 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         cli::Command::Doctor(options) => settings::doctor(options, &world)
             .map_err(Stop::from)
             .and_then(|settings| doctor::doctor(&settings, options, &world)),
-        cli::Command::Completions(_, shell) => Ok(print(&cli::completions::script(shell))),
-        cli::Command::CompleteNames(_, words) => Ok(names::names(words, &world)),
+        cli::Command::Completions(_, shell) => stdout::print(&cli::completions::script(shell)),
+        cli::Command::CompleteNames(_, words) => names::names(words, &world),
     };
     told.unwrap_or_else(|stop| stop.tell(early))
 }
@@ -130,14 +133,6 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> Exit {
 fn told(common: &Common, story: impl FnOnce(Reporter) -> Result<Exit, Stop>) -> Exit {
     let reporter = Reporter::new(common.output);
     story(reporter).unwrap_or_else(|stop| stop.tell(|| reporter))
-}
-
-/// What was asked for goes to stdout. A reader that closed it has seen enough.
-fn print(text: &str) -> Exit {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Exit::System,
-        _ => Exit::Success,
-    }
 }
 
 fn leave(exit: Exit) -> u8 {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::{by_hand, list, print};
+use super::{Stop, by_hand, list, stdout};
 use crate::cli::completions;
 use crate::exit::Exit;
 use crate::node::{AnyNode, ByHand, Wanted, glob};
@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_millis(300);
 const MOST: usize = 1000;
 
 /// Prints the names that go on from the last of `words`, one a line.
-pub fn names(words: &[OsString], world: &World) -> Exit {
+pub fn names(words: &[OsString], world: &World) -> Result<Exit, Stop> {
     let typing = completions::typing(words);
     let names = settings::common(&typing.options, world)
         .ok()
@@ -31,7 +31,7 @@ pub fn names(words: &[OsString], world: &World) -> Exit {
     let lines = names
         .into_iter()
         .fold(String::new(), |lines, name| lines + &name + "\n");
-    print(&lines)
+    stdout::print(&lines)
 }
 
 fn find(common: &Common, prefix: &str) -> Option<BTreeSet<String>> {

@@ -76,6 +76,10 @@ pub struct Child {
     /// `None` when it is dead.
     guard: Option<Guard>,
     guarded: Guarded,
+    told: Told,
+    /// Whether a guard that dies is replaced at once. One is; where guards do not live at all, each
+    /// extension tries again.
+    has_spare: bool,
     dismissed: Option<Dismissed>,
     /// When its group was killed by us.
     killed: Cell<Option<Instant>>,
@@ -89,6 +93,14 @@ enum Standing {
     Still(Wants),
     /// It was stopped, and somebody wants it to go on.
     Awake(Wants),
+}
+
+/// What a guard has to know, should it be a new one.
+#[derive(Clone, Copy)]
+struct Told {
+    watch: Watch,
+    /// When the group is to be killed, if it is being stopped by us.
+    kill_at: Option<Instant>,
 }
 
 /// What the guard has had to do with the job's end.
@@ -124,12 +136,23 @@ impl Child {
             // What it has begun, it brings to its end at the time that it began with.
             return;
         }
-        if let Some(guard) = &self.guard {
-            guard.keep(watch);
-        } else if self.ended.is_none() {
-            self.guard = Guard::start().ok();
-            if let Some(guard) = &self.guard {
-                guard.watch_over(self.leader, watch);
+        self.told.watch = watch;
+        self.has_spare = true;
+        match &self.guard {
+            Some(guard) => guard.keep(watch),
+            None => self.replace_guard(),
+        }
+    }
+
+    fn replace_guard(&mut self) {
+        if self.guarded != Guarded::Nothing || self.ended.is_some() {
+            return;
+        }
+        self.guard = Guard::start().ok();
+        if let Some(guard) = &mut self.guard {
+            guard.watch_over(self.leader, self.told.watch);
+            if let Some(kill_at) = self.told.kill_at {
+                guard.stopping(kill_at);
             }
         }
     }
@@ -140,6 +163,7 @@ impl Child {
         if self.guarded == Guarded::Acted {
             return;
         }
+        self.told.kill_at = Some(kill_at);
         if let Some(guard) = &mut self.guard {
             guard.stopping(kill_at);
         }
@@ -304,7 +328,12 @@ impl Child {
                 }
                 Word::EndedInTime => self.guarded = Guarded::FoundItEnded,
                 // Until there is another, we keep the deadlines alone.
-                Word::Gone => self.guard = None,
+                Word::Gone => {
+                    self.guard = None;
+                    if std::mem::take(&mut self.has_spare) {
+                        self.replace_guard();
+                    }
+                }
             }
         }
         acted

@@ -9,7 +9,7 @@ use std::future::poll_fn;
 use std::io;
 use std::task::Poll;
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use tokio::signal::unix::{self, SignalKind};
 
 use super::death;
@@ -28,7 +28,9 @@ const HEARD: [Signal; 6] = [
 pub struct Signals(Vec<(Signal, unix::Signal)>);
 
 impl Signals {
-    /// Listens from now on: a signal that comes later is not lost, and does not kill us.
+    /// Listens from now on: a signal that comes later is not lost, and does not kill us. None is
+    /// blocked any more, should whoever started us have done so: we would never hear of the end of
+    /// the command.
     ///
     /// # Errors
     ///
@@ -40,6 +42,7 @@ impl Signals {
                 streams.push((signal, unix::signal(SignalKind::from_raw(signal as i32))?));
             }
         }
+        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
         Ok(Self(streams))
     }
 

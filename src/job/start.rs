@@ -10,9 +10,9 @@ use nix::sys::stat::Mode;
 use super::{death, guard, spared};
 
 /// Remembers what only the beginning knows: where our heap begins, and where the arguments lie.
-/// Makes sure that stdin, stdout and stderr are there, or a connection could get the number of
-/// stderr and be written our messages; and that writing to a pipe without a reader is an error, not
-/// our end.
+/// Makes sure that the numbers of stdin, stdout and stderr are taken, or a connection could get the
+/// one of stderr and be written our messages; and that writing to a pipe without a reader is an
+/// error, not our end.
 pub fn start_up(count: c_int, arguments: *const *const c_char) {
     spared::remember_what_is_libcs();
     guard::remember_arguments(count, arguments);
@@ -20,8 +20,9 @@ pub fn start_up(count: c_int, arguments: *const *const c_char) {
         // SAFETY: it is only asked whether there is such a descriptor.
         let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
         if fcntl(descriptor, FcntlArg::F_GETFD).is_err() {
-            // It gets the lowest number that is free: this one. Open until we end.
-            let opened = open("/dev/null", OFlag::O_RDWR, Mode::empty());
+            // It gets the lowest number that is free: this one. Open until we end, and good for
+            // nothing: for us and for the command what was closed is closed.
+            let opened = open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty());
             let _ = opened.map(IntoRawFd::into_raw_fd);
         }
     }

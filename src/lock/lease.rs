@@ -25,6 +25,9 @@ const ROUNDS_PER_TTL: u32 = 3;
 /// How often the nodes are asked again within the TTL while it is unknown whether the lock is kept.
 const RETRIES_PER_TTL: u32 = 30;
 
+/// The longest that somebody who waits for the answer waits for the nodes to be asked again.
+const HURRY: Duration = Duration::from_secs(1);
+
 /// How long a lock is held before its holder listens for release notices (somebody may take it away
 /// by force): a job that is quicker pays nothing for it. A round goes with it, which puts the key on
 /// the nodes that a contender, who came to nothing, had been quicker on.
@@ -125,6 +128,7 @@ impl<N: Node> Lease<N> {
             extensions: 0,
             publish,
             hurry: Arc::clone(&hurry),
+            is_in_a_hurry: false,
         };
         Self {
             grip,
@@ -229,6 +233,8 @@ struct Keeper<N> {
     publish: watch::Sender<State>,
     /// Somebody wants to know now.
     hurry: Arc<Notify>,
+    /// Somebody wanted to, and does not know yet.
+    is_in_a_hurry: bool,
 }
 
 impl<N: Node> Keeper<N> {
@@ -249,7 +255,7 @@ impl<N: Node> Keeper<N> {
                 () = clock::sleep_until(next.min(self.valid_until)) => {}
                 // A hint that it was taken away from us: to be asked, never to be believed.
                 () = released(&mut ear) => {}
-                () = self.hurry.notified() => {}
+                () = self.hurry.notified() => self.is_in_a_hurry = true,
             }
             let round_started = clock::now();
             let limit = self.limit(failures);
@@ -263,6 +269,7 @@ impl<N: Node> Keeper<N> {
                 Keeping::Extended => {
                     started = round_started;
                     failures = 0;
+                    self.is_in_a_hurry = false;
                     self.extended(quorum::valid_until(started, ttl));
                     self.finish(round, limit, started + ttl / ROUNDS_PER_TTL)
                         .await;
@@ -283,9 +290,11 @@ impl<N: Node> Keeper<N> {
 
     /// At once after the first failed round, on new connections; then again and again.
     fn next_retry(&self, failures: u32) -> Instant {
-        let pause = self
-            .node_timeout
-            .max(self.grip.entry().ttl / RETRIES_PER_TTL);
+        let mut pause = self.grip.entry().ttl / RETRIES_PER_TTL;
+        if self.is_in_a_hurry {
+            pause = pause.min(HURRY);
+        }
+        let pause = pause.max(self.node_timeout);
         if failures == 1 {
             clock::now()
         } else {

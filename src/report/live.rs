@@ -1,7 +1,8 @@
 //! A line on a terminal that is written over and over, for somebody who waits in front of it.
 
-use std::io::{self, Write as _};
+use std::io;
 
+use super::stderr;
 use super::table::{Ink, Paper};
 
 /// The line. It is gone when the value is dropped, so that what is told next begins at the margin.
@@ -26,7 +27,7 @@ impl LiveLine {
             ink: Ink::Plain,
         };
         let line = paper.line(&format!("redlock: {text}"), 0);
-        let _ = io::stderr().write_all(format!("\r{line}\x1b[K").as_bytes());
+        stderr::put(format!("\r{line}\x1b[K").as_bytes());
         self.is_shown = true;
     }
 }
@@ -40,7 +41,7 @@ impl Default for LiveLine {
 impl Drop for LiveLine {
     fn drop(&mut self) {
         if self.is_shown {
-            let _ = io::stderr().write_all(b"\r\x1b[K");
+            stderr::put(b"\r\x1b[K");
         }
     }
 }

@@ -39,6 +39,25 @@ fn a_job_runs_holds_the_lock_meanwhile_and_leaves_no_key() {
 }
 
 #[test]
+fn a_command_finds_closed_what_was_closed() {
+    let cluster = Cluster::start(3);
+    for (closed, script) in [
+        ("<&-", "cat"),
+        (">&-", "echo text"),
+        ("2>&-", "echo text >&2"),
+    ] {
+        let closing = format!("exec \"$@\" {closed}");
+        let run = ["run", "-r", "job", "sh", "-c"];
+        let run = run.into_iter().chain([script]);
+        let end = Redlock::under(&["sh", "-c", &closing, "sh"], run)
+            .env("REDLOCK_SERVERS", cluster.urls())
+            .end();
+        assert_ne!(end.status.code(), Some(0), "{closed}: {end:?}");
+        assert_ne!(end.status.code(), Some(71), "{closed}: {end:?}");
+    }
+}
+
+#[test]
 fn while_a_job_runs_a_second_one_is_skipped_and_afterwards_the_next_one_runs() {
     let cluster = Cluster::start(3);
     let job = [

@@ -29,7 +29,11 @@ struct Job {
 
 impl Job {
     fn start(cluster: &Cluster, wrapper: &[&str], options: &[&str]) -> Self {
-        let head = ["run", "-t", "2s", "-k", "300ms", "-r", "job"];
+        Self::with_ttl("2s", cluster, wrapper, options)
+    }
+
+    fn with_ttl(ttl: &str, cluster: &Cluster, wrapper: &[&str], options: &[&str]) -> Self {
+        let head = ["run", "-t", ttl, "-k", "300ms", "-r", "job"];
         let job = ["sh", "-c", TRIBE];
         let words = head.iter().chain(options).chain(&job).copied();
         let run = Redlock::under(wrapper, words).env("REDLOCK_SERVERS", cluster.urls());
@@ -269,9 +273,10 @@ fn a_command_that_cannot_be_executed_leaves_no_guard() {
 }
 
 #[test]
-fn a_guard_that_was_killed_is_replaced_with_the_next_extension() {
+fn a_guard_that_was_killed_is_replaced_at_once() {
     let cluster = Cluster::start(3);
-    let mut job = Job::start(&cluster, &[], &[]);
+    // The next extension is 20 minutes away.
+    let mut job = Job::with_ttl("1h", &cluster, &[], &[]);
     let first = guard_of(job.run.pid());
     kill(first, Signal::SIGKILL).expect("it runs");
     eventually("another guard", || {

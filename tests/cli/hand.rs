@@ -1,6 +1,6 @@
 //! Locks by hand: taken in one process, prolonged in another, given back in a third.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::Stdio;
@@ -271,7 +271,12 @@ fn a_token_that_cannot_be_written_is_no_lock() {
     let full = OpenOptions::new().write(true).open("/dev/full");
     let (reader, closed) = std::io::pipe().expect("a pipe");
     drop(reader);
-    let outputs: [Stdio; 2] = [full.expect("Linux has it").into(), closed.into()];
+    let read_only = File::open("/dev/null").expect("Linux has it");
+    let outputs: [Stdio; 3] = [
+        full.expect("Linux has it").into(),
+        closed.into(),
+        read_only.into(),
+    ];
     for output in outputs {
         let mut command = acquire();
         command.stdout(output).stderr(Stdio::piped());
@@ -281,6 +286,13 @@ fn a_token_that_cannot_be_written_is_no_lock() {
         assert!(said.contains("cannot write the token of job"), "{said}");
         assert_eq!(cluster.locks(), [""; 0]);
     }
+    let closing = ["sh", "-c", "exec \"$@\" >&-", "sh"];
+    Redlock::under(&closing, ["acquire", "-r", "job"])
+        .env("REDLOCK_SERVERS", cluster.urls())
+        .end()
+        .assert_code(71)
+        .assert_says(&["cannot write the token of job", "bad file descriptor"]);
+    assert_eq!(cluster.locks(), [""; 0]);
 }
 
 #[test]

@@ -1,14 +1,18 @@
 //! Signals reach the command as they are, and nothing stays behind when one ends us.
 
+use std::io::Write as _;
 use std::process::Command;
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use crate::support::process::{heed_signals, is_alive};
 use crate::support::proxy::{self, Fate};
-use crate::support::{Cluster, Redlock, eventually};
+use crate::support::{Cluster, PATIENCE, Redlock, eventually};
 
 const PASSED_ON: [Signal; 6] = [
     Signal::SIGINT,
@@ -254,6 +258,98 @@ fn nohup_and_a_background_job_of_a_shell_still_protect_the_command() {
 fn named_signals(line: &str) -> u64 {
     let mask = line.trim().rsplit('\t').next().unwrap_or_default();
     u64::from_str_radix(mask, 16).expect("a mask of bits") & 0x7fff_ffff
+}
+
+#[test]
+fn signals_that_whoever_started_us_has_blocked_are_heard_all_the_same() {
+    let cluster = Cluster::start(3);
+    let blocking = ["env", "--block-signal"];
+    let under = |arguments: &[&'static str]| {
+        let run = ["run", "-t", "1h", "-r", "job"];
+        let words = run.into_iter().chain(arguments.iter().copied());
+        Redlock::under(&blocking, words).env("REDLOCK_SERVERS", cluster.urls())
+    };
+    // Otherwise the command's end is seen with the next extension, in 20 minutes.
+    under(&["sh", "-c", "exit 3"]).end().assert_code(3);
+    let mut run = under(&["sh", "-c", "echo ready; read _"]).start();
+    run.wait_for("ready");
+    run.signal(Signal::SIGTERM);
+    assert_eq!(run.end().signal(), Some(Signal::SIGTERM));
+    assert_eq!(cluster.locks(), [""; 0]);
+}
+
+#[test]
+fn a_command_that_goes_on_after_its_lock_was_lost_can_be_stopped_and_continued() {
+    let cluster = Cluster::start(3);
+    let script = "echo ready; while read line; do echo \"got $line\"; done";
+    let run = [
+        "run",
+        "-t",
+        "1s",
+        "--on-lost",
+        "warn",
+        "-r",
+        "job",
+        "sh",
+        "-c",
+        script,
+    ];
+    let mut run = cluster.redlock(run).start();
+    run.wait_for("ready");
+    for round in ["one", "two"] {
+        // The first time it loses the lock meanwhile, the second time it has lost it before.
+        run.signal(Signal::SIGTSTP);
+        eventually("it stands still", || run.is_stopped());
+        eventually("the lock is free", || cluster.locks().is_empty());
+        run.write_line(round);
+        run.signal(Signal::SIGCONT);
+        run.wait_for(&format!("got {round}"));
+    }
+    run.close_stdin();
+    run.end().assert_code(76);
+}
+
+#[test]
+fn a_command_that_stood_still_goes_on_soon_after_a_short_outage() {
+    let cluster = Cluster::start(3);
+    let script = "echo ready; while read line; do echo \"got $line\"; done";
+    let run = ["run", "-v", "-t", "1h", "-r", "job", "sh", "-c", script];
+    let mut run = cluster.redlock(run).start();
+    run.wait_for("ready");
+    run.signal(Signal::SIGTSTP);
+    eventually("it stands still", || run.is_stopped());
+    cluster.servers[0].hang();
+    cluster.servers[1].hang();
+    run.signal(Signal::SIGCONT);
+    // Longer than two rounds of asking.
+    thread::sleep(Duration::from_secs(2));
+    cluster.servers[0].go_on();
+    cluster.servers[1].go_on();
+    run.write_line("one");
+    // And not only after a thirtieth of the TTL, two minutes.
+    run.wait_for("got one");
+    run.close_stdin();
+    run.end().assert_code(0);
+}
+
+#[test]
+fn an_stderr_that_nobody_reads_holds_no_job_up() {
+    let cluster = Cluster::start(3);
+    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    let full = fcntl(&writer, FcntlArg::F_GETPIPE_SZ).expect("it has a size");
+    let full = vec![b'x'; usize::try_from(full).expect("a size")];
+    writer.write_all(&full).expect("that much fits");
+    let words = ["run", "-v", "-r", "job", "sh", "-c", "exit 3"];
+    let mut command = cluster.redlock(words).into_command();
+    let mut run = command.stderr(writer).spawn().expect("it can be started");
+    drop(command);
+    let (tell, ended) = mpsc::channel();
+    thread::spawn(move || tell.send(run.wait()));
+    let status = ended.recv_timeout(PATIENCE);
+    // Whatever came of it, it ends now.
+    drop(reader);
+    let status = status.expect("it ends").expect("it is ours");
+    assert_eq!(status.code(), Some(3));
 }
 
 #[test]

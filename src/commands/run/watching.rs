@@ -100,13 +100,22 @@ impl Run<'_> {
                 Event::Child(News::StoppedByGuard) => {
                     self.on_loss(&course.not_extended(), child, &mut course);
                 }
-                // It goes on when the servers have said whose the lock is.
-                Event::Child(News::Awake) => lease.extend_now(),
+                Event::Child(News::Awake) => self.on_awake(child, lease, &course),
                 Event::Signal(signal) => child.signal_group(signal),
                 Event::Lease(state) => self.on_state(state, child, &mut course),
                 Event::TimeOver => self.on_time_over(child, &mut course),
                 Event::Deadline => self.on_deadline(child, &mut course),
             }
+        }
+    }
+
+    /// A job that stood still and is wanted to go on does so when the servers have said whose the
+    /// lock is; where that is known, and no reason to stop the job, at once.
+    fn on_awake(&self, child: &mut Child, lease: &Lease<AnyNode>, course: &Course) {
+        if course.lock == LockWas::Lost && self.settings.on_lost == OnLost::Warn {
+            child.go_on();
+        } else {
+            lease.extend_now();
         }
     }
 
@@ -136,7 +145,10 @@ impl Run<'_> {
         course.lock = LockWas::Lost;
         let signal = self.settings.stop_signal;
         let what_now = match self.settings.on_lost {
-            OnLost::Warn => "the command runs on (--on-lost warn)".to_owned(),
+            OnLost::Warn => {
+                child.go_on();
+                "the command runs on (--on-lost warn)".to_owned()
+            }
             OnLost::Stop if course.phase == Phase::Killed => "the command was killed".to_owned(),
             // Its time was over before. It was told once, and has no more grace than it had.
             OnLost::Stop if matches!(course.phase, Phase::Stopping(_)) => {

@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::{getpid, getppid};
 use tokio::signal::unix::{self, SignalKind};
 
-use super::{Child, Guarded, Standing};
+use super::{Child, Guarded, Standing, Told};
 use crate::clock::Instant;
 use crate::job::death;
 use crate::job::guard::{Guard, Introduction, Watch};
@@ -92,6 +92,11 @@ impl Child {
             endings,
             guard: Some(guard),
             guarded: Guarded::Nothing,
+            told: Told {
+                watch,
+                kill_at: None,
+            },
+            has_spare: true,
             dismissed: None,
             killed: Cell::default(),
         })

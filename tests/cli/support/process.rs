@@ -189,6 +189,11 @@ impl Process {
             .is_some()
     }
 
+    /// Whether it was stopped, as by Ctrl-Z.
+    pub fn is_stopped(&self) -> bool {
+        state(self.pid()) == Some('T')
+    }
+
     /// Waits for its end, and for that of everybody who has its stdout.
     #[track_caller]
     pub fn end(mut self) -> End {
@@ -292,12 +297,14 @@ pub fn heed_signals(command: &mut Command) {
 
 /// Whether a process with this id exists and is no zombie.
 pub fn is_alive(pid: Pid) -> bool {
+    !matches!(state(pid), None | Some('Z' | 'X'))
+}
+
+/// The letter by which `/proc` tells what a process does.
+fn state(pid: Pid) -> Option<char> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let state = stat
-        .rsplit(')')
-        .next()
-        .and_then(|rest| rest.trim_start().chars().next());
-    !matches!(state, None | Some('Z' | 'X'))
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.trim_start().chars().next()
 }
 
 /// How often a process has gone to sleep so far.
