@@ -60,6 +60,13 @@ pub fn acquire(
             }
             () = held.hear_the_rest(node_timeout) => {}
         }
+        // Invariant I3. Nothing is said of a lock that may be somebody else's by now.
+        if held.valid_until.has_passed() {
+            held.grip
+                .release(&nothing, Audience::All, node_timeout)
+                .await;
+            return Err(Stop::telling(Exit::Unavailable, hand::too_late(name)));
+        }
         if let Err(error) = print(&held, settings) {
             held.grip
                 .release(&nothing, Audience::All, node_timeout)

@@ -200,10 +200,12 @@ impl<N: ByHand> Redlock<N> {
 
 impl<N: Node> Held<N> {
     /// Hears the nodes that had not answered when the lock was acquired, for as long again as that
-    /// took: who leaves now would leave a slow node without the key.
+    /// took: who leaves now would leave a slow node without the key. Most of the validity is left
+    /// to whoever wants the lock.
     pub async fn hear_the_rest(&mut self, node_timeout: Duration) {
         let now = clock::now();
         let grace = now.since(self.since).max(LEAST_GRACE).min(node_timeout);
+        let grace = grace.min(self.valid_until.since(now) / 4);
         self.grip
             .hear_stragglers(&mut self.votes, now + grace)
             .await;

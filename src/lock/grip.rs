@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::quorum::{self, Answers};
 use crate::clock::{self, Instant};
-use crate::node::{Answer, Entry, Node, NodeError, Parting, Release, Vote};
+use crate::node::{Answer, Entry, Node, Parting, Release, Vote};
 
 /// The least time that a release gives the nodes beyond a quorum: a few round trips of a local
 /// network.
@@ -156,7 +156,8 @@ impl<N: Node> Grip<N> {
         let owing: Vec<usize> = self.owing().collect();
         let mut letting = Letting::begin(self.nodes.len(), owing.len());
         let wanted = letting.missing();
-        let limits = (wanted, audience, node_timeout);
+        // Half of the time is for the second attempt, should all connections be dead.
+        let limits = (wanted, audience, node_timeout.min(RELEASE_LIMIT / 2));
         self.let_go(&mut letting, parting, &owing, limits).await;
         if letting.is_complete() {
             return letting;
@@ -259,10 +260,8 @@ pub(super) async fn next_before<T: 'static>(
     joined.map(|task| task.expect("a request to a node neither panics nor is aborted here"))
 }
 
-/// Whether a node that voted like this may have written a key: a refusal wrote nothing.
+/// Whether a node that voted like this may have written a key. One that refused may have: a script
+/// that is not allowed everything ends where that shows.
 fn may_have_written(vote: Option<&Answer<Vote>>) -> bool {
-    !matches!(
-        vote,
-        Some(Ok(Vote::Taken { .. } | Vote::Young { .. }) | Err(NodeError::Refused(_)))
-    )
+    !matches!(vote, Some(Ok(Vote::Taken { .. } | Vote::Young { .. })))
 }

@@ -303,11 +303,12 @@ impl<N: Node> Keeper<N> {
     }
 
     /// A node's time limit: it grows while rounds fail, since a slow answer is better than none,
-    /// and ends with the validity, after which no answer counts.
+    /// and is half of the validity at most, so that there is always time to ask once more, on new
+    /// connections.
     fn limit(&self, failures: u32) -> Duration {
         let grown = self.node_timeout * 2_u32.saturating_pow(failures).min(LIMIT_GROWTH);
         grown
-            .min(self.valid_until.remaining())
+            .min(self.valid_until.remaining() / 2)
             .max(Duration::from_millis(1))
     }
 

@@ -40,6 +40,16 @@ pub fn not_acquired(name: &str, failure: &Failure) -> Line {
     Line::new(Level::Error, event, message).with("resource", name)
 }
 
+/// The lock was acquired, and expired before that could be told.
+#[must_use]
+pub fn too_late(name: &str) -> Line {
+    let message = format!(
+        "{name} was granted so late that nothing was left of the TTL; see redlock doctor, and take \
+         a longer TTL"
+    );
+    Line::new(Level::Error, "unavailable", message).with("resource", name)
+}
+
 /// The token cannot be written, and so nobody would ever release the lock.
 #[must_use]
 pub fn token_not_written(name: &str, error: &std::io::Error) -> Line {

@@ -388,6 +388,40 @@ fn without_channel_rights_everything_works_but_the_notices() {
 }
 
 #[test]
+fn a_user_who_may_not_do_all_that_a_lock_takes_leaves_nothing_behind() {
+    let cluster = Cluster::start(3);
+    for server in &cluster.servers {
+        // The key is written, and then the script ends.
+        let user = "ACL SETUSER me on nopass ~* &* +@all -pttl";
+        let _: () = server.ask(&user.split(' ').collect::<Vec<_>>());
+    }
+    for words in [&["run", "-r", "job", "true"][..], &["acquire", "-r", "job"]] {
+        let limited = cluster.redlock(words.iter().copied());
+        let end = limited.env("REDLOCK_USER", "me").end();
+        end.assert_code(77);
+        eventually("the lock is free", || cluster.locks().is_empty());
+    }
+}
+
+#[test]
+fn a_token_is_told_while_its_lock_is_valid_or_not_at_all() {
+    let cluster = Cluster::start(3);
+    for pause in ["1000", "1600", "1900"] {
+        let _: () = cluster.servers[1].ask(&["CLIENT", "PAUSE", pause, "ALL"]);
+        cluster.servers[2].hang();
+        let words = ["acquire", "-t", "2s", "--node-timeout", "5s", "-r", "job"];
+        let end = cluster.redlock(words).end();
+        match end.status.code() {
+            Some(0) => assert!(end.took < Duration::from_secs(2), "{end:?}"),
+            Some(69) => assert_eq!(end.stdout, ""),
+            _ => panic!("{end:?}"),
+        }
+        cluster.servers[2].go_on();
+        eventually("the lock is free", || cluster.locks().is_empty());
+    }
+}
+
+#[test]
 fn acquire_tells_programs_all_they_need() {
     let cluster = Cluster::start(2);
     let bad = BadNode::refusing();

@@ -286,6 +286,25 @@ fn a_foreign_value_on_one_node_survives_the_release() {
 }
 
 #[test]
+fn a_release_takes_no_longer_than_it_may_however_patient_one_is_otherwise() {
+    let cluster = Cluster::start(3);
+    let words = ["run", "-t", "1m", "--node-timeout", "20s", "-r", "job"];
+    let words = words.into_iter().chain(["sh", "-c", "echo ready; read _"]);
+    let mut run = cluster.redlock(words).start();
+    run.wait_for("ready");
+    cluster.servers[0].hang();
+    cluster.servers[1].hang();
+    let ended = clock::now();
+    run.write_line("");
+    let end = run.end();
+    end.assert_code(0)
+        .assert_says(&["job was not released on a quorum"]);
+    // A second, which a busy machine may stretch.
+    let took = clock::now().since(ended);
+    assert!(took < Duration::from_secs(10), "{took:?}");
+}
+
+#[test]
 fn a_release_that_reaches_no_quorum_says_until_when_others_are_locked_out() {
     let mut cluster = Cluster::start(3);
     let script = "echo ready; read _; exit 4";

@@ -10,6 +10,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
+use crate::hand::wait_for_listeners;
 use crate::support::process::{heed_signals, is_alive};
 use crate::support::proxy::{self, Fate};
 use crate::support::{Cluster, PATIENCE, Redlock, eventually};
@@ -316,6 +317,8 @@ fn a_command_that_stood_still_goes_on_soon_after_a_short_outage() {
     let run = ["run", "-v", "-t", "1h", "-r", "job", "sh", "-c", script];
     let mut run = cluster.redlock(run).start();
     run.wait_for("ready");
+    // Whoever begins to listen asks the nodes as well.
+    wait_for_listeners(&cluster, 1);
     run.signal(Signal::SIGTSTP);
     eventually("it stands still", || run.is_stopped());
     cluster.servers[0].hang();

@@ -5,7 +5,9 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
+use std::os::unix::fs::{
+    DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown,
+};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -191,7 +193,17 @@ pub(super) fn replace(
         }
         result => result,
     };
-    written.map_err(StoreError::system("write", &new))?;
+    if let Err(error) = written {
+        let _ = fs::remove_file(&new);
+        let is_full = matches!(
+            error.kind(),
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+        );
+        if is_full && durability == Durability::UntilReboot && overwrite(&path, bytes).is_ok() {
+            return Ok(());
+        }
+        return Err(StoreError::system("write", &new)(error));
+    }
     if durability == Durability::UntilReboot && exchange(&new, &path) {
         let _ = fs::remove_file(&new);
         return Ok(());
@@ -201,6 +213,18 @@ pub(super) fn replace(
         sync_directory(directory)?;
     }
     Ok(())
+}
+
+/// Writes `bytes` over those of the file at `path`, which must be as many: that needs no room on a
+/// full disk, on which a lock that is held must still be extended. A few hundred bytes are written
+/// in one step, whoever is killed.
+fn overwrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).open(path)?;
+    let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    if file.metadata()?.len() != length {
+        return Err(ErrorKind::StorageFull.into());
+    }
+    file.write_all_at(bytes, 0)
 }
 
 /// Swaps two files in one step, if both are there and the system can. A plain rename over a file
