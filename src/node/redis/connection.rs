@@ -12,13 +12,13 @@ use redis::io::AsyncDNSResolver;
 use redis::io::tcp::TcpSettings;
 use redis::io::tcp::socket2::TcpKeepalive;
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo,
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo,
     ProtocolVersion, PushInfo, RedisConnectionInfo, RedisFuture,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::failure;
-use crate::node::endpoint::{Address, TlsFiles};
+use crate::node::endpoint::{Address, Credentials, Secret, TlsFiles};
 use crate::node::{Answer, Endpoint, NodeError};
 
 /// A firewall that forgets silent connections must not cost a lock.
@@ -127,7 +127,30 @@ impl Connector {
             .client
             .get_multiplexed_async_connection_with_config(&config)
             .await;
-        connection.map_err(|error| failure::of(&error, self.password()))
+        match connection {
+            Err(error) if error.kind() == ErrorKind::AuthenticationFailed => {
+                let full = self.full().await;
+                Err(full.unwrap_or_else(|| failure::of(&error, self.password())))
+            }
+            connection => connection.map_err(|error| failure::of(&error, self.password())),
+        }
+    }
+
+    /// What a server says that has no room for one more client. The library keeps to itself what
+    /// was answered to a password, and this is said to whoever comes, before any password.
+    async fn full(&self) -> Option<NodeError> {
+        let info = self.client.get_connection_info().clone();
+        let nobody = RedisConnectionInfo::default().set_skip_set_lib_name();
+        let client = Client::open(info.set_redis_settings(nobody)).ok()?;
+        let asked = async {
+            let mut connection = client
+                .get_multiplexed_async_connection_with_config(&unbounded())
+                .await?;
+            redis::cmd("PING").query_async::<()>(&mut connection).await
+        };
+        let error = asked.await.err()?;
+        let is_full = error.to_string().contains("max number of clients");
+        is_full.then(|| failure::of(&error, self.password()))
     }
 
     /// Subscribes to `channel` on a connection of its own, and leaves again. The caller bounds it.
@@ -150,11 +173,14 @@ fn client(endpoint: &Endpoint) -> Result<Client, SetupError> {
         .set_db(i64::from(endpoint.database))
         // Naming ourselves would cost a round trip.
         .set_skip_set_lib_name();
-    if let Some(user) = &endpoint.credentials.user {
+    let Credentials { user, password } = &endpoint.credentials;
+    if let Some(user) = user {
         identity = identity.set_username(user);
     }
-    if let Some(password) = &endpoint.credentials.password {
-        identity = identity.set_password(password.reveal());
+    // The library tells no name without a password, and a user who needs none takes any.
+    let any = user.as_ref().map(|_| "");
+    if let Some(password) = password.as_ref().map(Secret::reveal).or(any) {
+        identity = identity.set_password(password);
     }
     let tcp = TcpSettings::default()
         .set_nodelay(true)

@@ -65,7 +65,7 @@ fn is_refusal(error: &RedisError, text: &str) -> bool {
     REFUSALS.iter().any(|refusal| text.starts_with(refusal))
         || text.contains("ACL failure in script")
         || text.contains("can't run this command")
-        || (error.kind() == ErrorKind::AuthenticationFailed && !text.contains("max number"))
+        || error.kind() == ErrorKind::AuthenticationFailed
 }
 
 /// What a server or the system said, in one short line.
