@@ -146,7 +146,7 @@ impl Connector {
             let mut connection = client
                 .get_multiplexed_async_connection_with_config(&unbounded())
                 .await?;
-            redis::cmd("PING").query_async::<()>(&mut connection).await
+            redis::cmd("TIME").query_async::<()>(&mut connection).await
         };
         let error = asked.await.err()?;
         let is_full = error.to_string().contains("max number of clients");
