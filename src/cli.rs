@@ -217,6 +217,10 @@ fn answer(error: &clap::Error, arguments: &[OsString]) -> Answer {
     let help = format!("see {} --help", helpful(arguments));
     let what = match error.kind() {
         ErrorKind::MissingSubcommand => "no subcommand given, such as run".to_owned(),
+        ErrorKind::MissingRequiredArgument => match error.get(ContextKind::InvalidArg) {
+            Some(ContextValue::Strings(names)) => format!("{} is missing", names.join(", ")),
+            _ => first_line(&error.to_string()),
+        },
         _ => first_line(&error.to_string()),
     };
     let suggested = [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand]

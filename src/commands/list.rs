@@ -77,7 +77,7 @@ fn print(catalogue: &Catalogue, settings: &ListSettings, paper: Paper) -> io::Re
 }
 
 fn exit(catalogue: &Catalogue) -> Exit {
-    let nodes = catalogue.nodes();
+    let nodes = catalogue.nodes().len();
     let spare = nodes - crate::lock::quorum::majority(nodes);
     let refused = |(_, error): &(_, &NodeError)| matches!(error, NodeError::Refused(_));
     if catalogue.failures().count() <= spare {

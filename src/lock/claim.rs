@@ -23,7 +23,7 @@ pub struct Resource(String);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ResourceError {
     /// It has no characters.
-    #[error("the name of a resource is empty; give one, as in -r daily-report")]
+    #[error("the name of a resource is empty; give one, such as daily-report")]
     Empty,
     /// It has too many bytes.
     #[error("the name of a resource has {0} bytes; at most {RESOURCE_LIMIT} are allowed")]

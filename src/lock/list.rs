@@ -151,10 +151,10 @@ impl Catalogue {
         failures.filter_map(|(name, error)| Some((name, error.as_ref()?)))
     }
 
-    /// How many nodes there are.
-    #[must_use]
-    pub fn nodes(&self) -> usize {
-        self.nodes.len()
+    /// What became of each node: why it is not in the list, or nothing.
+    pub fn nodes(&self) -> impl ExactSizeIterator<Item = (&NodeName, Option<&NodeError>)> {
+        let failures = self.failures.iter().map(Option::as_ref);
+        self.nodes.iter().zip(failures)
     }
 
     /// The locks by their keys, in the order of the keys.

@@ -164,7 +164,7 @@ pub enum NodeError {
     #[error("{0}")]
     Unreachable(String),
     /// No answer in time; the command may have been applied all the same.
-    #[error("no answer within {}", humantime::format_duration(*.0))]
+    #[error("no answer within {}", humantime::format_duration(in_ms(*.0)))]
     TimedOut(Duration),
     /// The node answered, but cannot vote: read-only, loading, out of memory, no Redis at all.
     #[error("{0}")]
@@ -172,6 +172,16 @@ pub enum NodeError {
     /// The node turned us away, and will do so again: authentication, ACL, certificate.
     #[error("{0}")]
     Refused(String),
+}
+
+/// Rounded up to milliseconds: what is left of a limit is no round number.
+fn in_ms(limit: Duration) -> Duration {
+    let whole = Duration::from_millis(limit.as_millis().try_into().unwrap_or(u64::MAX));
+    if whole < limit {
+        whole + Duration::from_millis(1)
+    } else {
+        whole
+    }
 }
 
 /// The answer of one node, with its place in the list of the configured nodes.

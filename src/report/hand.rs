@@ -220,16 +220,20 @@ pub fn not_listed(catalogue: &Catalogue) -> Option<Line> {
     if failures.is_empty() {
         return None;
     }
-    let nodes = catalogue.nodes();
-    let failures_text = failures.join(", ");
+    let nodes = catalogue.nodes().len();
     Some(if nodes - failures.len() < majority(nodes) {
+        let told = catalogue.nodes().map(|(name, error)| match error {
+            Some(error) => format!("{name}: {error}"),
+            None => format!("{name}: listed"),
+        });
         let message = format!(
-            "no quorum ({} of {nodes} servers needed), so nothing is sure: {failures_text}",
-            majority(nodes)
+            "no quorum ({} of {nodes} servers needed), so nothing is sure: {}",
+            majority(nodes),
+            told.collect::<Vec<_>>().join(", ")
         );
         Line::new(Level::Error, "unavailable", message)
     } else {
-        let message = format!("listed without {failures_text}");
+        let message = format!("listed without {}", failures.join(", "));
         Line::new(Level::Notice, "not_listed", message)
     })
 }

@@ -1,5 +1,6 @@
 //! The lines of `redlock run`, and of who waits for a lock.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
@@ -51,8 +52,21 @@ pub fn skipped(names: &str, failure: &Failure, waited: Option<Duration>) -> Line
         Some(waited) => format!("gave up after {}", short(waited)),
         None => "skipped".to_owned(),
     };
-    let line = Line::new(Level::Notice, "skipped", format!("{names} {by}; {end}"));
+    let line = Line::new(
+        Level::Notice,
+        "skipped",
+        format!("{} {by}; {end}", of(names)),
+    );
     with_holder(line.with("resource", names), failure.holder())
+}
+
+/// What is held: of several it is not known which.
+fn of(names: &str) -> Cow<'_, str> {
+    if names.contains(", ") {
+        format!("one of {names}").into()
+    } else {
+        names.into()
+    }
 }
 
 /// The lock is held by the very run that this one is part of.
@@ -68,7 +82,7 @@ pub fn nested(names: &str) -> Line {
 #[must_use]
 pub fn trying_again(names: &str, failure: &Failure) -> Line {
     let message = match &failure.verdict {
-        Verdict::Held(by) => format!("{names} {}; waiting", is_standing(by)),
+        Verdict::Held(by) => format!("{} {}; waiting", of(names), is_standing(by)),
         Verdict::ColdStart => {
             format!(
                 "{names}: all servers restarted, a cold start: {}",
@@ -85,7 +99,9 @@ pub fn trying_again(names: &str, failure: &Failure) -> Line {
 pub fn still_waiting(names: &str, failure: &Failure, waited: Duration) -> String {
     let waited = short(waited);
     match &failure.verdict {
-        Verdict::Held(by) => format!("waiting for {waited}: {names} {}", is_standing(by)),
+        Verdict::Held(by) => {
+            format!("waiting for {waited}: {} {}", of(names), is_standing(by))
+        }
         _ => format!("waiting for {waited}: {}", outcome(names, failure)),
     }
 }

@@ -152,6 +152,7 @@ pub fn output_of(cli: Option<&Cli>, world: &World) -> Output {
         | cli::Command::Release(arguments)
         | cli::Command::Inspect(arguments)
         | cli::Command::List(arguments) => single(&arguments.names),
+        cli::Command::History(arguments) => arguments.resource.to_str(),
         _ => None,
     });
     let sources = sources.with_file(file).with_resource(resource);
@@ -167,10 +168,19 @@ pub fn output_of(cli: Option<&Cli>, world: &World) -> Output {
 ///
 /// If the settings make no sense.
 pub fn common(options: &cli::Options, world: &World) -> Result<Common, Error> {
+    common_for(None, options, world)
+}
+
+/// The same, as the section of `resource` says.
+fn common_for(
+    resource: Option<&str>,
+    options: &cli::Options,
+    world: &World,
+) -> Result<Common, Error> {
     let sources = Sources::new(options, world);
     sources.check_flags(&options::COMMON)?;
     let file = File::find_and_read(&sources)?;
-    common_of(&sources.with_file(file))
+    common_of(&sources.with_file(file).with_resource(resource))
 }
 
 /// What `redlock history` is to do.
@@ -180,7 +190,7 @@ pub fn common(options: &cli::Options, world: &World) -> Result<Common, Error> {
 /// If the settings make no sense.
 pub fn history(arguments: &cli::HistoryArguments, world: &World) -> Result<HistorySettings, Error> {
     let resource = resource(&arguments.resource, "NAME", &Moment::now(world))?;
-    let common = common(&arguments.options, world)?;
+    let common = common_for(arguments.resource.to_str(), &arguments.options, world)?;
     Ok(HistorySettings { common, resource })
 }
 

@@ -91,3 +91,23 @@ fn a_machine_that_slept_for_longer_than_the_validity_stops_the_job_and_says_so()
     assert_eq!(end.stdout, "ready\n");
     assert!(end.took < Duration::from_secs(15), "{end:?}");
 }
+
+#[test]
+fn tokens_grow_when_counters_are_lost_and_the_clock_of_the_host_is_slow() {
+    let cluster = Cluster::start(3);
+    let clocks = Clocks::new();
+    let token = || -> u64 {
+        let mut run = clocks.redlock(&cluster, "echo $REDLOCK_FENCING_TOKEN");
+        let token = run.next_line().parse().expect("a number");
+        run.end().assert_code(0);
+        token
+    };
+    let first = token();
+    for server in &cluster.servers {
+        let _: u32 = server.ask(&["DEL", "{lock:job}:fence"]);
+    }
+    thread::sleep(Duration::from_secs(2));
+    clocks.step(REALTIME, -86_400);
+    let second = token();
+    assert!(second > first, "{second} after {first}");
+}

@@ -10,8 +10,12 @@ use nix::unistd::Pid;
 
 use crate::support::process::{is_alive, niceness, sleeps};
 use crate::support::proxy::{self, Fate};
-use crate::support::{Cluster, PATIENCE, Process, Redlock, Server, Shim, eventually};
+use crate::support::{Cluster, PATIENCE, Place, Process, Redlock, Server, Shim, eventually};
 use redlock::clock;
+
+/// Answers TERM, but stands still when it comes.
+const STILL: &str =
+    "trap 'echo told; exit 0' TERM; echo ready; kill -STOP $$; while :; do sleep 0.05; done";
 
 /// A job of four processes that ignore TERM: a shell, its child, its grandchild, and one whose
 /// parent is gone. Prints their ids, then `ready`.
@@ -392,7 +396,13 @@ fn nothing_is_started_once_it_would_have_to_be_stopped() {
         "echo",
         "never",
     ];
-    let end = Redlock::new(run).env("REDLOCK_SERVERS", urls).end();
+    let run = Redlock::new(run).env("REDLOCK_SERVERS", urls).start();
+    eventually("it is locked", || cluster.locks().len() == 3);
+    // The answers to that are on their slow way; what is asked from now on is quick.
+    for proxy in &proxies {
+        proxy.set_replies(Fate::Pass);
+    }
+    let end = run.end();
     end.assert_code(69)
         .assert_says(&["over before it was started"]);
     assert_eq!(end.stdout, "");
@@ -479,4 +489,118 @@ fn redlock_lets_others_run_first_when_its_job_is_over_and_not_before() {
     run.write_line("");
     eventually("it stands back", || niceness(redlock) > usual);
     run.end().assert_code(0);
+}
+
+#[test]
+fn a_command_dies_with_a_redlock_whose_guard_is_dead() {
+    let cluster = Cluster::start(3);
+    let script = "echo $$; echo ready; exec sleep 300";
+    let mut run = cluster
+        .redlock(["run", "-r", "job", "sh", "-c", script])
+        .start();
+    let leader = Pid::from_raw(run.next_line().parse().expect("a pid"));
+    run.wait_for("ready");
+    // The next extension, which would replace it, is in ten seconds.
+    thread::sleep(Duration::from_millis(600));
+    let guard = guard_of(run.pid());
+    kill(guard, Signal::SIGKILL).expect("it is there");
+    run.signal(Signal::SIGKILL);
+    run.wait();
+    let killed = clock::now();
+    while is_alive(leader) {
+        if clock::now().since(killed) > Duration::from_secs(3) {
+            kill(leader, Signal::SIGKILL).expect("it is there");
+            panic!("it lives");
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_job_that_stands_still_hears_the_guard() {
+    let place = Place::Servers(Cluster::start(3));
+    let mut run = place.run("-k 700ms -t 3s", STILL).start();
+    run.wait_for("ready");
+    thread::sleep(Duration::from_millis(300));
+    run.signal(Signal::SIGSTOP);
+    thread::sleep(Duration::from_secs(4));
+    run.signal(Signal::SIGCONT);
+    let end = run.end();
+    assert!(end.stdout.contains("told"), "{end:?}");
+    end.assert_code(76);
+}
+
+#[test]
+fn a_kill_without_grace_by_the_guard_is_the_locks_as_well() {
+    let cluster = Cluster::start(3);
+    let script = "echo $$; echo ready; exec sleep 300";
+    let mut run = cluster
+        .redlock([
+            "run", "-t", "10s", "-k", "0s", "-r", "job", "sh", "-c", script,
+        ])
+        .start();
+    let leader = Pid::from_raw(run.next_line().parse().expect("a pid"));
+    run.wait_for("ready");
+    thread::sleep(Duration::from_millis(400));
+    run.signal(Signal::SIGSTOP);
+    eventually("the guard kills it", || !is_alive(leader));
+    // Within the margin, half a second.
+    run.signal(Signal::SIGCONT);
+    run.end().assert_code(76);
+}
+
+#[test]
+fn a_job_that_ends_after_its_lock_while_all_are_frozen_has_lost_it() {
+    let cluster = Cluster::start(3);
+    let script = "echo ready; sleep 4; exit 0";
+    let mut run = cluster
+        .redlock(["run", "-t", "2s", "-r", "job", "sh", "-c", script])
+        .start();
+    run.wait_for("ready");
+    thread::sleep(Duration::from_millis(300));
+    let guard = guard_of(run.pid());
+    kill(guard, Signal::SIGSTOP).expect("it is there");
+    run.signal(Signal::SIGSTOP);
+    thread::sleep(Duration::from_secs(5));
+    kill(guard, Signal::SIGCONT).expect("it is there");
+    thread::sleep(Duration::from_millis(200));
+    run.signal(Signal::SIGCONT);
+    run.end().assert_code(76);
+}
+
+#[test]
+fn what_the_guard_has_told_redlock_does_not_tell_again() {
+    let place = Place::Servers(Cluster::start(3));
+    let script =
+        "exec 2>/dev/null; trap 'echo told' TERM; echo ready; while :; do sleep 0.02; done";
+    let mut run = place.run("-t 4s -k 1500ms", script).start();
+    run.wait_for("ready");
+    thread::sleep(Duration::from_millis(400));
+    run.signal(Signal::SIGSTOP);
+    run.wait_for("told");
+    thread::sleep(Duration::from_millis(100));
+    run.signal(Signal::SIGCONT);
+    let end = run.end();
+    assert_eq!(end.stdout, "ready\ntold\n", "{end:?}");
+    end.assert_code(76);
+}
+
+#[test]
+fn the_guard_keeps_the_grace_of_a_job_that_is_being_stopped() {
+    let place = Place::Servers(Cluster::start(3));
+    let script = "trap 'echo told' TERM; echo $$; while :; do sleep 0.05; done";
+    let mut run = place
+        .run("--max-runtime 1s -k 2500ms -t 6s", script)
+        .start();
+    let leader = Pid::from_raw(run.next_line().parse().expect("a pid"));
+    run.wait_for("told");
+    let told = clock::now();
+    // An extension comes meanwhile.
+    thread::sleep(Duration::from_millis(1_900));
+    run.signal(Signal::SIGSTOP);
+    eventually("it is killed", || !is_alive(leader));
+    let grace = clock::now().since(told);
+    run.signal(Signal::SIGCONT);
+    assert!(grace < Duration::from_secs(4), "{grace:?}");
+    run.end().assert_code(124);
 }

@@ -4,11 +4,13 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::Stdio;
+use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use redlock::clock;
 
+use crate::support::proxy::{self, Fate};
 use crate::support::{BadNode, Cluster, Process, Redlock, eventually};
 
 /// Somewhere to lock.
@@ -513,4 +515,95 @@ fn a_token_is_printed_by_acquire_and_nothing_else() {
         let said = format!("{}{}", end.stdout, end.stderr);
         assert!(!said.contains(foreign), "{line:?}: {said}");
     }
+}
+
+#[test]
+fn a_signal_before_the_token_is_printed_gives_the_lock_back() {
+    let cluster = Cluster::start(3);
+    let (proxies, urls) = proxy::before_each(&cluster);
+    proxies[0].set_requests(Fate::Delay(Duration::from_millis(700)));
+    proxies[1].set_requests(Fate::Delay(Duration::from_millis(700)));
+    proxies[2].set_requests(Fate::Drop);
+    let run = Redlock::new(["acquire", "-r", "job", "--node-timeout", "5s", "-t", "60s"])
+        .env("REDLOCK_SERVERS", urls)
+        .start();
+    eventually("it is taken", || cluster.locks().len() == 2);
+    for proxy in &proxies {
+        proxy.set_requests(Fate::Pass);
+    }
+    thread::sleep(Duration::from_millis(150));
+    run.signal(Signal::SIGTERM);
+    let end = run.end();
+    assert_eq!(end.signal(), Some(Signal::SIGTERM), "{end:?}");
+    assert_eq!(end.stdout, "");
+    assert_eq!(cluster.locks(), [""; 0]);
+}
+
+#[test]
+fn a_value_of_another_program_is_compared_whole() {
+    let cluster = Cluster::start(3);
+    for server in &cluster.servers {
+        let _: () = server.ask(&["SET", "lock:job", "abc def", "PX", "60000"]);
+    }
+    cluster
+        .redlock(["release", "-r", "job", "--token", "abc"])
+        .end()
+        .assert_code(75);
+    assert_eq!(cluster.locks().len(), 3);
+}
+
+#[test]
+fn a_node_that_showed_nothing_is_freed_as_well() {
+    let cluster = Cluster::start(3);
+    for server in &cluster.servers {
+        let _: () = server.ask(&["SET", "lock:job", "somebody else's", "PX", "60000"]);
+    }
+    let (proxies, urls) = proxy::before_each(&cluster);
+    proxies[2].set_replies(Fate::Drop);
+    let run = Redlock::new([
+        "release",
+        "-r",
+        "job",
+        "--force",
+        "--yes",
+        "--node-timeout",
+        "700ms",
+    ])
+    .env("REDLOCK_SERVERS", urls)
+    .start();
+    eventually("it has asked", || proxies[2].requests() > 0);
+    thread::sleep(Duration::from_millis(200));
+    proxies[2].set_replies(Fate::Pass);
+    run.end().assert_code(0);
+    assert_eq!(cluster.locks(), [""; 0]);
+}
+
+#[test]
+fn by_hand_a_connection_that_is_dead_is_given_up() {
+    let cluster = Cluster::start(3);
+    for server in &cluster.servers {
+        let _: () = server.ask(&["SET", "lock:job", "somebody else's", "PX", "60000"]);
+    }
+    let (proxies, urls) = proxy::before_each(&cluster);
+    for proxy in &proxies {
+        proxy.set_requests(Fate::Drop);
+    }
+    let run = Redlock::new([
+        "release",
+        "-r",
+        "job",
+        "--token",
+        "somebody else's",
+        "--node-timeout",
+        "500ms",
+    ])
+    .env("REDLOCK_SERVERS", urls)
+    .start();
+    eventually("it has asked", || proxies.iter().all(|p| p.requests() > 0));
+    for p in &proxies {
+        p.forget();
+        p.set_requests(Fate::Pass);
+    }
+    run.end().assert_code(0);
+    assert_eq!(cluster.locks(), [""; 0]);
 }

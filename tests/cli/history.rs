@@ -1,9 +1,12 @@
 //! `redlock history`: on Monday somebody asks which host ran it.
 
+use std::thread;
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
-use crate::support::proxy::{self, Proxy};
-use crate::support::{BadNode, Cluster, Place, Redlock};
+use crate::support::proxy::{self, Fate, Proxy};
+use crate::support::{BadNode, Cluster, Place, Redlock, eventually};
 
 #[track_caller]
 fn history(place: &Place) -> Vec<Value> {
@@ -184,5 +187,57 @@ fn inspect_shows_the_last_run_and_says_when_a_lock_by_hand_is_too_short_for_it()
             let release = place.redlock(["release", "-r", "job"]);
             release.env("REDLOCK_TOKEN", token).end().assert_code(0);
         }
+    }
+}
+
+#[test]
+fn a_name_that_is_given_twice_counts_once() {
+    let cluster = Cluster::start(3);
+    cluster
+        .redlock(["run", "-r", "a", "-r", "a", "true"])
+        .end()
+        .assert_code(0);
+    assert_eq!(cluster.locks(), [""; 0]);
+    for server in &cluster.servers {
+        let runs: u32 = server.ask(&["LLEN", "{lock:a}:history"]);
+        assert_eq!(runs, 1);
+    }
+}
+
+#[test]
+fn a_release_whose_answer_was_lost_is_one_run() {
+    let cluster = Cluster::start(3);
+    let (proxies, urls) = proxy::before_each(&cluster);
+    let script = "echo ready; read _";
+    let mut run = Redlock::new([
+        "run",
+        "-r",
+        "job",
+        "--node-timeout",
+        "400ms",
+        "sh",
+        "-c",
+        script,
+    ])
+    .env("REDLOCK_SERVERS", urls)
+    .start();
+    run.wait_for("ready");
+    thread::sleep(Duration::from_millis(700));
+    let before: Vec<usize> = proxies.iter().map(proxy::Proxy::requests).collect();
+    for proxy in &proxies {
+        proxy.set_replies(Fate::Drop);
+    }
+    run.write_line("");
+    eventually("released", || {
+        proxies.iter().zip(&before).all(|(p, b)| p.requests() > *b)
+    });
+    thread::sleep(Duration::from_millis(100));
+    for proxy in &proxies {
+        proxy.set_replies(Fate::Pass);
+    }
+    run.end().assert_code(0);
+    for server in &cluster.servers {
+        let runs: u32 = server.ask(&["LLEN", "{lock:job}:history"]);
+        assert_eq!(runs, 1);
     }
 }

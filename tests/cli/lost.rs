@@ -7,7 +7,8 @@ use nix::unistd::Pid;
 use redlock::clock::{self, Instant};
 
 use crate::support::process::is_alive;
-use crate::support::{Cluster, Process, eventually};
+use crate::support::proxy::{self, Fate};
+use crate::support::{Cluster, Process, Redlock, eventually};
 
 /// A job with a grandchild, both of which ignore TERM; prints their ids, then `ready`.
 const STUBBORN: &str = "trap '' TERM; sh -c 'trap \"\" TERM; while :; do sleep 0.05; done' & \
@@ -319,4 +320,109 @@ fn a_release_that_reaches_no_quorum_says_until_when_others_are_locked_out() {
     // The code stays the job's.
     end.assert_code(4)
         .assert_says(&["job was not released on a quorum", "locked out until 20"]);
+}
+
+#[test]
+fn a_release_is_repeated_when_all_connections_broke_meanwhile() {
+    let cluster = Cluster::start(3);
+    let script = "echo ready; read _";
+    let mut run = cluster
+        .redlock(["run", "-r", "job", "sh", "-c", script])
+        .start();
+    run.wait_for("ready");
+    thread::sleep(Duration::from_millis(600));
+    for server in &cluster.servers {
+        let _: u32 = server.ask(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+    }
+    run.write_line("");
+    run.end().assert_code(0).assert_silent();
+    assert_eq!(cluster.locks(), [""; 0]);
+}
+
+#[test]
+fn a_release_is_repeated_on_new_connections() {
+    let cluster = Cluster::start(3);
+    let (proxies, urls) = proxy::before_each(&cluster);
+    let script = "echo ready; read _";
+    let mut run = Redlock::new(["run", "-r", "job", "sh", "-c", script])
+        .env("REDLOCK_SERVERS", urls)
+        .start();
+    run.wait_for("ready");
+    thread::sleep(Duration::from_millis(600));
+    for proxy in &proxies {
+        proxy.forget();
+    }
+    run.write_line("");
+    run.end().assert_code(0).assert_silent();
+    assert_eq!(cluster.locks(), [""; 0]);
+}
+
+#[test]
+fn a_firewall_that_forgets_connections_does_not_cost_a_lock() {
+    let cluster = Cluster::start(3);
+    let (proxies, urls) = proxy::before_each(&cluster);
+    let script = "echo ready; sleep 5; exit 3";
+    let mut run = Redlock::new(["run", "-t", "3s", "-r", "job", "sh", "-c", script])
+        .env("REDLOCK_SERVERS", urls)
+        .start();
+    run.wait_for("ready");
+    thread::sleep(Duration::from_millis(600));
+    for proxy in &proxies {
+        proxy.forget();
+    }
+    run.end().assert_code(3);
+}
+
+#[test]
+fn a_late_set_on_a_connection_that_was_given_up_is_taken_back() {
+    let cluster = Cluster::start(3);
+    let (proxies, urls) = proxy::before_each(&cluster);
+    proxies[2].set_requests(Fate::Delay(Duration::from_secs(3)));
+    let script = "echo ready; read _";
+    let mut run = Redlock::new(["run", "-t", "30s", "-r", "job", "sh", "-c", script])
+        .env("REDLOCK_SERVERS", urls)
+        .start();
+    run.wait_for("ready");
+    proxies[2].set_requests(Fate::Pass);
+    // The first round, after 200 ms, gives that connection up.
+    thread::sleep(Duration::from_millis(800));
+    run.write_line("");
+    run.end().assert_code(0);
+    thread::sleep(Duration::from_millis(3500));
+    assert_eq!(cluster.locks(), [""; 0]);
+}
+
+#[test]
+fn a_lock_that_somebody_made_permanent_stays_so() {
+    let cluster = Cluster::start(3);
+    let script = "echo ready; read _";
+    let mut run = cluster
+        .redlock(["run", "-t", "2s", "-r", "job", "sh", "-c", script])
+        .start();
+    run.wait_for("ready");
+    for server in &cluster.servers {
+        let _: u32 = server.ask(&["PERSIST", "lock:job"]);
+    }
+    thread::sleep(Duration::from_millis(1500));
+    assert_eq!(cluster.pttls("lock:job"), [-1, -1, -1]);
+    run.write_line("");
+    run.end().assert_code(0);
+}
+
+#[test]
+fn what_is_put_back_leaves_the_other_its_longer_time() {
+    let cluster = Cluster::start(3);
+    let script = "echo ready; read _";
+    let mut run = cluster
+        .redlock(["run", "-t", "2s", "-r", "a", "-r", "b", "sh", "-c", script])
+        .start();
+    run.wait_for("ready");
+    let server = &cluster.servers[0];
+    let _: u32 = server.ask(&["PEXPIRE", "lock:a", "3600000"]);
+    let _: u32 = server.ask(&["DEL", "lock:b"]);
+    eventually("it is back", || server.get("lock:b").is_some());
+    let rest: i64 = server.ask(&["PTTL", "lock:a"]);
+    assert!(rest > 3_000_000, "{rest}");
+    run.write_line("");
+    run.end().assert_code(0);
 }

@@ -9,10 +9,14 @@ use nix::unistd::Pid;
 use redlock::clock;
 
 use crate::support::process::is_alive;
-use crate::support::{Cluster, Place};
+use crate::support::{Cluster, Place, Redlock};
 
 /// Ignores TERM, and leaves a member of its group that does so as well.
 const STUBBORN: &str = "trap '' TERM; sleep 60 & echo $$ $!; wait; sleep 60";
+
+/// Answers TERM, but stands still when it comes.
+const STILL: &str =
+    "trap 'echo told; exit 0' TERM; echo ready; kill -STOP $$; while :; do sleep 0.05; done";
 
 #[test]
 fn a_hanging_job_that_ignores_term_is_dead_in_time_and_the_lock_is_free() {
@@ -124,4 +128,48 @@ fn a_limit_that_is_none_is_a_usage_error() {
         .end()
         .assert_code(64)
         .assert_says(&["--max-runtime: 'soon' is no duration", "30s"]);
+}
+
+#[test]
+fn a_job_that_stands_still_hears_the_signal_at_max_runtime() {
+    let place = Place::Servers(Cluster::start(3));
+    let end = place.run("--max-runtime 500ms -k 8s -t 2m", STILL).end();
+    end.assert_code(124);
+    assert!(end.stdout.contains("told"), "{end:?}");
+}
+
+#[test]
+fn what_is_killed_is_waited_for() {
+    let cluster = Cluster::start(3);
+    let heavy = "trap '' TERM; (head -c 600M /dev/zero; sleep 300) | tail & echo $!; wait";
+    let place = Place::Servers(cluster);
+    let mut run = place.run("--max-runtime 2s -k 300ms -t 10m", heavy).start();
+    let tail = Pid::from_raw(run.next_line().parse().expect("a pid"));
+    run.wait();
+    assert!(!is_alive(tail));
+}
+
+#[test]
+fn without_proc_a_job_is_stopped_to_its_last_member() {
+    let cluster = Cluster::start(3);
+    let words = [
+        "run",
+        "--max-runtime",
+        "300ms",
+        "-k",
+        "2s",
+        "-r",
+        "job",
+        "sh",
+        "-c",
+        "(trap '' TERM; exec sleep 300) & echo $!; trap 'exit 0' TERM; while :; do sleep 0.05; done",
+    ];
+    let hidden = "mount -t tmpfs none /proc && exec \"$@\"";
+    let mut run = Redlock::under(&["unshare", "-m", "sh", "-c", hidden, "sh"], words)
+        .env("REDLOCK_SERVERS", cluster.urls())
+        .start();
+    let member = Pid::from_raw(run.next_line().parse().expect("a pid"));
+    let end = run.end();
+    assert!(!is_alive(member), "{end:?}");
+    end.assert_code(124);
 }

@@ -1,11 +1,25 @@
 //! `--once-per`: at most one success per period over the whole fleet.
 
+use std::fs;
 use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use redlock::clock;
+use tempfile::TempDir;
 
 use crate::support::{Cluster, Place, Process, eventually};
+
+/// Leaves what a reboot leaves: all but the directory of the boot.
+fn reboot(directory: &TempDir) {
+    for entry in fs::read_dir(directory).expect("ours") {
+        let path = entry.expect("ours").path();
+        let name = path.file_name().expect("a name").to_string_lossy();
+        if name.starts_with("boot-") {
+            fs::remove_dir_all(path).expect("ours");
+        }
+    }
+}
 
 #[test]
 fn after_a_success_nobody_runs_it_again_in_this_period() {
@@ -222,18 +236,7 @@ fn on_this_host_alone_a_success_is_still_known_after_a_reboot() {
         .redlock(["run", "-r", "kept", "--min-hold", "1h", "true"])
         .end()
         .assert_code(0);
-    // What a reboot leaves: all but the directory of the boot.
-    for entry in std::fs::read_dir(directory).expect("ours") {
-        let path = entry.expect("ours").path();
-        let name = path
-            .file_name()
-            .expect("a name")
-            .to_string_lossy()
-            .into_owned();
-        if name.starts_with("boot-") {
-            std::fs::remove_dir_all(path).expect("ours");
-        }
-    }
+    reboot(directory);
     for _ in 0..2 {
         place
             .run("--once-per 1h", "echo never")
@@ -260,4 +263,69 @@ fn a_zero_takes_back_what_the_environment_says() {
     let bad = place.run("--once-per daily", "echo never").end();
     bad.assert_code(64)
         .assert_says(&["--once-per: 'daily' is no duration", "30s"]);
+}
+
+#[test]
+fn a_success_stays_for_min_hold_if_that_is_longer() {
+    for place in Place::each() {
+        place
+            .run("--once-per 1s --min-hold 1h", "true")
+            .end()
+            .assert_code(0);
+        thread::sleep(Duration::from_millis(1500));
+        place.run("-v", "echo never").end().assert_code(75);
+    }
+}
+
+#[test]
+fn a_success_whose_lock_is_gone_is_not_noted_again_and_again() {
+    let cluster = Cluster::start(3);
+    let script = "echo ready; read _";
+    let mut run = cluster
+        .redlock(["run", "--once-per", "1h", "-r", "job", "sh", "-c", script])
+        .start();
+    run.wait_for("ready");
+    for server in &cluster.servers {
+        let _: u32 = server.ask(&["DEL", "lock:job"]);
+    }
+    let began = clock::now();
+    run.write_line("");
+    run.end().assert_code(0).assert_says(&["may run again"]);
+    assert!(clock::now().since(began) < Duration::from_secs(5));
+}
+
+#[test]
+fn a_period_of_zero_leaves_what_min_hold_leaves() {
+    let cluster = Cluster::start(3);
+    cluster
+        .redlock([
+            "run",
+            "-r",
+            "job",
+            "--once-per",
+            "0",
+            "--min-hold",
+            "1h",
+            "true",
+        ])
+        .end()
+        .assert_code(0);
+    for value in cluster.values("lock:job") {
+        assert_eq!(value.expect("it is there")[32], b'~');
+    }
+}
+
+#[test]
+fn a_marker_that_was_removed_by_force_does_not_come_back_with_a_reboot() {
+    let place = &Place::each()[1];
+    let Place::Local(directory) = place else {
+        unreachable!("the second is local");
+    };
+    place.run("--once-per 1h", "true").end().assert_code(0);
+    place
+        .redlock(["release", "-r", "job", "--force", "--yes"])
+        .end()
+        .assert_code(0);
+    reboot(directory);
+    place.run("--once-per 1h", "true").end().assert_code(0);
 }

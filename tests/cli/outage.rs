@@ -1,9 +1,11 @@
 //! Servers that are no good from the start: a minority does not matter, a majority is an outage.
 
+use std::net::TcpStream;
+use std::thread;
 use std::time::Duration;
 
 use crate::support::proxy::{self, Fate};
-use crate::support::{BadNode, Cluster, End, Process, Redlock, eventually};
+use crate::support::{BadNode, Cluster, End, Process, Redlock, Server, eventually};
 
 /// Runs `echo ran` with `good` and `bad` servers.
 fn run_with(good: &Cluster, bad: &[BadNode]) -> End {
@@ -206,4 +208,33 @@ fn a_lock_that_was_gone_on_a_majority_before_its_release_is_told_whoever_answers
             .assert_says(&["job was not there any more"]);
         assert_eq!(cluster.locks(), [""; 0]);
     }
+}
+
+#[test]
+fn a_server_that_is_full_of_clients_is_an_outage_and_no_refusal() {
+    let full: Vec<Server> = (0..2)
+        .map(|_| Server::with(&["--requirepass", "sesame", "--maxclients", "1"]))
+        .collect();
+    let good = Server::with(&["--requirepass", "sesame"]);
+    let taken: Vec<_> = full
+        .iter()
+        .map(|s| TcpStream::connect(("127.0.0.1", s.port())).expect("it is there"))
+        .collect();
+    thread::sleep(Duration::from_millis(200));
+    let url = |s: &Server| format!("redis://:sesame@127.0.0.1:{}", s.port());
+    let urls: Vec<String> = full.iter().chain([&good]).map(url).collect();
+    let end = Redlock::new(["run", "-r", "job", "echo", "ran"])
+        .env("REDLOCK_SERVERS", urls.join(","))
+        .end();
+    drop(taken);
+    end.assert_code(69);
+}
+
+#[test]
+fn one_of_two_that_refuses_rules_out_a_quorum() {
+    let (good, bad) = (Server::start(), BadNode::denying());
+    let end = Redlock::new(["run", "--any-quorum", "-r", "job", "echo", "ran"])
+        .env("REDLOCK_SERVERS", format!("{},{}", good.url(), bad.url))
+        .end();
+    end.assert_code(77);
 }

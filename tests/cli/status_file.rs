@@ -3,12 +3,14 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::support::proxy::{self, Fate};
 use crate::support::{BadNode, Cluster, Place, Redlock};
 
 /// A directory with a status file that is not there yet.
@@ -252,4 +254,35 @@ fn a_file_that_cannot_be_written_is_told_and_changes_nothing() {
     let end = place.run("--status-file /tmp/", "echo never").end();
     end.assert_code(64)
         .assert_says(&["--status-file: '/tmp/' names no file"]);
+}
+
+#[test]
+fn a_status_file_tells_of_a_node_that_is_a_little_slower() {
+    let cluster = Cluster::start(3);
+    let (proxies, urls) = proxy::before_each(&cluster);
+    let directory = tempfile::tempdir().expect("it is there");
+    let path = directory.path().join("status");
+    let mut run = Redlock::new([
+        "run",
+        "-r",
+        "job",
+        "--node-timeout",
+        "5s",
+        "sh",
+        "-c",
+        "echo ready; read _",
+    ])
+    .env("REDLOCK_SERVERS", urls)
+    .env("REDLOCK_STATUS_FILE", &path)
+    .start();
+    run.wait_for("ready");
+    thread::sleep(Duration::from_millis(500));
+    proxies[0].set_replies(Fate::Delay(Duration::from_millis(150)));
+    proxies[1].set_replies(Fate::Delay(Duration::from_millis(150)));
+    proxies[2].set_replies(Fate::Delay(Duration::from_millis(250)));
+    run.write_line("");
+    run.end().assert_code(0);
+    let told: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(path).expect("it is there")).expect("it is there");
+    assert_eq!(told["nodes"][2]["state"], "free", "{told}");
 }

@@ -35,6 +35,8 @@ pub struct Proxy {
     rules: Arc<Mutex<Rules>>,
     requests: Arc<AtomicUsize>,
     connections: Arc<AtomicUsize>,
+    /// How many of the first connections lead nowhere any more.
+    forgotten: Arc<AtomicUsize>,
 }
 
 /// A proxy in front of each server of `cluster`, and what `REDLOCK_SERVERS` is set to.
@@ -57,13 +59,16 @@ impl Proxy {
             })),
             requests: Arc::default(),
             connections: Arc::default(),
+            forgotten: Arc::default(),
         };
         let (rules, requests) = (Arc::clone(&proxy.rules), Arc::clone(&proxy.requests));
         let connections = Arc::clone(&proxy.connections);
+        let forgotten = Arc::clone(&proxy.forgotten);
         let target = server.port();
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
-                connections.fetch_add(1, Ordering::SeqCst);
+                let serial = connections.fetch_add(1, Ordering::SeqCst);
+                let old = Arc::clone(&forgotten);
                 let Ok(upstream) = TcpStream::connect(("127.0.0.1", target)) else {
                     continue;
                 };
@@ -74,6 +79,9 @@ impl Proxy {
                 thread::spawn(move || {
                     pump(from, to, || {
                         requests.fetch_add(1, Ordering::SeqCst);
+                        if serial < old.load(Ordering::SeqCst) {
+                            return Fate::Drop;
+                        }
                         rules_in.lock().expect("no test panics with it").requests
                     });
                 });
@@ -98,6 +106,11 @@ impl Proxy {
 
     pub fn set_replies(&self, fate: Fate) {
         self.rules.lock().expect("no test panics with it").replies = fate;
+    }
+
+    /// As a firewall that forgets the connections which are open: nobody is told.
+    pub fn forget(&self) {
+        self.forgotten.store(self.connections(), Ordering::SeqCst);
     }
 
     /// How many pieces went from clients to the server.
