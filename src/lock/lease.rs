@@ -29,8 +29,8 @@ const RETRIES_PER_TTL: u32 = 30;
 const HURRY: Duration = Duration::from_secs(1);
 
 /// How long a lock is held before its holder listens for release notices (somebody may take it away
-/// by force): a job that is quicker pays nothing for it. A round goes with it, which puts the key on
-/// the nodes that a contender, who came to nothing, had been quicker on.
+/// by force): a job that is quicker pays nothing for it. A round goes with it, which puts the key
+/// on the nodes that a contender, who came to nothing, had been quicker on.
 const DEAF: Duration = Duration::from_millis(200);
 
 /// What is heard within this time is answered with one round: a forced release reaches the nodes
