@@ -293,5 +293,18 @@ fn tls_servers_are_checked_against_an_authority() {
     let no_certificate = secret_file(directory.path(), "text", "no certificate");
     let end = run_on(&urls).env("REDLOCK_TLS_CA", &no_certificate).end();
     end.assert_code(78).assert_says(&[&no_certificate]);
-    drop(servers);
+    let other_key = file("ca.key");
+    run_on(&urls)
+        .env("REDLOCK_TLS_CA", &ca)
+        .env("REDLOCK_TLS_CERT", &cert)
+        .env("REDLOCK_TLS_KEY", &other_key)
+        .end()
+        .assert_code(78)
+        .assert_says(&[&other_key, "not the key of", &cert]);
+
+    for server in &servers {
+        let _: () = server.ask(&["CONFIG", "SET", "tls-auth-clients", "yes"]);
+    }
+    let nobody = run_on(&urls).env("REDLOCK_TLS_CA", &ca).end();
+    nobody.assert_code(77).assert_says(&["--tls-cert"]);
 }

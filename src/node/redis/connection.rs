@@ -17,8 +17,8 @@ use redis::{
 };
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use super::failure;
-use crate::node::endpoint::{Address, Credentials, Secret, TlsFiles};
+use super::{failure, tls};
+use crate::node::endpoint::{Address, Credentials, Secret};
 use crate::node::{Answer, Endpoint, NodeError};
 
 /// A firewall that forgets silent connections must not cost a lock.
@@ -207,75 +207,9 @@ fn client(endpoint: &Endpoint) -> Result<Client, SetupError> {
                 insecure: false,
                 tls_params: None,
             };
-            tls_client(describe(address)?, files)
+            tls::client(describe(address)?, files)
         }
     }
-}
-
-#[cfg(feature = "tls")]
-fn tls_client(info: ConnectionInfo, files: &TlsFiles) -> Result<Client, SetupError> {
-    use redis::{ClientTlsConfig, TlsCertificates};
-
-    // The library panics without a provider; an error here means that there is one already.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let read = |path: &std::path::Path| {
-        std::fs::read(path).map_err(|error| SetupError::TlsFile {
-            file: path.display().to_string(),
-            reason: error.to_string(),
-        })
-    };
-    let client_tls = match &files.client {
-        Some((cert, key)) => Some(ClientTlsConfig {
-            client_cert: read(cert)?,
-            client_key: read(key)?,
-        }),
-        None => None,
-    };
-    let root_cert = match &files.ca {
-        Some(path) => Some(authorities(path, read(path)?)?),
-        None => None,
-    };
-    Client::build_with_tls(
-        info,
-        TlsCertificates {
-            client_tls,
-            root_cert,
-        },
-    )
-    .map_err(|error| {
-        let named = [
-            &files.ca,
-            &files.client.as_ref().map(|(cert, _)| cert.clone()),
-        ];
-        let file = named
-            .into_iter()
-            .flatten()
-            .map(|path| path.display().to_string());
-        SetupError::TlsFile {
-            file: file.collect::<Vec<_>>().join(", "),
-            reason: format!("no certificate or key in PEM: {}", failure::text(&error)),
-        }
-    })
-}
-
-/// What the file at `path` holds, if it is a certificate at least: the library takes an empty list
-/// for one, and then trusts nobody.
-#[cfg(feature = "tls")]
-fn authorities(path: &std::path::Path, pem: Vec<u8>) -> Result<Vec<u8>, SetupError> {
-    use rustls::pki_types::{CertificateDer, pem::PemObject};
-
-    if matches!(CertificateDer::pem_slice_iter(&pem).next(), Some(Ok(_))) {
-        return Ok(pem);
-    }
-    Err(SetupError::TlsFile {
-        file: path.display().to_string(),
-        reason: "no certificate in PEM".to_owned(),
-    })
-}
-
-#[cfg(not(feature = "tls"))]
-fn tls_client(_: ConnectionInfo, _: &TlsFiles) -> Result<Client, SetupError> {
-    Err(SetupError::WithoutTls)
 }
 
 fn description(error: &redis::RedisError) -> SetupError {

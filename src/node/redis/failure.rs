@@ -57,6 +57,13 @@ fn of_connection(text: String) -> NodeError {
             "{text}; if it is right, name its authority with --tls-ca"
         ));
     }
+    // A server that wants to know who we are says so in an alert, whose name is about certificates.
+    if text.contains("fatal alert") && (text.contains("Certificate") || text.contains("UnknownCA"))
+    {
+        return NodeError::Refused(format!(
+            "{text}; it wants a certificate that it trusts, see --tls-cert and --tls-key"
+        ));
+    }
     NodeError::Unreachable(text)
 }
 

@@ -9,6 +9,7 @@ mod connection;
 pub mod examine;
 mod failure;
 mod script;
+mod tls;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};

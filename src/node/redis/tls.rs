@@ -1,0 +1,82 @@
+//! TLS to a server: whom we trust, and who we are. All files are judged before anybody is asked.
+
+use redis::{Client, ConnectionInfo};
+
+use super::connection::SetupError;
+use crate::node::endpoint::TlsFiles;
+
+#[cfg(feature = "tls")]
+pub(super) fn client(info: ConnectionInfo, files: &TlsFiles) -> Result<Client, SetupError> {
+    use redis::TlsCertificates;
+
+    // The library panics without a provider; an error here means that there is one already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let identity = files.client.as_ref();
+    let certificates = TlsCertificates {
+        client_tls: identity
+            .map(|(cert, key)| with_tls::identity(cert, key))
+            .transpose()?,
+        root_cert: files.ca.as_deref().map(with_tls::authorities).transpose()?,
+    };
+    Client::build_with_tls(info, certificates)
+        .map_err(|error| SetupError::Description(super::failure::text(&error)))
+}
+
+#[cfg(not(feature = "tls"))]
+pub(super) fn client(_: ConnectionInfo, _: &TlsFiles) -> Result<Client, SetupError> {
+    Err(SetupError::WithoutTls)
+}
+
+#[cfg(feature = "tls")]
+mod with_tls {
+    use std::path::Path;
+
+    use redis::ClientTlsConfig;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+    use rustls::{ClientConfig, RootCertStore};
+
+    use super::SetupError;
+
+    /// The certificates in the file at `path`. The library takes a file with none for one, and then
+    /// trusts nobody.
+    pub fn authorities(path: &Path) -> Result<Vec<u8>, SetupError> {
+        let pem = read(path)?;
+        chain(path, &pem)?;
+        Ok(pem)
+    }
+
+    /// The certificate that a server may ask for, and its key. The library looks at them when it
+    /// connects, when it is too late for a mistake in the settings, and does not say at which.
+    pub fn identity(cert: &Path, key: &Path) -> Result<ClientTlsConfig, SetupError> {
+        let (client_cert, client_key) = (read(cert)?, read(key)?);
+        let chain = chain(cert, &client_cert)?;
+        let private = PrivateKeyDer::from_pem_slice(&client_key)
+            .map_err(|_| bad(key, "no private key in PEM"))?;
+        ClientConfig::builder()
+            .with_root_certificates(RootCertStore::empty())
+            .with_client_auth_cert(chain, private)
+            .map_err(|_| bad(key, &format!("not the key of {}", cert.display())))?;
+        Ok(ClientTlsConfig {
+            client_cert,
+            client_key,
+        })
+    }
+
+    fn read(path: &Path) -> Result<Vec<u8>, SetupError> {
+        std::fs::read(path).map_err(|error| bad(path, &super::super::failure::os_text(&error)))
+    }
+
+    fn chain(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, SetupError> {
+        match CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>() {
+            Ok(chain) if !chain.is_empty() => Ok(chain),
+            _ => Err(bad(path, "no certificate in PEM")),
+        }
+    }
+
+    fn bad(path: &Path, reason: &str) -> SetupError {
+        SetupError::TlsFile {
+            file: path.display().to_string(),
+            reason: reason.to_owned(),
+        }
+    }
+}
