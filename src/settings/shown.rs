@@ -12,6 +12,7 @@ use super::template::Moment;
 use super::{Error, World, common_of, server_url};
 use crate::cli;
 use crate::exit::Exit;
+use crate::lock::claim::Resource;
 
 /// Where the origins stand, unless a value is longer.
 const ORIGIN_COLUMN: usize = 36;
@@ -68,12 +69,15 @@ fn judge_run(sources: &Sources) -> Result<(), Error> {
 
 /// A section whose name no `-r` can have is a mistake that nobody would notice.
 fn judge_name(name: &str, world: &World) -> Result<(), Error> {
-    let judged = Moment::now(world).expand(name);
-    judged.map(drop).map_err(|error| {
-        let message = error.message.trim_start_matches("--resource: ");
+    let bad = |message: &str| {
         let message = format!("[resource.{}]: {message}", quoted(name));
         Error::new(Exit::Configuration, message)
-    })
+    };
+    let expanded = Moment::now(world)
+        .expand(name)
+        .map_err(|error| bad(error.message.trim_start_matches("--resource: ")))?;
+    let judged = Resource::new(&expanded);
+    judged.map(drop).map_err(|error| bad(&error.to_string()))
 }
 
 /// One line for each of `rows` that has a value.

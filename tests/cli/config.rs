@@ -137,6 +137,14 @@ fn a_file_is_checked_before_it_is_rolled_out() {
             "[resource.\"a-{day}\"]: {day} is unknown",
         ),
         (
+            "local = '/d'\n[resource.'']\nttl = '4s'\n",
+            "[resource.\"\"]: the name of a resource is empty",
+        ),
+        (
+            "local = '/d'\n[resource.\"a\\tb\"]\nttl = '4s'\n",
+            "contains the control character \\t",
+        ),
+        (
             "servers = ['redis://a', 'redis://b']\n",
             "FILE:1: servers: 2 servers",
         ),

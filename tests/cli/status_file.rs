@@ -183,6 +183,11 @@ fn what_was_not_started_timed_out_or_was_lost_is_told_apart() {
         (&told["outcome"], &told["exit_code"]),
         (&json!("lost"), &json!(76))
     );
+    let nodes = told["nodes"].as_array().expect("an array");
+    let gone = nodes
+        .iter()
+        .filter(|node| node["error"] == "the lock was gone");
+    assert!(gone.count() > nodes.len() / 2, "{told}");
 }
 
 #[test]

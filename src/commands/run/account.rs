@@ -166,7 +166,7 @@ fn node_of_release(
     let mut node = silent(name);
     match answer {
         Some(Ok(Release::Released)) => node.state = Some(marker.map_or("free", state_name)),
-        Some(Ok(Release::NotOurs)) => {}
+        Some(Ok(Release::NotOurs)) => node.error = Some("the lock was gone".to_owned()),
         Some(Err(error)) => node.error = Some(error.to_string()),
         None => node.error = Some("no answer yet".to_owned()),
     }
