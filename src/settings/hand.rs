@@ -6,7 +6,7 @@ use std::io::Read;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
 use super::file::File;
-use super::options;
+use super::options::{self, Choice};
 use super::sources::{AnySetting, Sources};
 use super::{
     Common, Error, RestartGuard, Verbosity, Wait, World, common_of, resources, single, verbosity,
@@ -248,7 +248,9 @@ pub fn inspect(arguments: &HandArguments, world: &World) -> Result<InspectSettin
     let sources = sources(arguments, world, &[])?;
     let has = |name| arguments.options.values(name).is_some();
     let quiet = verbosity(&sources)? == Verbosity::Quiet;
-    let show = match (has("watch"), has("json")) {
+    // What was typed stands against what the environment says.
+    let watch = has("watch") || !has("json") && sources.value(&options::WATCH)? == Choice::Yes;
+    let show = match (watch, has("json")) {
         (true, true) => return Err(usage("--watch excludes --json: it is for people")),
         (true, false) if quiet => return Err(usage("--watch excludes --quiet")),
         (true, false) => Show::Watch,

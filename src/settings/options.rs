@@ -207,6 +207,12 @@ pub static VERBOSE: Setting<Choice> = Setting {
     parse: choice,
 };
 
+/// `--watch` of `redlock inspect`
+pub static WATCH: Setting<Choice> = Setting {
+    row: row("watch", Form::Switch, Place::Nowhere).or("0"),
+    parse: choice,
+};
+
 /// `--log-format`
 pub static LOG_FORMAT: Setting<LogFormat> = Setting {
     row: row("log-format", Form::Text, Place::Anywhere).or("text"),

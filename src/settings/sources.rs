@@ -33,7 +33,7 @@ pub enum Form {
 /// Where in a file an option belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// It names a file itself, so it can stand in none.
+    /// In no file: it names one itself, or is for a command that a person types.
     Nowhere,
     /// At the top or in `[defaults]`. Not in the section of a resource: if two runs looked for one
     /// lock on different servers or under different keys, both would get it.

@@ -247,6 +247,12 @@ fn a_watched_lock_is_drawn_again_until_q_or_ctrl_c() {
     let end = place.redlock(["inspect", "--watch", "job"]).end();
     end.assert_code(64)
         .assert_says(&["--watch needs a terminal"]);
+    // The environment may ask for it as well, and what is typed for the opposite stands.
+    for (words, code) in [(&["job"][..], 64), (&["job", "--json"], 3)] {
+        let words = ["inspect"].iter().chain(words).copied();
+        let end = place.redlock(words).env("REDLOCK_WATCH", "1").end();
+        end.assert_code(code);
+    }
     let watch = || {
         Pty::start(
             place.redlock_under(&ON_TERMINAL, ["inspect", "--watch", "job"]),
