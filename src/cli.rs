@@ -97,7 +97,7 @@ pub struct HandArguments {
 }
 
 /// The options that were typed, by their long names.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Options(BTreeMap<String, Vec<OsString>>);
 
 /// Why there is nothing to do: it has been done by an answer.
@@ -105,8 +105,13 @@ pub struct Options(BTreeMap<String, Vec<OsString>>);
 pub enum Answer {
     /// What was asked for, a help text or the version: to stdout, exit 0.
     Text(String),
-    /// One line on what is wrong with the command line: to stderr, exit 64.
-    Usage(String),
+    /// The command line is wrong: to stderr, exit 64.
+    Usage {
+        /// One line on what is wrong.
+        message: String,
+        /// What could be understood all the same, for it may say how to print that line.
+        understood: Options,
+    },
 }
 
 impl Cli {
@@ -230,10 +235,26 @@ fn answer(error: &clap::Error, arguments: &[OsString]) -> Answer {
             Some(ContextValue::Strings(names)) => names.first().cloned(),
             _ => None,
         });
-    Answer::Usage(match suggested {
-        Some(name) => format!("{what}; did you mean '{name}'?"),
-        None => format!("{what}; {help}"),
-    })
+    Answer::Usage {
+        message: match suggested {
+            Some(name) => format!("{what}; did you mean '{name}'?"),
+            None => format!("{what}; {help}"),
+        },
+        understood: understood(arguments),
+    }
+}
+
+/// The options up to the mistake.
+fn understood(arguments: &[OsString]) -> Options {
+    let lenient = definition().ignore_errors(true);
+    let matches = lenient.try_get_matches_from(arguments);
+    matches.map_or_else(
+        |_| Options::default(),
+        |matches| match matches.subcommand() {
+            Some((_, matches)) => Options::of(matches),
+            None => Options::of(&matches),
+        },
+    )
 }
 
 fn first_line(text: &str) -> String {
@@ -288,7 +309,7 @@ mod tests {
 
     fn usage(line: &str) -> String {
         match parse(line) {
-            Err(Answer::Usage(message)) => message,
+            Err(Answer::Usage { message, .. }) => message,
             other => panic!("{line}: {other:?}"),
         }
     }
@@ -393,6 +414,24 @@ mod tests {
             assert_eq!(options.values("server"), Some(&["redis://h".into()][..]));
             assert_eq!(options.values("local"), Some(&["d".into()][..]));
             assert!(options.values("verbose").is_some());
+        }
+    }
+
+    #[test]
+    fn how_to_print_a_mistake_is_understood_all_the_same() {
+        for line in [
+            "redlock run --log-format json --foo -r a c",
+            "redlock --log-format json rum",
+            "redlock inspect --log-format json --foo a",
+            "redlock completions --log-format json",
+        ] {
+            match Cli::parse(line.split_whitespace().map(Into::into)) {
+                Err(Answer::Usage { understood, .. }) => {
+                    let format = understood.values("log-format");
+                    assert_eq!(format, Some(&["json".into()][..]), "{line}");
+                }
+                other => panic!("{line}: {other:?}"),
+            }
         }
     }
 

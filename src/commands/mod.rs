@@ -82,17 +82,21 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let cli = match Cli::parse(arguments) {
         Ok(cli) => cli,
         Err(cli::Answer::Text(text)) => {
-            let early = || Reporter::new(settings::output_of(None, &world));
+            let nothing = cli::Options::default();
+            let early = || Reporter::new(settings::output_by(&nothing, None, &world));
             return stdout::print(&text).unwrap_or_else(|stop| stop.tell(early));
         }
-        Err(cli::Answer::Usage(message)) => {
-            let output = settings::output_of(None, &world);
+        Err(cli::Answer::Usage {
+            message,
+            understood,
+        }) => {
+            let output = settings::output_by(&understood, None, &world);
             Reporter::new(output).tell(&Line::new(Level::Error, "usage", message));
             return Exit::Usage;
         }
     };
     // Only those need it who have no settings: it reads the file of settings once more.
-    let early = || Reporter::new(settings::output_of(Some(&cli), &world));
+    let early = || Reporter::new(settings::output_of(&cli, &world));
     let told = match &cli.command {
         cli::Command::Run(arguments) => settings::run(arguments, &world)
             .map_err(Stop::from)

@@ -140,12 +140,8 @@ pub enum RestartGuard {
 /// In which manner to tell that there are no settings which make sense: what makes none counts as
 /// not said here.
 #[must_use]
-pub fn output_of(cli: Option<&Cli>, world: &World) -> Output {
-    let none = cli::Options::default();
-    let options = cli.map_or(&none, |cli| cli.command.options());
-    let sources = Sources::new(options, world);
-    let file = File::glance(&sources);
-    let resource = cli.and_then(|cli| match &cli.command {
+pub fn output_of(cli: &Cli, world: &World) -> Output {
+    let resource = match &cli.command {
         cli::Command::Run(arguments) => single(&arguments.resources),
         cli::Command::Acquire(arguments)
         | cli::Command::Extend(arguments)
@@ -154,7 +150,15 @@ pub fn output_of(cli: Option<&Cli>, world: &World) -> Output {
         | cli::Command::List(arguments) => single(&arguments.names),
         cli::Command::History(arguments) => arguments.resource.to_str(),
         _ => None,
-    });
+    };
+    output_by(cli.command.options(), resource, world)
+}
+
+/// The same, by the options alone and the section of `resource`.
+#[must_use]
+pub fn output_by(options: &cli::Options, resource: Option<&str>, world: &World) -> Output {
+    let sources = Sources::new(options, world);
+    let file = File::glance(&sources);
     let sources = sources.with_file(file).with_resource(resource);
     Output {
         verbosity: verbosity(&sources).unwrap_or_default(),

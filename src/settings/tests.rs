@@ -587,7 +587,7 @@ fn a_file_that_can_be_read_once_is_read_once() {
     .expect("our own directory");
     let cli = parse(&format!("--config {pipe} -r a c"));
     // Would wait for a writer if it looked into the pipe.
-    assert_eq!(output_of(Some(&cli), &host.world()), Output::default());
+    assert_eq!(output_of(&cli, &host.world()), Output::default());
     let writer = std::thread::spawn(move || fs::write(pipe, "local = '/d'\n"));
     let run = run_arguments(&cli, &host.world()).expect("good settings");
     assert_eq!(run.common.servers, Servers::Local("/d".into()));
@@ -794,7 +794,7 @@ fn variables_of_this_run_are_hidden_from_the_command_and_those_of_servers_are_no
 
 #[test]
 fn the_manner_of_telling_is_known_whatever_else_is_wrong() {
-    let output = |host: &Host, line: &str| output_of(Some(&parse(line)), &host.world());
+    let output = |host: &Host, line: &str| output_of(&parse(line), &host.world());
     let host = Host::new();
     assert_eq!(output(&host, "-r a c"), Output::default());
     assert_eq!(output(&host, "-q -r a c").verbosity, Verbosity::Quiet);
@@ -813,7 +813,8 @@ fn the_manner_of_telling_is_known_whatever_else_is_wrong() {
         format: LogFormat::Text,
     };
     assert_eq!(output(&host, "-r a c"), expected);
-    assert_eq!(output_of(None, &host.world()), expected);
+    let nothing = cli::Options::default();
+    assert_eq!(output_by(&nothing, None, &host.world()), expected);
 }
 
 #[test]

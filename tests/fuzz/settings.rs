@@ -36,7 +36,7 @@ fn judge(world: &World, written: &[u8]) {
     let Command::Run(arguments) = &cli.command else {
         panic!("it is a run")
     };
-    let _ = settings::output_of(Some(&cli), world);
+    let _ = settings::output_of(&cli, world);
     match settings::run(arguments, world) {
         Ok(settings) => {
             // What holds for every run whatever was said.
