@@ -295,7 +295,7 @@ fn a_command_that_goes_on_after_its_lock_was_lost_can_be_stopped_and_continued()
         "-c",
         script,
     ];
-    let mut run = cluster.redlock(run).start();
+    let mut run = cluster.redlock(run).in_own_group().start();
     run.wait_for("ready");
     for round in ["one", "two"] {
         // The first time it loses the lock meanwhile, the second time it has lost it before.
@@ -315,7 +315,7 @@ fn a_command_that_stood_still_goes_on_soon_after_a_short_outage() {
     let cluster = Cluster::start(3);
     let script = "echo ready; while read line; do echo \"got $line\"; done";
     let run = ["run", "-v", "-t", "1h", "-r", "job", "sh", "-c", script];
-    let mut run = cluster.redlock(run).start();
+    let mut run = cluster.redlock(run).in_own_group().start();
     run.wait_for("ready");
     // Whoever begins to listen asks the nodes as well.
     wait_for_listeners(&cluster, 1);

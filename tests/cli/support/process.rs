@@ -70,6 +70,13 @@ impl Redlock {
         self
     }
 
+    /// In a process group of its own, as a shell starts a job: the kernel stops nobody in a group
+    /// whose parent is not in its session, such as that of a test under `setsid`.
+    pub fn in_own_group(mut self) -> Self {
+        self.command.process_group(0);
+        self
+    }
+
     /// More arguments: bytes, which need not be UTF-8.
     pub fn args(mut self, arguments: impl IntoIterator<Item = OsString>) -> Self {
         self.command.args(arguments);
