@@ -270,31 +270,34 @@ fn tls_servers_are_checked_against_an_authority() {
         .collect::<Vec<_>>()
         .join(" ");
 
-    let unknown = run_on(&urls).end();
+    // A handshake of a debug build takes its time on a busy machine.
+    let run = || run_on(&urls).env("REDLOCK_NODE_TIMEOUT", "10s");
+
+    let unknown = run().end();
     unknown
         .assert_code(77)
         .assert_says(&["certificate", "--tls-ca"]);
 
-    let end = run_on(&urls).env("REDLOCK_TLS_CA", &ca).end();
+    let end = run().env("REDLOCK_TLS_CA", &ca).end();
     assert_eq!(end.assert_code(0).stdout, "ran\n");
     // With a certificate of our own.
-    let end = run_on(&urls)
+    let end = run()
         .env("REDLOCK_TLS_CA", &ca)
         .env("REDLOCK_TLS_CERT", &cert)
         .env("REDLOCK_TLS_KEY", &key);
     assert_eq!(end.end().assert_code(0).stdout, "ran\n");
 
     let missing = file("nobody.crt");
-    run_on(&urls)
+    run()
         .env("REDLOCK_TLS_CA", &missing)
         .end()
         .assert_code(78)
         .assert_says(&[&missing]);
     let no_certificate = secret_file(directory.path(), "text", "no certificate");
-    let end = run_on(&urls).env("REDLOCK_TLS_CA", &no_certificate).end();
+    let end = run().env("REDLOCK_TLS_CA", &no_certificate).end();
     end.assert_code(78).assert_says(&[&no_certificate]);
     let other_key = file("ca.key");
-    run_on(&urls)
+    run()
         .env("REDLOCK_TLS_CA", &ca)
         .env("REDLOCK_TLS_CERT", &cert)
         .env("REDLOCK_TLS_KEY", &other_key)
@@ -305,6 +308,6 @@ fn tls_servers_are_checked_against_an_authority() {
     for server in &servers {
         let _: () = server.ask(&["CONFIG", "SET", "tls-auth-clients", "yes"]);
     }
-    let nobody = run_on(&urls).env("REDLOCK_TLS_CA", &ca).end();
+    let nobody = run().env("REDLOCK_TLS_CA", &ca).end();
     nobody.assert_code(77).assert_says(&["--tls-cert"]);
 }
