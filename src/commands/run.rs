@@ -13,7 +13,7 @@ mod panicked;
 mod status;
 mod watching;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -32,6 +32,10 @@ use crate::node::{AnyNode, MarkerKind, TOKEN_LEN};
 use crate::report::{self, Reporter};
 use crate::settings::{RunSettings, StoreCommand, Wait, World};
 
+/// The variable with the tokens of all redlocks around a command but the one that started it,
+/// separated by blanks.
+const OUTER_TOKENS: &str = "REDLOCK_OUTER_TOKENS";
+
 /// Runs the command under the lock.
 ///
 /// # Errors
@@ -41,7 +45,7 @@ pub fn run(settings: &RunSettings, world: &World, reporter: Reporter) -> Result<
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| system("start", &error))?;
+        .map_err(|error| Stop::system("start", &error))?;
     // Everything happens on this thread: the kernel kills the child when the thread that started it
     // ends.
     let names: Vec<&str> = settings.resources.iter().map(Resource::as_str).collect();
@@ -75,7 +79,7 @@ impl Run<'_> {
         let redlock = nodes::open(&self.settings.common).await?;
         // Before the first byte: a signal that comes now must not leave a key behind.
         let mut signals =
-            Signals::listen().map_err(|error| system("listen for signals", &error))?;
+            Signals::listen().map_err(|error| Stop::system("listen for signals", &error))?;
         let mut guard = None;
         let acquiring = self.acquire(&redlock, &mut signals, account, &mut guard);
         let held = acquiring.await?;
@@ -178,12 +182,25 @@ impl Run<'_> {
         Stop::telling(exit, line)
     }
 
-    /// Whether the holder is the redlock that started us: waiting for it would never end.
+    /// Whether the holder is a redlock that we run inside of: waiting for it would never end.
     fn is_our_own(&self, failure: &Failure) -> bool {
-        let around = self.world.variable("REDLOCK_TOKEN");
-        let around = around.as_ref().map(|token| token.as_encoded_bytes());
-        let holder = failure.holder().and_then(|by| by.value.get(..TOKEN_LEN));
-        holder.is_some() && holder == around
+        let Some(holder) = failure.holder().and_then(|by| by.value.get(..TOKEN_LEN)) else {
+            return false;
+        };
+        self.around().iter().any(|tokens| {
+            tokens
+                .as_encoded_bytes()
+                .split(|byte| *byte == b' ')
+                .any(|token| token == holder)
+        })
+    }
+
+    /// The token of the redlock that started us, and those of the redlocks around that one.
+    fn around(&self) -> Vec<OsString> {
+        ["REDLOCK_TOKEN", OUTER_TOKENS]
+            .iter()
+            .filter_map(|name| self.world.variable(name))
+            .collect()
     }
 
     /// Whether a quorum says that the job is done for this period. Who wants it once per period
@@ -203,18 +220,22 @@ impl Run<'_> {
             .iter()
             .map(Resource::as_str)
             .collect();
-        let set = [
+        let mut set: Vec<(OsString, OsString)> = [
             ("REDLOCK_RESOURCE", resources.join("\n")),
             ("REDLOCK_TOKEN", held.token.as_str().to_owned()),
             ("REDLOCK_FENCING_TOKEN", held.fencing_token.to_string()),
             ("REDLOCK_TTL_MS", self.settings.ttl.as_millis().to_string()),
-        ];
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect();
+        let around = self.around();
+        if !around.is_empty() {
+            set.push((OUTER_TOKENS.into(), around.join(OsStr::new(" "))));
+        }
         Order {
             command: self.settings.command.clone(),
-            set: set
-                .into_iter()
-                .map(|(name, value)| (name.into(), value.into()))
-                .collect(),
+            set,
             remove: self
                 .settings
                 .hidden_environment
@@ -247,8 +268,4 @@ fn valid_until(state: &State) -> Instant {
         // Nothing is ours any more.
         State::Lost(_) => Instant::ORIGIN,
     }
-}
-
-fn system(what: &str, error: &std::io::Error) -> Stop {
-    Stop::new(Exit::System, "system", format!("cannot {what}: {error}"))
 }

@@ -286,6 +286,24 @@ fn a_nested_run_on_the_name_that_its_own_job_holds_says_so() {
     let end = cluster.redlock(nested).end();
     end.assert_code(75)
         .assert_says(&["job is held by the redlock around this command"]);
+    // However many are between.
+    let between = |inner: &[&'static str]| {
+        let outer = ["run", "-r", "job", "--", binary];
+        let middle = ["run", "-r", "one", "--", binary];
+        let words = [
+            &outer[..],
+            &middle,
+            &["run", "-r", "two", "--", binary],
+            inner,
+        ];
+        cluster.redlock(words.concat()).end()
+    };
+    for name in ["job", "one", "two"] {
+        let held = format!("{name} is held by the redlock around this command");
+        between(&["run", "-w", "-r", name, "--", "true"])
+            .assert_code(75)
+            .assert_says(&[&held]);
+    }
     let other = [
         "run", "-r", "job", "--", binary, "run", "-r", "other", "--", "echo", "inside",
     ];

@@ -338,6 +338,10 @@ fn environment(roff: &mut Roff, name: &str) {
                 "REDLOCK_TTL_MS",
                 "Told to the command: the TTL in milliseconds.",
             ),
+            (
+                "REDLOCK_OUTER_TOKENS",
+                "Told to the command where redlock runs inside of another: the tokens of those around it, separated by blanks, so that a run inside of all of them says so instead of waiting for itself.",
+            ),
         ] {
             tagged(roff, variable, meaning);
         }
