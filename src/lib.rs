@@ -9,13 +9,14 @@
 //! 4. [`node`] is one server each. It knows nothing of quorums.
 //! 5. [`job`] is the child's side: processes and signals. It knows nothing of locks or Redis.
 //! 6. [`report`] turns what happened into one line; [`clock`] is time that does not stop in
-//!    suspend.
+//!    suspend; [`errno`] has the system's words for its errors.
 //!
 //! Who may use whom is a test: `tests/tidy.rs`.
 
 pub mod cli;
 pub mod clock;
 pub mod commands;
+pub mod errno;
 pub mod exit;
 pub mod job;
 pub mod lock;

@@ -7,19 +7,23 @@ use std::path::{Path, PathBuf};
 
 /// What each part of the crate may use of the others. `commands` is where all meet, and `main`
 /// calls it.
-const MAY_USE: [(&str, &[&str]); 9] = [
+const MAY_USE: [(&str, &[&str]); 10] = [
     ("cli", &[]),
     ("clock", &[]),
+    ("errno", &[]),
     ("exit", &[]),
-    ("settings", &["cli", "clock", "exit", "lock", "node"]),
-    ("report", &["clock", "lock", "node", "settings"]),
-    ("node", &["clock"]),
+    (
+        "settings",
+        &["cli", "clock", "errno", "exit", "lock", "node"],
+    ),
+    ("report", &["clock", "errno", "lock", "node", "settings"]),
+    ("node", &["clock", "errno"]),
     ("lock", &["clock", "node"]),
     ("job", &["clock"]),
     (
         "commands",
         &[
-            "cli", "clock", "exit", "job", "lock", "node", "report", "settings",
+            "cli", "clock", "errno", "exit", "job", "lock", "node", "report", "settings",
         ],
     ),
 ];

@@ -32,7 +32,7 @@ pub fn acquire(
         let redlock = nodes::open(&settings.common).await?;
         // Before the first byte: a signal that comes now must not leave a key behind.
         let mut signals =
-            Signals::listen().map_err(|error| by_hand::system("listen for signals", &error))?;
+            Signals::listen().map_err(|error| Stop::system("listen for signals", &error))?;
         let name = settings.resource.as_str();
         let node_timeout = settings.common.node_timeout;
         // Whoever does not get the token has had no run to tell of.

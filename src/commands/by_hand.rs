@@ -1,7 +1,6 @@
 //! What the commands of those who handle locks by hand have in common.
 
 use std::future::Future;
-use std::io;
 
 use tokio::runtime;
 
@@ -24,7 +23,7 @@ pub fn tell<T>(story: impl Future<Output = Result<T, Stop>>) -> Result<T, Stop> 
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| system("start", &error))?;
+        .map_err(|error| Stop::system("start", &error))?;
     let told = runtime.block_on(story);
     runtime.shutdown_background();
     told
@@ -74,9 +73,4 @@ pub fn leave<T>(outcome: Outcome, token: &[u8], about: &About<T>) -> Result<Exit
 
 fn is_of(token: &[u8], by: &Foreign) -> bool {
     token.len() == TOKEN_LEN && by.value.starts_with(token)
-}
-
-/// The system refused `what`.
-pub fn system(what: &str, error: &io::Error) -> Stop {
-    Stop::new(Exit::System, "system", format!("cannot {what}: {error}"))
 }

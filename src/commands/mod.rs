@@ -22,8 +22,10 @@ mod stdout;
 mod watch;
 
 use std::ffi::OsString;
+use std::io;
 
 use crate::cli::{self, Cli};
+use crate::errno;
 use crate::exit::Exit;
 use crate::job;
 use crate::report::{Level, Line, Reporter};
@@ -42,6 +44,12 @@ impl Stop {
             line: Some(Line::new(Level::Error, event, message)),
             exit,
         }
+    }
+
+    /// The system refused `what`.
+    fn system(what: &str, error: &io::Error) -> Self {
+        let message = format!("cannot {what}: {}", errno::reason(error));
+        Self::new(Exit::System, "system", message)
     }
 
     fn silent(exit: Exit) -> Self {

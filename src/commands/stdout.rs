@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
 use std::os::fd::AsFd as _;
 
-use super::{Stop, by_hand};
+use super::Stop;
 use crate::exit::Exit;
 
 /// Standard output as it is.
@@ -48,7 +48,7 @@ pub fn print(text: &str) -> Result<Exit, Stop> {
 pub fn written(result: io::Result<Exit>) -> Result<Exit, Stop> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Success),
-        Err(error) => Err(by_hand::system("write to standard output", &error)),
+        Err(error) => Err(Stop::system("write to standard output", &error)),
         Ok(exit) => Ok(exit),
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 use tokio::sync::mpsc;
 
-use super::{Stop, by_hand, panicking};
+use super::{Stop, panicking};
 use crate::clock;
 use crate::exit::Exit;
 use crate::job::Signals;
@@ -51,7 +51,7 @@ impl Screen {
     /// If it cannot be written to, or the system refuses to tell of signals.
     pub fn open() -> Result<Self, Stop> {
         let signals =
-            Signals::listen().map_err(|error| by_hand::system("listen for signals", &error))?;
+            Signals::listen().map_err(|error| Stop::system("listen for signals", &error))?;
         let screen = Self {
             signals,
             // Without a keyboard, Ctrl-C does.
@@ -159,5 +159,5 @@ fn put(bytes: &[u8]) -> Result<(), Stop> {
     let mut out = io::stdout().lock();
     out.write_all(bytes)
         .and_then(|()| out.flush())
-        .map_err(|error| by_hand::system("write to the terminal", &error))
+        .map_err(|error| Stop::system("write to the terminal", &error))
 }

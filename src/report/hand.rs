@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::run::{outcome, with_holder};
 use super::words::{extension_text, holder, list, short, vote_text};
 use super::{Level, Line};
+use crate::errno;
 use crate::lock::Failure;
 use crate::lock::by_hand::Named;
 use crate::lock::list::Catalogue;
@@ -53,11 +54,9 @@ pub fn too_late(name: &str) -> Line {
 /// The token cannot be written, and so nobody would ever release the lock.
 #[must_use]
 pub fn token_not_written(name: &str, error: &std::io::Error) -> Line {
-    let error = error.to_string();
-    let error = error.split(" (os error").next().unwrap_or_default();
     let message = format!(
         "cannot write the token of {name}: {}; gave the lock back",
-        error.to_lowercase()
+        errno::reason(error)
     );
     Line::new(Level::Error, "token_not_written", message).with("resource", name)
 }

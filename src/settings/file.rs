@@ -17,6 +17,7 @@ use toml::de::{DeTable, DeValue};
 use super::options::{self, SERVER};
 use super::sources::{AnySetting, Form, Found, Origin, Part, Place, Raw, Row, Sources};
 use super::{Error, server_url};
+use crate::errno;
 use crate::exit::Exit;
 
 /// How alike two words must be, from 0 to 1, for one to be taken for a slip of the other.
@@ -226,7 +227,7 @@ pub fn reason(error: &std::io::Error) -> String {
         ErrorKind::PermissionDenied => "permission denied".to_owned(),
         ErrorKind::IsADirectory => "it is a directory".to_owned(),
         ErrorKind::InvalidData => "it is not UTF-8".to_owned(),
-        _ => error.to_string(),
+        _ => errno::reason(error),
     }
 }
 
@@ -263,12 +264,14 @@ impl<'t> Reader<'t> {
         for (key, value) in table.get_ref() {
             match key.get_ref().as_ref() {
                 "defaults" => {
-                    let table = self.table(key, value)?;
+                    let table = self.table(key, value, "a section, [defaults],")?;
                     defaults = self.section(table, Part::Defaults)?;
                 }
                 "resource" => {
-                    for (name, section) in self.table(key, value)? {
-                        let section = self.section(self.table(name, section)?, Part::Resource)?;
+                    let wanted = "a section for each resource, as in [resource.\"NAME\"],";
+                    for (name, section) in self.table(key, value, wanted)? {
+                        let section = self.table(name, section, wanted)?;
+                        let section = self.section(section, Part::Resource)?;
                         resources.insert(name.get_ref().to_string(), section);
                     }
                 }
@@ -284,12 +287,11 @@ impl<'t> Reader<'t> {
         &self,
         key: &Key,
         value: &'v Spanned<DeValue<'t>>,
+        wanted: &str,
     ) -> Result<&'v DeTable<'t>, Error> {
         let wrong = || {
-            self.error(
-                key,
-                "this is a section, as in [defaults] or [resource.\"NAME\"]",
-            )
+            let message = format!("{wanted} is wanted here");
+            self.error(key, &message)
         };
         value.get_ref().as_table().ok_or_else(wrong)
     }
@@ -384,10 +386,10 @@ fn raw(form: Form, value: &DeValue) -> Result<Raw, String> {
                 .iter()
                 .map(|value| Some(value.get_ref().as_str()?.into()))
                 .collect();
-            match texts {
-                Some(texts) => return Ok(Raw::List(texts)),
-                None => "a list of texts, as in [\"one\", \"two\"]",
-            }
+            return texts.map(Raw::List).ok_or_else(|| {
+                "every value of this list must be a text in quotes, as in [\"one\", \"two\"]"
+                    .to_owned()
+            });
         }
         (Form::Switch, _) => "true or false",
         (Form::Optional, _) => "true, false or a text in quotes",

@@ -12,6 +12,7 @@ use super::{
     Common, Error, RestartGuard, Verbosity, Wait, World, common_of, resources, single, verbosity,
 };
 use crate::cli::HandArguments;
+use crate::errno;
 use crate::exit::Exit;
 use crate::lock::claim::{Resource, Token};
 
@@ -244,7 +245,7 @@ pub fn inspect(arguments: &HandArguments, world: &World) -> Result<InspectSettin
             "no name given; name what to look at, as in redlock inspect daily-report",
         ));
     }
-    let resources = resources(&arguments.names, world)?;
+    let resources = resources(&arguments.names, "NAME", world)?;
     let sources = sources(arguments, world, &[])?;
     let has = |name| arguments.options.values(name).is_some();
     let quiet = verbosity(&sources)? == Verbosity::Quiet;
@@ -318,7 +319,7 @@ fn one_resource(
             "no resource given; name it with -r, as in redlock {example}"
         ))),
         [_] => {
-            let mut one = resources(&arguments.names, world)?;
+            let mut one = resources(&arguments.names, "--resource", world)?;
             Ok(one.remove(0))
         }
         _ => Err(usage(
@@ -360,7 +361,8 @@ fn read(input: impl Read) -> Result<Vec<u8>, Error> {
     let read = input.take(TOKEN_LIMIT + 1).read_to_end(&mut bytes);
     read.map_err(|error| {
         usage(&format!(
-            "cannot read the token from standard input: {error}"
+            "cannot read the token from standard input: {}",
+            errno::reason(&error)
         ))
     })?;
     if bytes.len() as u64 > TOKEN_LIMIT {

@@ -226,7 +226,8 @@ fn verbosity(sources: &Sources) -> Result<Verbosity, Error> {
     })
 }
 
-fn resources(typed: &[OsString], world: &World) -> Result<Vec<Resource>, Error> {
+/// The resources that were typed as `label`.
+fn resources(typed: &[OsString], label: &str, world: &World) -> Result<Vec<Resource>, Error> {
     if typed.is_empty() {
         let message = "no resource given; name it with -r, as in redlock run -r NAME -- COMMAND";
         return Err(Error::new(Exit::Usage, message));
@@ -234,7 +235,7 @@ fn resources(typed: &[OsString], world: &World) -> Result<Vec<Resource>, Error> 
     let moment = Moment::now(world);
     typed
         .iter()
-        .map(|name| resource(name, "--resource", &moment))
+        .map(|name| resource(name, label, &moment))
         .collect()
 }
 

@@ -104,7 +104,7 @@ pub fn run(arguments: &cli::RunArguments, world: &World) -> Result<RunSettings, 
     let sources = Sources::new(&arguments.options, world);
     sources.check_flags(&options::RUN)?;
     sources.check_flags(&options::COMMON)?;
-    let resources = resources(&arguments.resources, world)?;
+    let resources = resources(&arguments.resources, "--resource", world)?;
     if arguments.command.is_empty() {
         let message = "no command given; write it after --, as in redlock run -r NAME -- COMMAND";
         return Err(Error::new(Exit::Usage, message));

@@ -501,7 +501,7 @@ const BAD_FILES: &[(&str, &str)] = &[
     ),
     (
         "servers = [1]\n",
-        "DIR/config.toml:1: servers: a list of texts",
+        "DIR/config.toml:1: servers: every value of this list must be a text in quotes, as in",
     ),
     (
         "servers = []\n",
@@ -513,11 +513,11 @@ const BAD_FILES: &[(&str, &str)] = &[
     ),
     (
         "defaults = 1\n",
-        "DIR/config.toml:1: defaults: this is a section",
+        "DIR/config.toml:1: defaults: a section, [defaults], is wanted here",
     ),
     (
         "resource.a = 1\n",
-        "DIR/config.toml:1: a: this is a section",
+        "DIR/config.toml:1: a: a section for each resource, as in [resource.\"NAME\"], is wanted",
     ),
     (
         "[defaults]\nttl = '5x'\n",

@@ -171,7 +171,7 @@ fn a_file_is_checked_before_it_is_rolled_out() {
 fn without_a_file_it_says_so() {
     let end = Redlock::new(["config", "--local=/d"])
         .without_env("REDLOCK_CONFIG")
-        .env("XDG_CONFIG_HOME", "/nowhere")
+        .env("XDG_CONFIG_HOME", "/proc/nowhere")
         .end();
     end.assert_code(0);
     assert!(end.stdout.starts_with("# no file of settings\n") || end.stdout.starts_with("# /etc/"));

@@ -255,7 +255,7 @@ fn a_file_that_cannot_be_written_is_told_and_changes_nothing() {
         .run("--status-file /no/such/place/status.json", "exit 5")
         .end();
     end.assert_code(5)
-        .assert_says(&["cannot write /no/such/place/status.json", "No such file"]);
+        .assert_says(&["cannot write /no/such/place/status.json", "no such file"]);
     let end = place.run("--status-file /tmp/", "echo never").end();
     end.assert_code(64)
         .assert_says(&["--status-file: '/tmp/' names no file"]);

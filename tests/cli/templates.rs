@@ -89,7 +89,8 @@ fn the_lock_is_that_of_the_expanded_name_and_the_section_that_of_the_typed_one()
 
 #[test]
 fn what_is_unknown_is_a_usage_error_and_an_unknown_zone_is_not_taken_for_utc() {
-    let run = |name: &str| Redlock::new(["run", "--local=/nowhere", "-r", name, "echo", "never"]);
+    let run =
+        |name: &str| Redlock::new(["run", "--local=/proc/nowhere", "-r", name, "echo", "never"]);
     run("a-{day}").end().assert_code(64).assert_says(&[
         "--resource: {day} is unknown",
         "{date}",
@@ -99,7 +100,7 @@ fn what_is_unknown_is_a_usage_error_and_an_unknown_zone_is_not_taken_for_utc() {
         .end()
         .assert_code(64)
         .assert_says(&["'a-{date' has a brace that is not closed"]);
-    let history = Redlock::new(["history", "--local=/nowhere", "{day}"]).end();
+    let history = Redlock::new(["history", "--local=/proc/nowhere", "{day}"]).end();
     history.assert_code(64).assert_says(&["{day} is unknown"]);
     run("a-{date}")
         .env("TZ", "Europe/Nowhere")

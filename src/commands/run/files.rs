@@ -10,6 +10,7 @@ use anyhow::Context as _;
 
 use super::account::Account;
 use super::{Run, metrics, status};
+use crate::errno;
 use crate::report;
 
 impl Run<'_> {
@@ -21,8 +22,14 @@ impl Run<'_> {
             let written = replace(path, &text);
             let written = written.with_context(|| format!("cannot write {}", path.display()));
             if let Err(error) = written {
-                self.reporter
-                    .tell(&report::not_written(format!("{error:#}")));
+                let reasons: Vec<String> = error
+                    .chain()
+                    .map(|cause| match cause.downcast_ref() {
+                        Some(error) => errno::reason(error),
+                        None => cause.to_string(),
+                    })
+                    .collect();
+                self.reporter.tell(&report::not_written(reasons.join(": ")));
             }
         };
         if let Some(path) = &self.settings.status_file {

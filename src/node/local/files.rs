@@ -10,8 +10,7 @@ use std::os::unix::fs::{
 };
 use std::path::{Path, PathBuf};
 
-use nix::errno::Errno;
-
+use crate::errno::reason;
 use crate::node::NodeError;
 
 /// The name of the file that is locked, in every directory that needs one. Never replaced.
@@ -74,15 +73,6 @@ fn is_refusal(error: &io::Error) -> bool {
             | ErrorKind::NotADirectory
             | ErrorKind::AlreadyExists
     )
-}
-
-/// The system's words without its number, in lower case.
-fn reason(error: &io::Error) -> String {
-    let text = match error.raw_os_error() {
-        Some(number) => Errno::from_raw(number).desc().to_owned(),
-        None => error.to_string(),
-    };
-    text.to_lowercase()
 }
 
 fn advice(error: &io::Error) -> &'static str {

@@ -18,6 +18,7 @@ use redis::{
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::{failure, tls};
+use crate::errno;
 use crate::node::endpoint::{Address, Credentials, Secret};
 use crate::node::{Answer, Endpoint, NodeError};
 
@@ -221,7 +222,7 @@ async fn look_up(host: &str, port: u16) -> Answer<Vec<SocketAddr>> {
         Ok(found) => Ok(found.collect()),
         Err(error) => Err(NodeError::Unreachable(format!(
             "the name {host} was not resolved: {}",
-            failure::os_text(&error)
+            errno::reason(&error)
         ))),
     }
 }

@@ -100,11 +100,6 @@ pub fn text(error: &RedisError) -> String {
     shorten(said)
 }
 
-/// The system's words for `error`, without its number.
-pub fn os_text(error: &std::io::Error) -> String {
-    shorten(&error.to_string())
-}
-
 fn shorten(said: &str) -> String {
     let said = said.split(" (os error").next().unwrap_or_default();
     // The script's place in the server is no help to anybody.

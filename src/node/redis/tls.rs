@@ -36,6 +36,7 @@ mod with_tls {
     use rustls::{ClientConfig, RootCertStore};
 
     use super::SetupError;
+    use crate::errno;
 
     /// The certificates in the file at `path`. The library takes a file with none for one, and then
     /// trusts nobody.
@@ -63,7 +64,7 @@ mod with_tls {
     }
 
     fn read(path: &Path) -> Result<Vec<u8>, SetupError> {
-        std::fs::read(path).map_err(|error| bad(path, &super::super::failure::os_text(&error)))
+        std::fs::read(path).map_err(|error| bad(path, &errno::reason(&error)))
     }
 
     fn chain(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, SetupError> {
