@@ -20,8 +20,8 @@ pub enum Contestant {
     Local,
     /// redis-cli in a shell script, on so many nodes.
     RedisCli(usize),
-    /// etcd, one node.
-    Etcdctl,
+    /// etcd on so many nodes, which are one cluster.
+    Etcdctl(usize),
 }
 
 /// Whether to wait for a lock that is held.
@@ -35,7 +35,15 @@ pub enum Waits {
 pub struct World<'a> {
     pub bench: &'a Bench,
     pub redis: &'a [Server],
-    pub etcd: Option<&'a Server>,
+    /// Clusters, each of another size.
+    pub etcd: &'a [Vec<Server>],
+}
+
+impl World<'_> {
+    fn etcd_of(&self, nodes: usize) -> Option<&[Server]> {
+        let mut clusters = self.etcd.iter().map(Vec::as_slice);
+        clusters.find(|cluster| cluster.len() == nodes)
+    }
 }
 
 impl Contestant {
@@ -48,7 +56,8 @@ impl Contestant {
             Self::Redlock(nodes) => format!("redlock, {nodes} nodes"),
             Self::Local => "redlock --local".to_owned(),
             Self::RedisCli(nodes) => format!("redis-cli script, {nodes} nodes"),
-            Self::Etcdctl => "etcdctl lock, 1 node".to_owned(),
+            Self::Etcdctl(1) => "etcdctl lock, 1 node".to_owned(),
+            Self::Etcdctl(nodes) => format!("etcdctl lock, {nodes} nodes"),
         }
     }
 
@@ -57,7 +66,7 @@ impl Contestant {
         match self {
             Self::Flock => is_installed("flock"),
             Self::RedisCli(_) => is_installed("redis-cli"),
-            Self::Etcdctl => world.etcd.is_some(),
+            Self::Etcdctl(nodes) => world.etcd_of(nodes).is_some(),
             _ => true,
         }
     }
@@ -77,7 +86,7 @@ impl Contestant {
             Self::RedisCli(_) => {
                 Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/redis-cli.sh"))
             }
-            Self::Etcdctl => Command::new("etcdctl"),
+            Self::Etcdctl(_) => Command::new("etcdctl"),
         };
         command
             .env_clear()
@@ -116,19 +125,16 @@ impl Contestant {
                 command.env("REDLOCK_LOCAL", world.bench.file("local"));
                 run(&mut command, waits);
             }
-            Self::Etcdctl => {
-                let port = world
-                    .etcd
-                    .expect("etcd takes part only if it is there")
-                    .port;
+            Self::Etcdctl(nodes) => {
+                let members = world
+                    .etcd_of(nodes)
+                    .expect("etcd takes part only if it is there");
+                let endpoints: Vec<String> = members
+                    .iter()
+                    .map(|member| format!("http://127.0.0.1:{}", member.port))
+                    .collect();
                 command.env("ETCDCTL_API", "3");
-                command.args([
-                    "--endpoints",
-                    &format!("http://127.0.0.1:{port}"),
-                    "lock",
-                    "bench",
-                    "--",
-                ]);
+                command.args(["--endpoints", &endpoints.join(","), "lock", "bench", "--"]);
             }
         }
         with(command, job)

@@ -63,15 +63,13 @@ impl Server {
         })
     }
 
-    /// One etcd, as a cluster of its own.
-    pub fn etcd() -> Self {
-        Self::start(|port, directory| {
-            let (client, peer) = (
-                format!("http://127.0.0.1:{port}"),
-                format!("http://127.0.0.1:{}", free_port()),
-            );
+    /// The etcd called `name`, which its `cluster` reaches at `peer`.
+    fn etcd(name: &str, peer: &str, cluster: &str) -> Self {
+        Self::begin(|port, directory| {
+            let client = format!("http://127.0.0.1:{port}");
             let mut command = Command::new("etcd");
             command.arg("--data-dir").arg(directory.join("data"));
+            command.args(["--name", name, "--initial-cluster", cluster]);
             command.args([
                 "--listen-client-urls",
                 &client,
@@ -80,16 +78,21 @@ impl Server {
             ]);
             command.args([
                 "--listen-peer-urls",
-                &peer,
+                peer,
                 "--initial-advertise-peer-urls",
-                &peer,
+                peer,
             ]);
-            command.args(["--initial-cluster", &format!("default={peer}")]);
             command
         })
     }
 
     fn start(command: impl Fn(u16, &Path) -> Command) -> Self {
+        let server = Self::begin(command);
+        server.wait_until_it_listens();
+        server
+    }
+
+    fn begin(command: impl Fn(u16, &Path) -> Command) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let port = free_port();
         let server = command(port, directory.path());
@@ -103,17 +106,19 @@ impl Server {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn();
-        let server = Self {
+        Self {
             port,
             process: process.expect("the server starts"),
             _directory: directory,
-        };
+        }
+    }
+
+    fn wait_until_it_listens(&self) {
         let began = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(began.elapsed() < PATIENCE, "a server on port {port}");
+        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            assert!(began.elapsed() < PATIENCE, "a server on port {}", self.port);
             std::thread::sleep(Duration::from_millis(10));
         }
-        server
     }
 
     /// Sends `signal` to the server.
@@ -153,6 +158,30 @@ impl Drop for Server {
 /// `count` servers.
 pub fn redis(count: usize) -> Vec<Server> {
     (0..count).map(|_| Server::redis()).collect()
+}
+
+/// `count` etcds that are one cluster.
+pub fn etcd(count: usize) -> Vec<Server> {
+    let members: Vec<(String, String)> = (0..count)
+        .map(|number| {
+            let peer = format!("http://127.0.0.1:{}", free_port());
+            (format!("member-{number}"), peer)
+        })
+        .collect();
+    let cluster: Vec<String> = members
+        .iter()
+        .map(|(name, peer)| format!("{name}={peer}"))
+        .collect();
+    let cluster = cluster.join(",");
+    let servers: Vec<Server> = members
+        .iter()
+        .map(|(name, peer)| Server::etcd(name, peer, &cluster))
+        .collect();
+    // None of them listens before a majority has met.
+    for server in &servers {
+        server.wait_until_it_listens();
+    }
+    servers
 }
 
 /// `count` servers with TLS, and the certificate authority that redlock is to trust.

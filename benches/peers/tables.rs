@@ -12,6 +12,9 @@ use super::servers::{self, Server};
 
 use Contestant::{Bare, Etcdctl, Flock, Floor, Local, RedisCli, Redlock};
 
+/// Those who can wait for a lock.
+const WAITERS: [Contestant; 6] = [Flock, Local, Floor(3), Redlock(3), Etcdctl(1), Etcdctl(3)];
+
 /// Contestants and what was found out about each, while they take turns.
 struct Turns<T>(Vec<(Contestant, T)>);
 
@@ -44,8 +47,11 @@ impl<T: Default> Turns<T> {
     }
 }
 
-fn etcd() -> Option<Server> {
-    (contestants::is_installed("etcd") && contestants::is_installed("etcdctl")).then(Server::etcd)
+/// Clusters of etcd of these `sizes`, if it is installed.
+fn etcd(sizes: &[usize]) -> Vec<Vec<Server>> {
+    let is_there = contestants::is_installed("etcd") && contestants::is_installed("etcdctl");
+    let sizes = sizes.iter().filter(|_| is_there);
+    sizes.map(|&size| servers::etcd(size)).collect()
 }
 
 #[derive(Default)]
@@ -57,11 +63,11 @@ struct Cost {
 
 /// What it costs to run `true`, which takes no time itself.
 pub fn cost(bench: &Bench) {
-    let (redis, etcd) = (servers::redis(5), etcd());
+    let (redis, etcd) = (servers::redis(5), etcd(&[1, 3]));
     let world = World {
         bench,
         redis: &redis,
-        etcd: etcd.as_ref(),
+        etcd: &etcd,
     };
     let all = [
         Bare,
@@ -72,7 +78,8 @@ pub fn cost(bench: &Bench) {
         Floor(5),
         Redlock(5),
         RedisCli(3),
-        Etcdctl,
+        Etcdctl(1),
+        Etcdctl(3),
     ];
     let mut turns = Turns::<Cost>::of(&all, &world);
     let rounds = bench.effort.pick(100, 400);
@@ -120,13 +127,13 @@ pub fn cost(bench: &Bench) {
 
 /// From the end of one job to the beginning of the job of who waited for it.
 pub fn hand_over(bench: &Bench) {
-    let (redis, etcd) = (servers::redis(3), etcd());
+    let (redis, etcd) = (servers::redis(3), etcd(&[1, 3]));
     let world = World {
         bench,
         redis: &redis,
-        etcd: etcd.as_ref(),
+        etcd: &etcd,
     };
-    let mut turns = Turns::<Times>::of(&[Flock, Local, Floor(3), Redlock(3), Etcdctl], &world);
+    let mut turns = Turns::<Times>::of(&WAITERS, &world);
     let (stamp, file) = (bench.file("stamp"), bench.file("hand-over"));
     let [stamp, to] = [&stamp, &file].map(|path| path.to_str().expect("a plain path"));
     let rounds = bench.effort.pick(20, 200);
@@ -184,13 +191,13 @@ struct Crowd {
 }
 
 fn crowd_of(bench: &Bench, crowd: usize, rounds: usize) {
-    let (redis, etcd) = (servers::redis(3), etcd());
+    let (redis, etcd) = (servers::redis(3), etcd(&[1, 3]));
     let world = World {
         bench,
         redis: &redis,
-        etcd: etcd.as_ref(),
+        etcd: &etcd,
     };
-    let mut turns = Turns::<Crowd>::of(&[Flock, Local, Floor(3), Redlock(3), Etcdctl], &world);
+    let mut turns = Turns::<Crowd>::of(&WAITERS, &world);
     let (stamp, file) = (bench.file("stamp"), bench.file("contention"));
     let [stamp, to] = [&stamp, &file].map(|path| path.to_str().expect("a plain path"));
     turns.take(rounds, |contestant, found| {
@@ -268,7 +275,7 @@ pub fn hung(bench: &Bench) {
     let world = World {
         bench,
         redis: &redis,
-        etcd: None,
+        etcd: &[],
     };
     let mut turns = Turns::<Hung>::of(&[Floor(3), Redlock(3), Redlock(5)], &world);
     let (stamp, file) = (bench.file("stamp"), bench.file("hung"));
@@ -320,13 +327,13 @@ pub fn hung(bench: &Bench) {
 
 /// Resident memory at its peak, and the binary.
 pub fn memory(bench: &Bench) {
-    let etcd = etcd();
+    let etcd = etcd(&[1]);
     let redis = servers::redis(5);
     let (with_tls, authority) = servers::redis_with_tls(5, bench.directory.path());
     let world = |redis| World {
         bench,
         redis,
-        etcd: etcd.as_ref(),
+        etcd: &etcd,
     };
     // Long enough for two extensions.
     let job = ["sleep", "1.2"];
@@ -338,7 +345,7 @@ pub fn memory(bench: &Bench) {
         let _ = process.wait();
         rows.push(vec![name, format!("{:.1}", peak as f64 / 1024.0)]);
     };
-    for contestant in [Flock, Floor(5), Local, Redlock(3), Redlock(5), Etcdctl] {
+    for contestant in [Flock, Floor(5), Local, Redlock(3), Redlock(5), Etcdctl(1)] {
         if contestant.is_there(&world(&redis)) {
             let mut command = contestant.command(&world(&redis), Waits::No, &job);
             command.env("REDLOCK_TTL", "1s");
@@ -369,15 +376,15 @@ pub fn memory(bench: &Bench) {
 
 /// What is used while a job runs and nothing happens, with a TTL of 30 s: an extension every 10 s.
 pub fn idle(bench: &Bench) {
-    let (redis, etcd) = (servers::redis(5), etcd());
+    let (redis, etcd) = (servers::redis(5), etcd(&[1]));
     let world = World {
         bench,
         redis: &redis,
-        etcd: etcd.as_ref(),
+        etcd: &etcd,
     };
     let seconds = bench.effort.pick(12, 60);
     let mut turns = Turns::<(Option<std::process::Child>, Usage)>::of(
-        &[Flock, Local, Redlock(5), Etcdctl],
+        &[Flock, Local, Redlock(5), Etcdctl(1)],
         &world,
     );
     let length = (seconds + 3).to_string();
