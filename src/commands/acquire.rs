@@ -39,6 +39,9 @@ pub fn acquire(
         let nothing = Arc::new(Parting::default());
         let waiting = attempt::Waiting::new(reporter, name);
         let on_failure = |failure: &Failure| {
+            if attempt::is_around(world, failure) {
+                return ControlFlow::Break(());
+            }
             waiting.note(failure);
             ControlFlow::Continue(())
         };
@@ -49,7 +52,7 @@ pub fn acquire(
             Acquisition::Interrupted(signal) => return Err(Stop::silent(Exit::Signal(signal))),
             Acquisition::Failed(failure) => {
                 let waited = (settings.wait != Wait::No).then(|| waiting.waited());
-                return Err(not_acquired(name, &failure, waited));
+                return Err(not_acquired(name, world, &failure, waited));
             }
         };
         tokio::select! {
@@ -95,9 +98,15 @@ fn claim(settings: &AcquireSettings, world: &World) -> (Claim, Policy) {
     )
 }
 
-fn not_acquired(name: &str, failure: &Failure, waited: Option<std::time::Duration>) -> Stop {
+fn not_acquired(
+    name: &str,
+    world: &World,
+    failure: &Failure,
+    waited: Option<std::time::Duration>,
+) -> Stop {
     let exit = attempt::exit_of(&failure.verdict, by_hand::CONFLICT);
     let line = match &failure.verdict {
+        Verdict::Held(_) if attempt::is_around(world, failure) => report::nested(name),
         Verdict::Held(_) => hand::not_free(name, failure, waited),
         _ => hand::not_acquired(name, failure),
     };

@@ -1,6 +1,7 @@
 //! What `run` and `acquire` share: how a lock is tried for, and with which code it is not got.
 
 use std::cell::RefCell;
+use std::ffi::{OsStr, OsString};
 use std::future::Future;
 use std::time::Duration;
 
@@ -8,9 +9,13 @@ use crate::clock::{self, Instant};
 use crate::exit::Exit;
 use crate::lock::quorum::Verdict;
 use crate::lock::{Failure, Patience, Policy, RestartGuard, Restarts};
+use crate::node::TOKEN_LEN;
 use crate::report::live::LiveLine;
 use crate::report::{self, Reporter};
-use crate::settings::{self, Common, Wait};
+use crate::settings::{self, Common, Wait, World};
+
+/// The variable with the tokens of all redlocks around a command but the one that started it.
+pub const OUTER_TOKENS: &str = "REDLOCK_OUTER_TOKENS";
 
 /// How often the live line is brought up to date.
 const TICK: Duration = Duration::from_secs(1);
@@ -55,6 +60,26 @@ pub fn exit_of(verdict: &Verdict, conflict: u8) -> Exit {
         | Verdict::Acquired
         | Verdict::Undecided => Exit::Unavailable,
     }
+}
+
+/// The tokens of the redlock around us, if any, and of those around that one, separated by blanks.
+pub fn tokens_around(world: &World) -> Option<OsString> {
+    let tokens: Vec<OsString> = ["REDLOCK_TOKEN", OUTER_TOKENS]
+        .iter()
+        .filter_map(|name| world.variable(name))
+        .collect();
+    (!tokens.is_empty()).then(|| tokens.join(OsStr::new(" ")))
+}
+
+/// Whether the holder is a redlock that we run inside of: waiting for it would never end.
+pub fn is_around(world: &World, failure: &Failure) -> bool {
+    let holder = failure.holder().and_then(|by| by.value.get(..TOKEN_LEN));
+    holder
+        .zip(tokens_around(world))
+        .is_some_and(|(holder, tokens)| {
+            let mut tokens = tokens.as_encoded_bytes().split(|byte| *byte == b' ');
+            tokens.any(|token| token == holder)
+        })
 }
 
 /// Tells what somebody waits for: each holder and each trouble once, and on a terminal a line that

@@ -13,7 +13,7 @@ mod panicked;
 mod status;
 mod watching;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -28,13 +28,9 @@ use crate::job::{Child, Guard, Order, Signals, StartError};
 use crate::lock::claim::marker_of;
 use crate::lock::quorum::Verdict;
 use crate::lock::{Acquisition, Claim, Failure, Held, Holder, Lease, Redlock, Resource, State};
-use crate::node::{AnyNode, MarkerKind, TOKEN_LEN};
+use crate::node::{AnyNode, MarkerKind};
 use crate::report::{self, Reporter};
 use crate::settings::{RunSettings, StoreCommand, Wait, World};
-
-/// The variable with the tokens of all redlocks around a command but the one that started it,
-/// separated by blanks.
-const OUTER_TOKENS: &str = "REDLOCK_OUTER_TOKENS";
 
 /// Runs the command under the lock.
 ///
@@ -143,7 +139,7 @@ impl Run<'_> {
         );
         let waiting = attempt::Waiting::new(self.reporter, &self.names);
         let on_failure = |failure: &Failure| {
-            if self.is_our_own(failure) || self.is_done(failure) {
+            if attempt::is_around(self.world, failure) || self.is_done(failure) {
                 return ControlFlow::Break(());
             }
             waiting.note(failure);
@@ -172,7 +168,9 @@ impl Run<'_> {
     fn not_acquired(&self, failure: &Failure, waited: Duration) -> Stop {
         let exit = attempt::exit_of(&failure.verdict, self.settings.conflict_exit);
         let line = match &failure.verdict {
-            Verdict::Held(_) if self.is_our_own(failure) => report::nested(&self.names),
+            Verdict::Held(_) if attempt::is_around(self.world, failure) => {
+                report::nested(&self.names)
+            }
             Verdict::Held(_) => {
                 let waited = (self.settings.wait != Wait::No).then_some(waited);
                 report::skipped(&self.names, failure, waited)
@@ -180,27 +178,6 @@ impl Run<'_> {
             _ => report::not_acquired(&self.names, failure),
         };
         Stop::telling(exit, line)
-    }
-
-    /// Whether the holder is a redlock that we run inside of: waiting for it would never end.
-    fn is_our_own(&self, failure: &Failure) -> bool {
-        let Some(holder) = failure.holder().and_then(|by| by.value.get(..TOKEN_LEN)) else {
-            return false;
-        };
-        self.around().iter().any(|tokens| {
-            tokens
-                .as_encoded_bytes()
-                .split(|byte| *byte == b' ')
-                .any(|token| token == holder)
-        })
-    }
-
-    /// The token of the redlock that started us, and those of the redlocks around that one.
-    fn around(&self) -> Vec<OsString> {
-        ["REDLOCK_TOKEN", OUTER_TOKENS]
-            .iter()
-            .filter_map(|name| self.world.variable(name))
-            .collect()
     }
 
     /// Whether a quorum says that the job is done for this period. Who wants it once per period
@@ -229,9 +206,8 @@ impl Run<'_> {
         .into_iter()
         .map(|(name, value)| (name.into(), value.into()))
         .collect();
-        let around = self.around();
-        if !around.is_empty() {
-            set.push((OUTER_TOKENS.into(), around.join(OsStr::new(" "))));
+        if let Some(tokens) = attempt::tokens_around(self.world) {
+            set.push((attempt::OUTER_TOKENS.into(), tokens));
         }
         Order {
             command: self.settings.command.clone(),

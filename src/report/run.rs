@@ -73,7 +73,7 @@ fn of(names: &str) -> Cow<'_, str> {
 #[must_use]
 pub fn nested(names: &str) -> Line {
     let message = format!(
-        "{names} is held by the redlock around this command; a nested run needs a name of its own"
+        "{names} is held by the redlock around this command; what runs inside needs a name of its own"
     );
     Line::new(Level::Error, "nested", message).with("resource", names)
 }

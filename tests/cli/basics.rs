@@ -304,6 +304,12 @@ fn a_nested_run_on_the_name_that_its_own_job_holds_says_so() {
             .assert_code(75)
             .assert_says(&[&held]);
     }
+    let by_hand = ["run", "-r", "job", binary, "acquire", "-w", "-r", "job"];
+    cluster
+        .redlock(by_hand)
+        .end()
+        .assert_code(75)
+        .assert_says(&["job is held by the redlock around this command"]);
     let other = [
         "run", "-r", "job", "--", binary, "run", "-r", "other", "--", "echo", "inside",
     ];

@@ -340,7 +340,7 @@ fn environment(roff: &mut Roff, name: &str) {
             ),
             (
                 "REDLOCK_OUTER_TOKENS",
-                "Told to the command where redlock runs inside of another: the tokens of those around it, separated by blanks, so that a run inside of all of them says so instead of waiting for itself.",
+                "Told to the command where redlock runs inside of another: the tokens of those around it, separated by blanks, so that none of those inside waits for itself.",
             ),
         ] {
             tagged(roff, variable, meaning);
