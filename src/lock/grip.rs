@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::quorum::{self, Answers};
 use crate::clock::{self, Instant};
-use crate::node::{Answer, Entry, Node, Parting, Release, Vote};
+use crate::node::{Answer, Entry, Node, NodeError, Parting, Release, Vote};
 
 /// The least time that a release gives the nodes beyond a quorum: a few round trips of a local
 /// network.
@@ -172,7 +172,19 @@ impl<N: Node> Grip<N> {
         let limit = (began + RELEASE_LIMIT).remaining();
         let wanted = letting.missing();
         let limits = (wanted, audience, limit);
+        let before = letting.answers.clone();
         self.let_go(&mut letting, parting, &failed, limits).await;
+        // The first request may have been carried out, only not told in time. A marker of ours is
+        // known again; without one, what is gone now is taken for released.
+        if parting.marker_now().is_none() {
+            for (answer, before) in letting.answers.iter_mut().zip(before) {
+                if before.is_none_or(|before| matches!(before, Err(NodeError::TimedOut(_))))
+                    && *answer == Some(Ok(Release::NotOurs))
+                {
+                    *answer = Some(Ok(Release::Released));
+                }
+            }
+        }
         letting
     }
 

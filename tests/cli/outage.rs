@@ -211,6 +211,23 @@ fn a_lock_that_was_gone_on_a_majority_before_its_release_is_told_whoever_answers
 }
 
 #[test]
+fn a_release_whose_answers_came_late_is_no_lost_lock() {
+    let cluster = Cluster::start(3);
+    let (proxies, urls) = proxy::before_each(&cluster);
+    let script = "echo ready; read _";
+    let run = ["run", "-t", "10m", "-r", "job", "sh", "-c", script];
+    let mut run = Redlock::new(run).env("REDLOCK_SERVERS", urls).start();
+    run.wait_for("ready");
+    // Later than a node has time: asked again, it has nothing of ours any more.
+    for proxy in &proxies[..2] {
+        proxy.set_replies(Fate::Delay(Duration::from_millis(200)));
+    }
+    run.write_line("");
+    run.end().assert_code(0).assert_silent();
+    assert_eq!(cluster.locks(), [""; 0]);
+}
+
+#[test]
 fn a_server_that_is_full_of_clients_is_an_outage_and_no_refusal() {
     let full: Vec<Server> = (0..2)
         .map(|_| Server::with(&["--requirepass", "sesame", "--maxclients", "1"]))
