@@ -63,7 +63,7 @@ struct Cost {
 
 /// What it costs to run `true`, which takes no time itself.
 pub fn cost(bench: &Bench) {
-    let (redis, etcd) = (servers::redis(5), etcd(&[1, 3]));
+    let (redis, etcd) = (servers::redis(5), etcd(&[1]));
     let world = World {
         bench,
         redis: &redis,
@@ -79,7 +79,6 @@ pub fn cost(bench: &Bench) {
         Redlock(5),
         RedisCli(3),
         Etcdctl(1),
-        Etcdctl(3),
     ];
     let mut turns = Turns::<Cost>::of(&all, &world);
     let rounds = bench.effort.pick(100, 400);
