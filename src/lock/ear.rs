@@ -5,17 +5,20 @@
 //! cannot be listened to is simply not heard. Used by `redlock` (who waits) and `lease` (who
 //! holds).
 //!
-//! **Crowds.** A node tells with each notice how many listened, and chance does the rest: those who
-//! heard it try one by one, at moments spread over as many attempts as there are of them, and draw
-//! another moment at the next notice, for then somebody else was first. That needs no queue, which
-//! would have to survive waiters that die, notices that are lost and clocks that differ; whoever
-//! dies costs the others nothing, since nobody waits for his turn. But each notice wakes everybody
-//! who listens, on every node: of 500 waiters on two cores the last had its turn after 40 s. So
-//! only about [`CROWD`] listen. A node that refuses a lock tells how many do, and who finds so many
-//! comes back after a while to see whether there is room; should many have come at once, each
-//! notice makes some of them leave, drawn by lot. Nobody starves: those who listen are served one
-//! after the other, and make room. With that it was 3.5 s, and a hand-over took hardly more
-//! requests than among 50. `tests/sim/crowds.rs` simulates it.
+//! **Crowds.** A node tells with each notice how many listened, and chance does the rest: those
+//! who heard it try one by one, at moments spread over as many attempts as there are of them,
+//! and draw another moment at the next notice, for then somebody else was first. How far apart
+//! the attempts are follows from how often the lock is released, which all of them hear alike:
+//! about three fall between two releases, be the processors idle or busy with the crowd itself.
+//! That needs no queue, which would have to survive waiters that die, notices that are lost and
+//! clocks that differ; whoever dies costs the others nothing, since nobody waits for his turn.
+//! But each notice wakes everybody who listens, on every node: of 500 waiters on two cores the
+//! last had its turn after 40 s. So only about [`CROWD`] listen. A node that refuses a lock
+//! tells how many do, and who finds so many comes back after a while to see whether there is
+//! room; should many have come at once, each notice makes some of them leave, drawn by lot.
+//! Nobody starves: those who listen are served one after the other, and make room. With that it
+//! was 3.5 s, and a hand-over took hardly more requests than among 50. `tests/sim/crowds.rs`
+//! simulates it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -35,9 +38,12 @@ const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 /// The bounds of what we take for the duration of an attempt.
 const ATTEMPT_RANGE: (Duration, Duration) = (Duration::from_micros(500), Duration::from_millis(10));
 
-/// After so many draws in vain the room is halved. Whoever is far from the nodes, or tried among
-/// many others, takes more room than the rest, and would draw the first moment too rarely.
-const DRAWS: u32 = 8;
+/// Between two releases there is room for so many attempts. More of them would find the lock held;
+/// with fewer it would be free for a larger part of the time.
+const TRIES: u32 = 3;
+
+/// So many times the duration of an attempt is room enough for one, however rare the releases are.
+const ROOM_LIMIT: u32 = 3;
 
 /// So many do not all die within the time that it takes to begin to listen.
 const COMPANY: u32 = 8;
@@ -75,7 +81,37 @@ pub struct Ear {
     listening: BTreeSet<usize>,
     /// Whether others will take what is released before we hear a quorum.
     in_company: bool,
+    rhythm: Rhythm,
     _tasks: JoinSet<()>,
+}
+
+/// How often the lock is released: the same for all who listen.
+#[derive(Debug, Default)]
+struct Rhythm {
+    last: Option<Instant>,
+    /// The mean time between two releases, the late ones counting more.
+    cycle: Option<Duration>,
+}
+
+impl Rhythm {
+    fn released(&mut self, now: Instant) {
+        if let Some(last) = self.last.replace(now) {
+            let cycle = now.since(last);
+            let mean = self.cycle.map_or(cycle, |mean| (mean * 3 + cycle) / 4);
+            self.cycle = Some(mean);
+        }
+    }
+
+    /// How far apart those who listen should try, if an `attempt` takes so long: so that few of
+    /// them find that another was first, whatever keeps the releases apart. Longer jobs, or
+    /// processors that are busy with the crowd itself, make room in the same way.
+    fn room(&self, attempt: Duration) -> Duration {
+        let (least, most) = ATTEMPT_RANGE;
+        let attempt = attempt.clamp(least, most);
+        self.cycle.map_or(attempt, |cycle| {
+            (cycle / TRIES).clamp(least, attempt * ROOM_LIMIT)
+        })
+    }
 }
 
 impl Ear {
@@ -106,6 +142,7 @@ impl Ear {
             nodes: count,
             listening: BTreeSet::new(),
             in_company: false,
+            rhythm: Rhythm::default(),
             _tasks: tasks,
         }
     }
@@ -151,8 +188,8 @@ impl Ear {
 
     /// Sleeps until `until`, or until so many nodes told of a release that a majority can be free,
     /// counting those in `free`, which were free when they were asked last. Then many who listen
-    /// spread out, with the time that an `attempt` takes for each: the first of them gets the lock.
-    /// Whoever hears before his time that it was released again draws anew, and so most do not try
+    /// spread out, with [room](Rhythm::room) for an `attempt` of each: the first of them gets the
+    /// lock. Whoever hears before his time that it was released again draws anew, and so most do not try
     /// at all while another holds it. In a crowd it may be that there is no room for us any more.
     pub async fn rest(
         &mut self,
@@ -161,21 +198,16 @@ impl Ear {
         attempt: Duration,
         rng: &mut Rng,
     ) -> Attention {
-        let (least, most) = ATTEMPT_RANGE;
-        let mut slot = attempt.clamp(least, most);
         let mut released = self.released(until, free).await;
-        let mut draws = 0;
         while let Some(listeners) = released {
             if rng.u32(..listeners.max(1)) >= CROWD {
                 return Attention::Lost;
             }
-            draws += 1;
-            if draws % DRAWS == 0 {
-                slot = (slot / 2).max(least);
-            }
-            let spread = slot * (listeners.clamp(1, CROWD) - 1);
+            let now = clock::now();
+            self.rhythm.released(now);
+            let spread = self.rhythm.room(attempt) * (listeners.clamp(1, CROWD) - 1);
             let spread = spread.min(SPREAD_LIMIT).mul_f64(rng.f64());
-            let turn = (clock::now() + spread).min(until);
+            let turn = (now + spread).min(until);
             released = self.released(turn, BTreeSet::new()).await;
         }
         Attention::Kept
@@ -254,6 +286,7 @@ mod tests {
             nodes: 3,
             listening: (0..3).collect(),
             in_company: false,
+            rhythm: Rhythm::default(),
             _tasks: JoinSet::new(),
         };
         for listeners in releases {
@@ -279,6 +312,31 @@ mod tests {
             rest(&[CROWD, 1], Duration::from_mins(1), seed);
         }
         assert!(clock::now().since(began) < Duration::from_secs(2));
+    }
+
+    /// The room for an attempt after ten releases, so far apart.
+    fn room(apart: Duration) -> Duration {
+        let mut rhythm = Rhythm::default();
+        for count in 0..10 {
+            rhythm.released(Instant::ORIGIN + apart * count);
+        }
+        rhythm.room(ATTEMPT)
+    }
+
+    #[test]
+    fn few_try_between_two_releases() {
+        let cycle = Duration::from_millis(6);
+        assert_eq!(room(cycle), cycle / TRIES);
+    }
+
+    #[test]
+    fn after_a_long_job_somebody_tries_soon() {
+        assert_eq!(room(Duration::from_mins(1)), ATTEMPT * ROOM_LIMIT);
+    }
+
+    #[test]
+    fn before_a_second_release_there_is_room_for_an_attempt_each() {
+        assert_eq!(Rhythm::default().room(ATTEMPT), ATTEMPT);
     }
 
     #[test]
