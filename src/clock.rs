@@ -7,6 +7,7 @@
 use std::cell::Cell;
 use std::ops::{Add, Sub};
 use std::os::fd::OwnedFd;
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::sys::time::TimeSpec;
@@ -14,7 +15,11 @@ use nix::sys::timerfd::{self, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags
 use nix::time::{ClockId, clock_gettime};
 use tokio::net::unix::pipe;
 
-/// An instant of `CLOCK_BOOTTIME`, as the time since this host booted.
+/// What a time namespace adds to the clocks of the host.
+const OFFSETS: &str = "/proc/self/timens_offsets";
+
+/// An instant of `CLOCK_BOOTTIME`, as the time since this host booted, or what a time namespace
+/// makes of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(Duration);
 
@@ -105,6 +110,41 @@ pub fn now() -> Instant {
     Instant(Duration::from(time))
 }
 
+/// The time since this host booted, for what its processes tell one another: in every time
+/// namespace the same, while [`now`] may be anything else there.
+#[must_use]
+pub fn host_uptime() -> Duration {
+    static OFFSET: OnceLock<(i64, u32)> = OnceLock::new();
+    if let Some(clock) = SIMULATED.get() {
+        return clock().now.since_boot();
+    }
+    // Without that file there are no time namespaces, or there is no way to tell.
+    let offset = OFFSET.get_or_init(|| {
+        let table = std::fs::read_to_string(OFFSETS).unwrap_or_default();
+        boottime_offset(&table).unwrap_or_default()
+    });
+    without(*offset, now().since_boot())
+}
+
+/// What a time namespace adds to `CLOCK_BOOTTIME`, in seconds and nanoseconds; see
+/// `time_namespaces(7)`.
+fn boottime_offset(table: &str) -> Option<(i64, u32)> {
+    let mut lines = table.lines();
+    let numbers = lines.find_map(|line| line.strip_prefix("boottime"))?;
+    let (seconds, nanoseconds) = numbers.trim().split_once(' ')?;
+    Some((seconds.parse().ok()?, nanoseconds.trim().parse().ok()?))
+}
+
+fn without((seconds, nanoseconds): (i64, u32), shown: Duration) -> Duration {
+    let whole = Duration::from_secs(seconds.unsigned_abs());
+    let rest = if seconds < 0 {
+        shown + whole
+    } else {
+        shown.saturating_sub(whole)
+    };
+    rest.saturating_sub(Duration::from_nanos(nanoseconds.into()))
+}
+
 /// The wall clock, in milliseconds since 1970. For showing, and for the floor of the fencing
 /// counter.
 #[must_use]
@@ -166,4 +206,31 @@ fn alarm(instant: Instant) -> Option<pipe::Receiver> {
     timer.set(after, TimerSetTimeFlags::empty()).ok()?;
     // No pipe, and never read: only its being readable is of interest, as of any descriptor.
     pipe::Receiver::from_owned_fd_unchecked(OwnedFd::from(timer)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_namespace_is_told_by_its_table() {
+        let offset =
+            |line: &str| boottime_offset(&format!("monotonic           7         8\n{line}\n"));
+        assert_eq!(offset("boottime            0         0"), Some((0, 0)));
+        assert_eq!(
+            offset("boottime         -1000   5000000"),
+            Some((-1000, 5_000_000))
+        );
+        assert_eq!(offset("boottime"), None);
+        assert_eq!(boottime_offset(""), None);
+    }
+
+    #[test]
+    fn whatever_a_time_namespace_adds_the_uptime_is_that_of_the_host() {
+        let host = Duration::from_millis(90_500);
+        let half = 500_000_000;
+        assert_eq!(without((0, 0), host), host);
+        assert_eq!(without((1_000, half), Duration::from_secs(1_091)), host);
+        assert_eq!(without((-90, half), Duration::from_secs(1)), host);
+    }
 }

@@ -141,6 +141,30 @@ fn the_lock_of_a_redlock_that_was_killed_is_free_after_its_ttl() {
 }
 
 #[test]
+fn a_time_namespace_whose_clock_is_ahead_does_not_see_the_lock_expired() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut run = holder(directory.path());
+    // As a checkpoint leaves it that was restored on this host.
+    let ahead = [
+        "unshare",
+        "--user",
+        "--map-root-user",
+        "--fork",
+        "--time",
+        "--boottime=100000",
+    ];
+    let contend = || {
+        Redlock::under(&ahead, ["run", "-v", "-r", "job", "echo", "my turn"])
+            .env("REDLOCK_LOCAL", directory.path())
+            .end()
+    };
+    contend().assert_code(75).assert_says(&["job is held by"]);
+    run.write_line("");
+    run.end().assert_code(6).assert_silent();
+    assert_eq!(contend().assert_code(0).stdout, "my turn\n");
+}
+
+#[test]
 fn of_fifty_contenders_exactly_one_runs_at_a_time_and_all_do() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let inside = directory.path().join("inside");

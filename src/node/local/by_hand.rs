@@ -33,7 +33,7 @@ impl ByHand for LocalNode {
         let folder = u8::try_from(cursor).unwrap_or(u8::MAX);
         let paths = self.store.records_in(folder);
         let paths = paths.map_err(|error| error.to_node_error())?;
-        let now = clock::now().since_boot();
+        let now = clock::host_uptime();
         let listed = |path: PathBuf| {
             let record = peek(&path)?;
             let lock = record.living(now)?;

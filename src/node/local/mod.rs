@@ -141,7 +141,7 @@ impl LocalNode {
     ) -> Result<T, StoreError> {
         let mut session = self.store.open(keys)?;
         // Read under the lock: what was before us is in the past.
-        let now = clock::now().since_boot();
+        let now = clock::host_uptime();
         let mut records = session.load(keys, now)?;
         let outcome = operation(&mut records, now);
         match outcome.changes {

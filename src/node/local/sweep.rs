@@ -33,7 +33,7 @@ pub(super) fn folder(folder: &Path) {
         return;
     }
     let first = fastrand::usize(..names.len());
-    let now = clock::now().since_boot();
+    let now = clock::host_uptime();
     let unix_ms = clock::unix_ms();
     for name in names
         .iter()

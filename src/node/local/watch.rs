@@ -38,7 +38,7 @@ impl Store {
 
 async fn watch(paths: Vec<PathBuf>, tell: UnboundedSender<Notice>) {
     let tokens = || {
-        let now = clock::now().since_boot();
+        let now = clock::host_uptime();
         let token = |path: &PathBuf| {
             let record = peek(path)?;
             Some(record.living(now)?.value.clone())
