@@ -172,7 +172,8 @@ impl Run<'_> {
                 report::nested(&self.names)
             }
             Verdict::Held(_) => {
-                let waited = (self.settings.wait != Wait::No).then_some(waited);
+                let gave_up = self.settings.wait != Wait::No && !self.is_done(failure);
+                let waited = gave_up.then_some(waited);
                 report::skipped(&self.names, failure, waited)
             }
             _ => report::not_acquired(&self.names, failure),

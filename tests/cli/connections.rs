@@ -292,7 +292,7 @@ fn tls_servers_are_checked_against_an_authority() {
         .env("REDLOCK_TLS_CA", &missing)
         .end()
         .assert_code(78)
-        .assert_says(&[&missing]);
+        .assert_says(&["--tls-ca", &missing]);
     let no_certificate = secret_file(directory.path(), "text", "no certificate");
     let end = run().env("REDLOCK_TLS_CA", &no_certificate).end();
     end.assert_code(78).assert_says(&[&no_certificate]);
@@ -303,7 +303,7 @@ fn tls_servers_are_checked_against_an_authority() {
         .env("REDLOCK_TLS_KEY", &other_key)
         .end()
         .assert_code(78)
-        .assert_says(&[&other_key, "not the key of", &cert]);
+        .assert_says(&["--tls-key", &other_key, "not the key of", &cert]);
 
     for server in &servers {
         let _: () = server.ask(&["CONFIG", "SET", "tls-auth-clients", "yes"]);

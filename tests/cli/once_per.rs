@@ -46,6 +46,10 @@ fn after_a_success_nobody_runs_it_again_in_this_period() {
             " ago, next run possible in 59m",
             "; skipped",
         ]);
+        // Who would have waited for a holder did not give up: there is nothing to wait for.
+        let said = place.run("-v --once-per 1h -w 20s", "echo never").end();
+        said.assert_code(75)
+            .assert_says(&["next run possible in 59m", "; skipped"]);
     }
 }
 

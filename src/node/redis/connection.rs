@@ -29,8 +29,10 @@ const KEEPALIVE: Duration = Duration::from_mins(1);
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     /// A certificate or key cannot be read, or is none.
-    #[error("{file}: {reason}")]
+    #[error("{option} {file}: {reason}")]
     TlsFile {
+        /// What named it.
+        option: &'static str,
         /// Which file.
         file: String,
         /// What is wrong with it.

@@ -41,43 +41,51 @@ mod with_tls {
     /// The certificates in the file at `path`. The library takes a file with none for one, and then
     /// trusts nobody.
     pub fn authorities(path: &Path) -> Result<Vec<u8>, SetupError> {
-        let pem = read(path)?;
-        chain(path, &pem)?;
+        let file = Named("--tls-ca", path);
+        let pem = file.read()?;
+        file.chain(&pem)?;
         Ok(pem)
     }
 
     /// The certificate that a server may ask for, and its key. The library looks at them when it
     /// connects, when it is too late for a mistake in the settings, and does not say at which.
     pub fn identity(cert: &Path, key: &Path) -> Result<ClientTlsConfig, SetupError> {
-        let (client_cert, client_key) = (read(cert)?, read(key)?);
-        let chain = chain(cert, &client_cert)?;
+        let (cert, key) = (Named("--tls-cert", cert), Named("--tls-key", key));
+        let (client_cert, client_key) = (cert.read()?, key.read()?);
+        let chain = cert.chain(&client_cert)?;
         let private = PrivateKeyDer::from_pem_slice(&client_key)
-            .map_err(|_| bad(key, "no private key in PEM"))?;
+            .map_err(|_| key.bad("no private key in PEM"))?;
         ClientConfig::builder()
             .with_root_certificates(RootCertStore::empty())
             .with_client_auth_cert(chain, private)
-            .map_err(|_| bad(key, &format!("not the key of {}", cert.display())))?;
+            .map_err(|_| key.bad(&format!("not the key of {}", cert.1.display())))?;
         Ok(ClientTlsConfig {
             client_cert,
             client_key,
         })
     }
 
-    fn read(path: &Path) -> Result<Vec<u8>, SetupError> {
-        std::fs::read(path).map_err(|error| bad(path, &errno::reason(&error)))
-    }
+    /// A file, and the option that named it.
+    struct Named<'a>(&'static str, &'a Path);
 
-    fn chain(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, SetupError> {
-        match CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>() {
-            Ok(chain) if !chain.is_empty() => Ok(chain),
-            _ => Err(bad(path, "no certificate in PEM")),
+    impl Named<'_> {
+        fn read(&self) -> Result<Vec<u8>, SetupError> {
+            std::fs::read(self.1).map_err(|error| self.bad(&errno::reason(&error)))
         }
-    }
 
-    fn bad(path: &Path, reason: &str) -> SetupError {
-        SetupError::TlsFile {
-            file: path.display().to_string(),
-            reason: reason.to_owned(),
+        fn chain(&self, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, SetupError> {
+            match CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>() {
+                Ok(chain) if !chain.is_empty() => Ok(chain),
+                _ => Err(self.bad("no certificate in PEM")),
+            }
+        }
+
+        fn bad(&self, reason: &str) -> SetupError {
+            SetupError::TlsFile {
+                option: self.0,
+                file: self.1.display().to_string(),
+                reason: reason.to_owned(),
+            }
         }
     }
 }
