@@ -19,7 +19,7 @@ const MAY_USE: [(&str, &[&str]); 10] = [
     ("report", &["clock", "errno", "lock", "node", "settings"]),
     ("node", &["clock", "errno"]),
     ("lock", &["clock", "node"]),
-    ("job", &["clock"]),
+    ("job", &["clock", "errno"]),
     (
         "commands",
         &[

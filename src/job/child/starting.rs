@@ -13,6 +13,7 @@ use tokio::signal::unix::{self, SignalKind};
 
 use super::{Child, Guarded, Standing, Told};
 use crate::clock::Instant;
+use crate::errno;
 use crate::job::death;
 use crate::job::guard::{Guard, Introduction, Watch};
 use crate::job::spawn::{Image, spawn};
@@ -68,7 +69,7 @@ impl Child {
         };
         // Looked at before we listen, which overwrites it.
         let chld_is_ignored = death::is_ignored(Signal::SIGCHLD);
-        let system = |error: io::Error| StartError::System(error.to_string());
+        let system = |error: io::Error| StartError::System(errno::reason(&error));
         // Before the child can end, or its end would not be told.
         let endings = unix::signal(SignalKind::child()).map_err(system)?;
         let terminal = Terminal::listen().map_err(system)?;
