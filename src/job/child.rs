@@ -20,6 +20,7 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::{Pid, getpid};
 use tokio::signal::unix;
 
+use super::death;
 use super::group::{self, Members};
 use super::guard::{Dismissed, Guard, Watch, Word};
 use super::terminal::{self, Stopped, Terminal, Wants, Wish};
@@ -309,9 +310,12 @@ impl Child {
                 }
                 Ok(WaitStatus::Signaled(_, signal, _)) => Some(Ended::Signal(signal)),
                 Ok(_) | Err(Errno::EINTR) => None,
-                // A real-time signal has no name in nix. Nobody of ours sends one: killed is
-                // killed.
-                Err(_) => Some(Ended::Signal(Signal::SIGKILL)),
+                // A real-time signal has no name in nix, so we cannot die of it: its code is all
+                // that we can pass on.
+                Err(_) => Some(match death::killer(self.leader) {
+                    Some(number) => Ended::Code(128 + number),
+                    None => Ended::Signal(Signal::SIGKILL),
+                }),
             };
         }
         self.ended

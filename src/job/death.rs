@@ -3,7 +3,7 @@
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal};
 use nix::sys::signal::{raise, sigaction, sigprocmask};
-use nix::unistd::getpid;
+use nix::unistd::{Pid, getpid};
 
 /// Whether `signal` is ignored now: by whoever started us, as long as we have changed nothing.
 #[must_use]
@@ -16,6 +16,24 @@ pub fn is_ignored(signal: Signal) -> bool {
         action.assume_init()
     };
     action.sa_sigaction == libc::SIG_IGN
+}
+
+/// The number of the signal that killed `child`, which has ended and was not reaped, whether or not
+/// the signal has a name: a real-time signal has none.
+#[must_use]
+pub fn killer(child: Pid) -> Option<u8> {
+    let id = libc::id_t::try_from(child.as_raw()).ok()?;
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    let mut end = std::mem::MaybeUninit::<libc::siginfo_t>::zeroed();
+    // SAFETY: waitid writes how the child ended, for which there is room. All-zero bytes say that
+    // nothing has ended, should it fail; what is read of them is a number.
+    let (how, number) = unsafe {
+        libc::waitid(libc::P_PID, id, end.as_mut_ptr(), flags);
+        let end = end.assume_init();
+        (end.si_code, end.si_status())
+    };
+    let was_killed = [libc::CLD_KILLED, libc::CLD_DUMPED].contains(&how);
+    was_killed.then(|| u8::try_from(number).ok()).flatten()
 }
 
 /// Ignores `signal` from now on. Async-signal-safe.

@@ -57,6 +57,18 @@ fn each_signal_reaches_the_whole_group_as_itself() {
 }
 
 #[test]
+fn a_command_that_died_of_a_real_time_signal_is_told_by_its_number() {
+    let cluster = Cluster::start(3);
+    let command = ["run", "-r", "job", "sh", "-c", "kill -37 $$; sleep 9"];
+    cluster
+        .redlock(command)
+        .end()
+        .assert_code(128 + 37)
+        .assert_silent();
+    assert_eq!(cluster.locks(), [""; 0]);
+}
+
+#[test]
 fn the_lock_is_extended_while_a_command_takes_its_time_over_term_and_gone_right_after() {
     let cluster = Cluster::start(3);
     let script = "exec 2>/dev/null; trap 'echo stopping; sleep 5; echo stopped; exit 3' TERM; echo ready; \
