@@ -129,7 +129,9 @@ impl<N: Node> Grip<N> {
     }
 
     /// Lets go of a failed attempt whose votes were `votes`. Waits for the nodes that answered; one
-    /// that did not has its release queued behind the request, on the same connection.
+    /// that did not has its release queued behind the request, on the same connection. Whoever
+    /// cannot have had a quorum tells nobody: those who tried beside him come back by themselves,
+    /// and in a crowd notices would call for more attempts at the worst time.
     pub async fn abandon(&self, votes: &Answers<Vote>, limit: Duration) {
         let owed: Vec<usize> = self
             .owing()
@@ -138,7 +140,10 @@ impl<N: Node> Grip<N> {
         let answered = |index: &usize| matches!(votes[*index], Some(Ok(_)));
         let waited_for = owed.iter().copied().filter(answered).count();
         let mut letting = Letting::begin(self.nodes.len(), owed.len());
-        let parting = Arc::default();
+        let parting = Arc::new(Parting {
+            quiet: owed.len() < quorum::majority(self.nodes.len()),
+            ..Parting::default()
+        });
         let limits = (waited_for, Audience::All, limit);
         self.let_go(&mut letting, &parting, &owed, limits).await;
     }

@@ -36,6 +36,9 @@ pub const SPLIT_LIMIT: Duration = Duration::from_secs(5);
 /// The first and the longest time over which contenders of a split vote spread out. The first is a
 /// few round trips on a local network: contenders that come back one by one no longer collide.
 const SPLIT_SPREAD: Duration = Duration::from_millis(4);
+/// The first is at least so many times as long as the attempt has taken: on a far or a busy server
+/// contenders that came back within one attempt would only collide again.
+const SPLIT_ATTEMPTS: u32 = 2;
 const SPLIT_SPREAD_LIMIT: Duration = Duration::from_millis(250);
 
 /// The first and the longest pause between two looks at a held lock.
@@ -177,7 +180,8 @@ impl Retries {
         if self.patience == Patience::None && now.since(since) >= SPLIT_LIMIT {
             return None;
         }
-        let spread = SPLIT_SPREAD * 2_u32.saturating_pow(self.splits.min(16));
+        let first = SPLIT_SPREAD.max(now.since(started) * SPLIT_ATTEMPTS);
+        let spread = first * 2_u32.saturating_pow(self.splits.min(16));
         self.splits += 1;
         Some(self.up_to(spread.min(SPLIT_SPREAD_LIMIT)))
     }
@@ -314,6 +318,24 @@ mod tests {
         assert!(matches!(next(0), Next::Again(_)));
         assert!(matches!(next(4_999), Next::Again(_)));
         assert_eq!(next(5_000), Next::GiveUp);
+    }
+
+    #[test]
+    fn contenders_of_a_split_spread_out_further_where_attempts_take_longer() {
+        let longest = |attempt_ms| {
+            let now = ORIGIN + Duration::from_millis(attempt_ms);
+            let pauses = (0..100).map(|seed| {
+                let mut retries = Retries::new(Patience::None, ORIGIN, Rng::with_seed(seed));
+                match retries.next(&Verdict::Split, &vec![], ORIGIN, now) {
+                    Next::Again(pause) => pause.as_millis(),
+                    Next::GiveUp => panic!("a split was given up at once"),
+                }
+            });
+            pauses.max().expect("a hundred")
+        };
+        assert!((2..=4).contains(&longest(1)));
+        assert!((30..=40).contains(&longest(20)));
+        assert!((200..=250).contains(&longest(1_000)));
     }
 
     #[test]

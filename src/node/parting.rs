@@ -21,6 +21,9 @@ pub struct Parting {
     pub marker: Option<Marker>,
     /// What the history of each resource is told; at most [`HISTORY_RUN_LIMIT`] bytes, one line.
     pub run: Option<String>,
+    /// Whether those who listen are told nothing: what is taken away here was never held on a
+    /// quorum, so nobody waited for it.
+    pub quiet: bool,
 }
 
 /// A value that says "nobody holds this, and nobody shall have it yet". It has the token and the

@@ -1,6 +1,6 @@
 -- Deletes every lock that is ours, or leaves a marker in its place, and tells who waits.
 -- ARGV: mark, the marker's state ('' for none), its ms, a run for the history ('' for none),
--- and how many runs and ms of history are kept.
+-- how many runs and ms of history are kept, and 'quiet' if nobody is to be told.
 local token, state = string.sub(ARGV[1], 1, -2), ARGV[2]
 local released, may_be_again = 'not ours', true
 for i = 1, n do
@@ -15,7 +15,7 @@ for i = 1, n do
     end
     released, may_be_again = 'released', false
     -- After the release, and through pcall: a user without channel rights has released all the same.
-    notify(i)
+    if ARGV[7] == '' then notify(i) end
   elseif state ~= '' and ours(value, token .. state) then
     -- This very release again: its answer was lost.
     released = 'released'

@@ -198,6 +198,21 @@ fn a_wait_that_is_over_is_a_skip() {
 }
 
 #[test]
+fn who_gets_one_node_only_gives_it_back_and_calls_nobody() {
+    let cluster = Cluster::start(3);
+    for server in &cluster.servers[1..] {
+        let _: () = server.ask(&["SET", "lock:job", "somebody", "PX", "60000"]);
+    }
+    let end = cluster.redlock(["run", "-r", "job", "echo", "never"]).end();
+    end.assert_code(75);
+    let free = &cluster.servers[0];
+    assert_eq!(free.ask::<Option<String>>(&["GET", "lock:job"]), None);
+    let statistics: String = free.ask(&["INFO", "commandstats"]);
+    assert!(statistics.contains("cmdstat_del:calls=1,"), "{statistics}");
+    assert!(!statistics.contains("cmdstat_publish:"), "{statistics}");
+}
+
+#[test]
 fn what_another_program_holds_is_held_and_stays_untouched() {
     let cluster = Cluster::start(3);
     let binary: Vec<u8> = (0xe0..0xf4).collect();

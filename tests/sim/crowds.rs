@@ -212,10 +212,15 @@ impl Node for Port {
         unreachable!("these jobs are quick")
     }
 
-    async fn release(&self, entry: Arc<Entry>, _: Arc<Parting>, _: Duration) -> Answer<Release> {
+    async fn release(
+        &self,
+        entry: Arc<Entry>,
+        parting: Arc<Parting>,
+        _: Duration,
+    ) -> Answer<Release> {
         let ask = |lan: &mut Lan, now| {
             let release = lan.servers[self.server].release(&entry, now);
-            if release == Release::Released {
+            if release == Release::Released && !parting.quiet {
                 lan.publish(self.server);
             }
             release

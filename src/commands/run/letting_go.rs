@@ -44,6 +44,7 @@ impl Run<'_> {
         Parting {
             marker: self.marker(lease, account),
             run: run.map(|run| run.line()),
+            quiet: false,
         }
     }
 

@@ -551,6 +551,7 @@ fn release_as(node: &LocalNode, entry: &Arc<Entry>, kind: MarkerKind, run: &str)
     let parting = Parting {
         marker: Some(Marker { kind, until }),
         run: Some(run.to_owned()),
+        quiet: false,
     };
     in_runtime(node.release(entry.clone(), Arc::new(parting), LIMIT)).expect("an answer")
 }
@@ -615,6 +616,7 @@ fn the_last_runs_are_kept_over_boots_and_are_bounded() {
         let parting = Arc::new(Parting {
             marker: None,
             run: Some(format!("run {number}")),
+            quiet: false,
         });
         for _ in 0..2 {
             // Once, also if the answer was lost and it is sent again.

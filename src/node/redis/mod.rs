@@ -333,7 +333,8 @@ fn release_command(entry: &Entry, parting: &Parting) -> redis::Cmd {
     command
         .arg(parting.run.as_deref().unwrap_or_default())
         .arg(HISTORY_RUNS)
-        .arg(HISTORY_DAYS * 24 * 60 * 60 * 1000);
+        .arg(HISTORY_DAYS * 24 * 60 * 60 * 1000)
+        .arg(if parting.quiet { "quiet" } else { "" });
     command
 }
 
