@@ -16,9 +16,11 @@
 //! last had its turn after 40 s. So only about [`CROWD`] listen. A node that refuses a lock
 //! tells how many do, and who finds so many comes back after a while to see whether there is
 //! room; should many have come at once, each notice makes some of them leave, drawn by lot.
-//! Nobody starves: those who listen are served one after the other, and make room. With that it
-//! was 3.5 s, and a hand-over took hardly more requests than among 50. `tests/sim/crowds.rs`
-//! simulates it.
+//! Nobody starves: those who listen are served one after the other, and make room. Whoever lost
+//! a split vote calls nobody, and comes back the later the longer his attempt took (`wait`): a
+//! crowd that keeps the servers from answering in time would call itself again and again, for a
+//! minute and more. With all that it was 4 s, and a hand-over took hardly more requests than
+//! among 50. `tests/sim/crowds.rs` simulates it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
