@@ -190,7 +190,7 @@ impl Ear {
 
     /// Sleeps until `until`, or until so many nodes told of a release that a majority can be free,
     /// counting those in `free`, which were free when they were asked last. Then many who listen
-    /// spread out, with [room](Rhythm::room) for an `attempt` of each: the first of them gets the
+    /// spread out, with room for an `attempt` of each: the first of them gets the
     /// lock. Whoever hears before his time that it was released again draws anew, and so most do
     /// not try at all while another holds it. In a crowd it may be that there is no room for us any
     /// more.
