@@ -29,14 +29,15 @@ fn each_signal_reaches_the_whole_group_as_itself() {
     let cluster = Cluster::start(3);
     for signal in PASSED_ON {
         let name = signal.as_str().trim_start_matches("SIG");
-        // Two processes of one group, each of which tells what it got. A shell has its background
-        // jobs ignore INT and QUIT: that is undone first.
+        // Two processes of one group, each of which tells what it got. Their shell ignores the
+        // signal before it starts them, and has its background jobs ignore INT and QUIT: that is
+        // undone first.
         let loyal = format!(
             "trap 'echo $0 {name}; exit 0' {name}; echo $0 ready; while :; do sleep 0.05; done"
         );
-        let member = "env --default-signal=INT --default-signal=QUIT sh -c \"$1\"";
+        let member = format!("env --default-signal={name} sh -c \"$1\"");
         let script = format!(
-            "exec 2>/dev/null; {member} inner & {member} second & trap '' {name}; wait; wait"
+            "exec 2>/dev/null; trap '' {name}; {member} inner & {member} second & wait; wait"
         );
         let mut run = cluster
             .redlock(["run", "-r", "job", "sh", "-c", &script, "sh", &loyal])
