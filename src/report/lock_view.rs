@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::runs;
 use super::table::{self, Cell, Column, Fit, Paper, Side, Tint};
-use super::words::{age, holder, short};
+use super::words::{age, holder, holder_json, short};
 use crate::lock::claim::holder_of;
 use crate::lock::forms::Form;
 use crate::lock::history::Run;
@@ -94,14 +94,7 @@ pub fn to_json(name: &str, view: &View) -> Value {
     json!({
         "resource": name,
         "state": standing(view.standing),
-        "holder": holder.map(|holder| json!({
-            "host": holder.host,
-            "pid": holder.pid,
-            "user": holder.user,
-            "command": holder.command,
-            "note": holder.note,
-            "since": holder.since,
-        })),
+        "holder": holder.as_ref().map(holder_json),
         "fencing_token": view.fencing_token,
         "ttl_ms": view.ttl.map(ms),
         "votes": view.votes,

@@ -8,7 +8,8 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::words::{
-    error_text, extension_text, is_standing, list, release_text, rfc3339, short, vote_text,
+    error_text, extension_text, holder_json, is_standing, list, release_text, rfc3339, short,
+    vote_text,
 };
 use super::{Level, Line};
 use crate::lock::claim::{holder_of, marker_of};
@@ -251,8 +252,5 @@ pub(super) fn with_holder(line: Line, by: Option<&Foreign>) -> Line {
     let rest_ms = rest.map(|rest| u64::try_from(rest.as_millis()).unwrap_or(u64::MAX));
     let line = line.with("state", state).with("ttl_ms", rest_ms);
     let holder = by.and_then(|by| holder_of(&by.value));
-    line.with(
-        "holder",
-        serde_json::to_value(holder).unwrap_or(Value::Null),
-    )
+    line.with("holder", holder.as_ref().map(holder_json))
 }

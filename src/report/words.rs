@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::clock;
+use crate::lock::Holder;
 use crate::lock::claim::{holder_of, marker_of};
 use crate::node::{Answer, Extension, Foreign, MarkerKind, NodeError, NodeName, Release, Vote};
 
@@ -93,6 +94,19 @@ pub fn holder(by: &Foreign) -> String {
         let _ = write!(text, " for {}", short(age));
     }
     text
+}
+
+/// A holder as programs see it: what was not told is null.
+#[must_use]
+pub fn holder_json(holder: &Holder) -> Value {
+    json!({
+        "host": holder.host,
+        "pid": holder.pid,
+        "user": holder.user,
+        "command": holder.command,
+        "note": holder.note,
+        "since": holder.since,
+    })
 }
 
 /// Why a key is not to be had, as messages say it: `held by web-2 (pid 4123, backup.sh) for 3m12s`,

@@ -98,6 +98,7 @@ fn a_skip_names_the_holder_and_a_death_the_signal() {
         assert_eq!(told["outcome"], "skipped");
         assert_eq!(told["exit_code"], 0);
         assert_eq!(told["holder"]["command"], "sh");
+        assert!(told["holder"].get("note").is_some_and(Value::is_null));
         // A quorum of answers is enough for a skip; the others are not waited for.
         let nodes = told["nodes"].as_array().expect("an array");
         let kept: Vec<&Value> = nodes

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::account::{Account, NodeAccount, ms, signal_name};
 use crate::job::Ended;
 use crate::lock::Resource;
+use crate::report;
 
 /// The object, as one line. What did not happen is null.
 pub fn json(resources: &[Resource], account: &Account, exit_code: u8) -> String {
@@ -24,7 +25,7 @@ pub fn json(resources: &[Resource], account: &Account, exit_code: u8) -> String 
         "fencing_token": account.fencing_token,
         "waited_ms": ms(account.waited),
         "released": account.released,
-        "holder": account.holder,
+        "holder": account.holder.as_ref().map(report::holder_json),
         "nodes": account.nodes.iter().map(node).collect::<Vec<_>>(),
     });
     format!("{object}\n")
