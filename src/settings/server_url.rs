@@ -15,6 +15,8 @@ const DEFAULT_PORT: u16 = 6379;
 
 const SCHEMES: &str = "redis://, rediss://, redis+unix://, valkey://, valkeys:// or valkey+unix://";
 
+const ESCAPES: &str = "write : as %3A, / as %2F, @ as %40, ? as %3F and # as %23";
+
 /// How to get to a server, as the scheme says it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
@@ -95,7 +97,7 @@ fn split_scheme(text: &str) -> Option<(&str, &str)> {
 }
 
 fn read(text: &str) -> Result<Endpoint, String> {
-    let Some((scheme, _)) = split_scheme(text) else {
+    let Some((scheme, rest)) = split_scheme(text) else {
         return Err("a URL is wanted, as in redis://HOST:PORT".to_owned());
     };
     let way = match scheme {
@@ -104,6 +106,9 @@ fn read(text: &str) -> Result<Endpoint, String> {
         "redis+unix" | "valkey+unix" => Way::Unix,
         _ => return Err(format!("'{scheme}' is an unknown scheme; use {SCHEMES}")),
     };
+    if way != Way::Unix && has_raw_password(rest) {
+        return Err(format!("in a user or password, {ESCAPES}"));
+    }
     let url = Url::parse(text).map_err(|error| explain(error, way))?;
     if url.fragment().is_some() {
         return Err("a # must be written as %23".to_owned());
@@ -115,12 +120,17 @@ fn read(text: &str) -> Result<Endpoint, String> {
     }
 }
 
+/// Whether the `@` in front of the host comes after what ends all that stands before a path: a
+/// password with a `/`, a `?` or a `#` in it.
+fn has_raw_password(rest: &str) -> bool {
+    let end = rest.find(['/', '?', '#']);
+    end.is_some_and(|end| rest[end..].contains('@'))
+}
+
 fn explain(error: ParseError, way: Way) -> String {
     match error {
         ParseError::InvalidPort => {
-            "the port must be a number from 1 to 65535; in a password, write : as %3A, / as %2F \
-             and @ as %40"
-                .to_owned()
+            format!("the port must be a number from 1 to 65535; in a password, {ESCAPES}")
         }
         ParseError::EmptyHost if way != Way::Unix => no_host(),
         error => error.to_string(),
@@ -276,6 +286,14 @@ mod tests {
             ("redis://h/x", "redis://h: the database must be a number"),
             ("redis://h?db=1", "redis://h: nothing may follow a ?"),
             ("redis://[::1", "redis://[::1: invalid IPv6 address"),
+            (
+                "redis://:a/b@h",
+                "redis://h: in a user or password, write : as %3A, / as %2F",
+            ),
+            (
+                "redis://me:a#b@h",
+                "redis://h: in a user or password, write",
+            ),
             ("redis+unix://run/s", "redis+unix://run: a path is wanted"),
             ("redis+unix:///s?x=1", "redis+unix://: only db="),
         ] {
