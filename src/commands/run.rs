@@ -229,12 +229,18 @@ impl Run<'_> {
             StartError::System(_) => Exit::System,
             StartError::TooLate => Exit::Unavailable,
         };
-        let command = self
-            .settings
-            .command
-            .first()
-            .map(|name| name.to_string_lossy());
-        let message = format!("cannot run '{}': {error}", command.unwrap_or_default());
+        let command = &self.settings.command;
+        let name = command.first().map(|name| name.to_string_lossy());
+        // What was meant as the value of an option is the command then.
+        let is_before_dashes = command.get(1).is_some_and(|next| next == "--");
+        let hint = match error {
+            StartError::NotFound(_) | StartError::NotExecutable(_) if is_before_dashes => {
+                "; it stands before --, and so was taken for the command (the directory of --local \
+                 is written --local=DIR)"
+            }
+            _ => "",
+        };
+        let message = format!("cannot run '{}': {error}{hint}", name.unwrap_or_default());
         Stop::new(exit, "not_started", message)
     }
 }

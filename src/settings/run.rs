@@ -104,6 +104,7 @@ pub fn run(arguments: &cli::RunArguments, world: &World) -> Result<RunSettings, 
     let sources = Sources::new(&arguments.options, world);
     sources.check_flags(&options::RUN)?;
     sources.check_flags(&options::COMMON)?;
+    check_place_of_resource(arguments)?;
     let resources = resources(&arguments.resources, "--resource", world)?;
     if arguments.command.is_empty() {
         let message = "no command given; write it after --, as in redlock run -r NAME -- COMMAND";
@@ -146,6 +147,26 @@ pub fn run(arguments: &cli::RunArguments, world: &World) -> Result<RunSettings, 
         hidden_environment: set_by_environment(&options::RUN, world),
         common: common_of(&sources)?,
     })
+}
+
+/// Tells who has written the resource behind the command, most often behind the directory of
+/// `--local DIR`, that it is too late there.
+fn check_place_of_resource(arguments: &cli::RunArguments) -> Result<(), Error> {
+    let [command, rest @ ..] = &arguments.command[..] else {
+        return Ok(());
+    };
+    let names_resource = |word: &&OsString| *word == "-r" || *word == "--resource";
+    match rest.iter().find(names_resource) {
+        Some(option) if arguments.resources.is_empty() => {
+            let (command, option) = (command.to_string_lossy(), option.to_string_lossy());
+            let message = format!(
+                "no resource given: {option} stands behind '{command}', which was taken for the \
+                 command; options stand before it (the directory of --local is written --local=DIR)"
+            );
+            Err(Error::new(Exit::Usage, message))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A zero takes back what a file says.

@@ -301,6 +301,10 @@ const BAD_FLAGS: &[(&str, &str)] = &[
         "no resource given; name it with -r, as in redlock run -r NAME -- COMMAND",
     ),
     (
+        "--local d -r a -- c",
+        "no resource given: -r stands behind 'd', which was taken for the command",
+    ),
+    (
         "-r a",
         "no command given; write it after --, as in redlock run -r NAME -- COMMAND",
     ),

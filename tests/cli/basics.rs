@@ -190,7 +190,7 @@ fn what_cannot_be_executed_is_126_and_what_is_not_there_127() {
         .assert_says(&[plain, "permission denied"]);
     run("/tmp")
         .assert_code(126)
-        .assert_says(&["'/tmp'", "permission denied"]);
+        .assert_says(&["'/tmp'", "it is a directory"]);
     run("no-such-thing")
         .assert_code(127)
         .assert_says(&["'no-such-thing'", "not found in PATH"]);
@@ -201,6 +201,12 @@ fn what_cannot_be_executed_is_126_and_what_is_not_there_127() {
     run(orphan)
         .assert_code(127)
         .assert_says(&[orphan, "interpreter"]);
+    let misplaced = ["run", "-r", "job", "/tmp", "--", "true"];
+    cluster
+        .redlock(misplaced)
+        .end()
+        .assert_code(126)
+        .assert_says(&["'/tmp'", "stands before --", "--local=DIR"]);
     // The lock is given back at once.
     assert_eq!(cluster.locks(), [""; 0]);
 }

@@ -171,6 +171,9 @@ fn start_error(program: &OsStr, errno: Errno) -> StartError {
         Errno::EAGAIN | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE => {
             StartError::System(errno.desc().to_lowercase())
         }
+        Errno::EACCES if has_directory(program) && Path::new(program).is_dir() => {
+            StartError::NotExecutable("it is a directory".to_owned())
+        }
         _ => StartError::NotExecutable(errno.desc().to_lowercase()),
     }
 }
