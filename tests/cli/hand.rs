@@ -411,10 +411,14 @@ fn a_token_is_told_while_its_lock_is_valid_or_not_at_all() {
     for pause in ["1000", "1600", "1900"] {
         let _: () = cluster.servers[1].ask(&["CLIENT", "PAUSE", pause, "ALL"]);
         cluster.servers[2].hang();
-        let words = ["acquire", "-t", "2s", "--node-timeout", "5s", "-r", "job"];
+        let words = "acquire --json -t 2s --node-timeout 5s -r job".split(' ');
         let end = cluster.redlock(words).end();
         match end.status.code() {
-            Some(0) => assert!(end.took < Duration::from_secs(2), "{end:?}"),
+            Some(0) => {
+                assert!(json(&end.stdout)["valid_ms"].as_u64() > Some(0), "{end:?}");
+                // For the node that hangs nobody waits until it is too late.
+                assert!(end.took < Duration::from_secs(4), "{end:?}");
+            }
             Some(69) => assert_eq!(end.stdout, ""),
             _ => panic!("{end:?}"),
         }
