@@ -139,8 +139,8 @@ pub fn spawn(image: &Image, prepare: impl Fn() -> nix::Result<()>) -> nix::Resul
     let flags = CloneFlags::CLONE_VM | CloneFlags::CLONE_VFORK;
     // SAFETY: with CLONE_VFORK we stand still until the new process has gone to exec or to its end,
     // so what it borrows outlives its use, and nobody else is at it: handlers are kept away by the
-    // mask, and this is our only thread but for resolvers, whom it does not meet: it makes only
-    // async-signal-safe calls, on a stack of its own, and never returns.
+    // mask, and this is our only thread but for resolvers and who queues for a turn, whom it does
+    // not meet: it makes only async-signal-safe calls, on a stack of its own, and never returns.
     let process = unsafe { clone(life, &mut stack, flags, Some(libc::SIGCHLD)) };
     // The command first, should we share a processor with it.
     std::thread::yield_now();

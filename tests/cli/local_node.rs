@@ -110,6 +110,67 @@ fn who_waited_keeps_its_descriptors_to_itself_or_the_command_would_wait_for_the_
     waiter.end().assert_code(0);
 }
 
+/// Waits for the lock, and holds it as long as nothing is written to it.
+fn waiter(directory: &Path) -> Process {
+    let script = "echo ready; read _";
+    redlock(directory, ["run", "-w", "-r", "job", "sh", "-c", script]).start()
+}
+
+fn is_first(waiter: &Process) -> bool {
+    watches(waiter.pid()) > 0
+}
+
+/// Whether it has come to the queue, where a thread of its own stands.
+fn stands_behind(waiter: &Process) -> bool {
+    let threads = fs::read_dir(format!("/proc/{}/task", waiter.pid()));
+    threads.expect("it runs").count() == 2 && !is_first(waiter)
+}
+
+#[test]
+fn who_waits_is_woken_in_turn_and_who_dies_waiting_costs_the_next_nothing() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut holder = holder(directory.path());
+    let mut killed = waiter(directory.path());
+    eventually("it waits", || is_first(&killed));
+    let mut second = waiter(directory.path());
+    eventually("it queues", || stands_behind(&second));
+    let mut third = waiter(directory.path());
+    eventually("it queues", || stands_behind(&third));
+    killed.signal(Signal::SIGKILL);
+    killed.wait();
+    eventually("it is its turn", || is_first(&second));
+    holder.write_line("");
+    second.wait_for("ready");
+    // While the second has the lock, and a command and a guard besides.
+    eventually("it is its turn", || is_first(&third));
+    second.write_line("");
+    third.wait_for("ready");
+    third.write_line("");
+    for run in [holder, second, third] {
+        run.end().assert_silent();
+    }
+}
+
+#[test]
+fn who_is_stopped_while_it_is_the_first_to_wait_keeps_nobody_from_the_lock() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut holder = holder(directory.path());
+    let mut stopped = waiter(directory.path());
+    eventually("it waits", || is_first(&stopped));
+    let mut second = waiter(directory.path());
+    eventually("it queues", || stands_behind(&second));
+    stopped.signal(Signal::SIGSTOP);
+    holder.write_line("");
+    second.wait_for("ready");
+    second.write_line("");
+    second.end().assert_code(0);
+    stopped.signal(Signal::SIGCONT);
+    stopped.wait_for("ready");
+    stopped.write_line("");
+    stopped.end().assert_code(0);
+    holder.end().assert_code(6);
+}
+
 #[test]
 fn the_lock_of_a_redlock_that_was_killed_is_free_after_its_ttl() {
     let directory = tempfile::tempdir().expect("a temporary directory");

@@ -5,9 +5,9 @@
 //! what an operation does to records in memory, `store` brings them from the disk and back under
 //! a lock among processes, `lasting` is what is kept over boots, `sweep` removes what is spent.
 //!
-//! No lock of the file system is ever waited for, or held while something else is waited for: a
-//! process that was stopped in the middle must not stop us, and every call ends within its limit.
-//! The files themselves are read and written where we stand, without a thread: that takes less time
+//! No lock on a record is ever waited for, or held while something else is waited for: a process
+//! that was stopped in the middle must not stop us, and every call ends within its limit. `turn` is
+//! the only queue, and nobody needs it in order to get a lock. The files themselves are read and written where we stand, without a thread: that takes less time
 //! than starting one. So a disk that hangs hangs us; the job's deadline is kept by the guard
 //! process. Called by `lock` through [`Node`].
 
@@ -19,6 +19,7 @@ mod record;
 mod rules;
 mod store;
 mod sweep;
+mod turn;
 mod watch;
 
 use std::path::PathBuf;
@@ -30,6 +31,7 @@ use self::files::StoreError;
 use self::record::Record;
 use self::rules::{Changes, Outcome};
 use self::store::Store;
+use self::watch::Watcher;
 use super::{
     Answer, Ballot, Entry, Extension, Node, NodeError, NodeName, Notices, Parting, Raised, Release,
     Vote,
@@ -219,7 +221,12 @@ impl Node for LocalNode {
     }
 
     async fn listen(&self, keys: Arc<[String]>, _limit: Duration) -> Answer<Notices> {
-        let watch = self.store.watch(&keys);
+        let watcher = if self.may_hold_a_key() {
+            Watcher::Holds
+        } else {
+            Watcher::Waits
+        };
+        let watch = self.store.watch(&keys, watcher);
         watch.map_err(|error| error.to_node_error())
     }
 

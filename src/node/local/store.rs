@@ -5,6 +5,7 @@
 //! DIR/fence/reserved             every fencing token ever given out here is smaller (fsync'ed)
 //! DIR/done, DIR/history          what is kept over boots; see `lasting`
 //! DIR/boot-ID/fences             that number as this boot found it, and as it stands now
+//! DIR/boot-ID/turns              locked at the byte of its resource by who waits first; see `turn`
 //! DIR/boot-ID/3f/lock            locked for every access to this folder; never replaced or removed
 //! DIR/boot-ID/3f/3f78….          the record of one resource, named by the SHA-1 of its key
 //! ```
@@ -35,6 +36,7 @@ use super::files::{self, Durability, LOCK, Sharing, StoreError};
 use super::lasting::Lasting;
 use super::record::Record;
 use super::sweep;
+use super::turn::Queue;
 use crate::node::MarkerKind;
 
 /// Where Linux tells which boot this is.
@@ -55,6 +57,9 @@ const RESERVED: &str = "reserved";
 
 /// The reservation, as one boot knows it.
 const FENCES: &str = "fences";
+
+/// The file on which the kernel keeps the queues of those who wait.
+const TURNS: &str = "turns";
 
 /// A directory with records.
 pub(super) struct Store {
@@ -163,6 +168,14 @@ impl Store {
         Ok(self.boot()?.join(folder_name(&name)).join(&name))
     }
 
+    /// Where those who wait for `key` queue.
+    pub(super) fn queue(&self, key: &str) -> Result<Queue, StoreError> {
+        let name = file_name(key);
+        // 60 bits: no two resources stand in each other's way.
+        let place = i64::from_str_radix(&name[..15], 16).unwrap_or_default();
+        Ok(Queue::new(self.boot()?.join(TURNS), place))
+    }
+
     /// The files of the records in one of the folders, 0 to 255.
     pub(super) fn records_in(&self, folder: u8) -> Result<Vec<PathBuf>, StoreError> {
         let folder = self.boot()?.join(format!("{folder:02x}"));
@@ -203,7 +216,7 @@ impl Store {
             let reserved = self.durable()?;
             let fences = encode_fences(reserved, reserved);
             let name = boot.file_name().unwrap_or_default().to_string_lossy();
-            let content = [(FENCES, fences.as_bytes())];
+            let content = [(FENCES, fences.as_bytes()), (TURNS, b"")];
             files::create_whole(&self.directory, &name, &content, sharing)?;
         }
         files::create_whole(boot, folder, &[(LOCK, b"")], sharing)?;

@@ -410,7 +410,11 @@ fn what_is_created_is_for_those_who_may_use_the_directory() {
         acquire(&host.node_in(directory.clone()), &entry(1)).expect("it is free");
         let mode = |path: &Path| fs::metadata(path).expect("it is there").mode() & 0o7777;
         let files = all_files(&directory);
-        assert_eq!(files.len(), 5, "two locks, a record, two reservations");
+        assert_eq!(
+            files.len(),
+            6,
+            "two locks, a record, two reservations, the queues"
+        );
         for path in files {
             assert_eq!(mode(&path), file, "{}", path.display());
             let parent = path.parent().expect("a folder");
@@ -644,4 +648,88 @@ fn a_release_needs_no_room_and_keeps_the_counter() {
     assert!(after.len() < before.len());
     let record = store::peek(&file).expect("it is whole");
     assert_eq!((record.fence, record.lock), (token, None));
+}
+
+/// What `node` is told of releases from now on.
+async fn listen(node: &LocalNode) -> Notices {
+    let keys = entry(0).keys.clone().into();
+    let notices = node.listen(keys, LIMIT).await.expect("it can be watched");
+    // It stands in the queue, and watches if it is the first.
+    tokio::task::yield_now().await;
+    notices
+}
+
+/// Whether anything is told within some time in which it would be.
+async fn is_told(notices: &mut Notices) -> bool {
+    let next = tokio::time::timeout(Duration::from_millis(50), notices.next());
+    matches!(next.await, Ok(Some(_)))
+}
+
+async fn wait_for(notices: &mut Notices) {
+    let next = tokio::time::timeout(LIMIT, notices.next()).await;
+    assert!(matches!(next, Ok(Some(_))), "{next:?}");
+}
+
+fn with_files<T>(test: impl Future<Output = T>) -> T {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime
+        .enable_all()
+        .build()
+        .expect("a runtime")
+        .block_on(test)
+}
+
+#[test]
+fn of_those_who_wait_one_after_the_other_is_told_in_the_order_in_which_they_came() {
+    let host = Host::new();
+    let (holder, first, second) = (host.node(), host.node(), host.node());
+    with_files(async {
+        let take = |node, entry| LocalNode::acquire(node, entry, ballot(1), LIMIT);
+        let let_go = |node, entry| LocalNode::release(node, entry, Arc::default(), LIMIT);
+        take(&holder, entry(1)).await.expect("it is free");
+        let mut first_hears = listen(&first).await;
+        let mut second_hears = listen(&second).await;
+        let_go(&holder, entry(1)).await.expect("an answer");
+        wait_for(&mut first_hears).await;
+        assert!(!is_told(&mut second_hears).await);
+        take(&first, entry(2)).await.expect("it is free");
+        drop(first_hears);
+        // It is its turn, and the lock is held.
+        assert!(!is_told(&mut second_hears).await);
+        let_go(&first, entry(2)).await.expect("an answer");
+        wait_for(&mut second_hears).await;
+    });
+}
+
+#[test]
+fn whose_turn_comes_when_the_lock_is_free_already_is_told() {
+    let host = Host::new();
+    let (holder, first, second) = (host.node(), host.node(), host.node());
+    with_files(async {
+        let vote = holder.acquire(entry(1), ballot(1), LIMIT).await;
+        vote.expect("it is free");
+        let first_hears = listen(&first).await;
+        let mut second_hears = listen(&second).await;
+        let released = holder.release(entry(1), Arc::default(), LIMIT).await;
+        released.expect("an answer");
+        assert!(!is_told(&mut second_hears).await);
+        // As when it gives up waiting.
+        drop(first_hears);
+        wait_for(&mut second_hears).await;
+    });
+}
+
+#[test]
+fn whoever_holds_a_lock_is_told_at_once_whoever_waits() {
+    let host = Host::new();
+    let (holder, waiter) = (host.node(), host.node());
+    with_files(async {
+        let vote = holder.acquire(entry(1), ballot(1), LIMIT).await;
+        vote.expect("it is free");
+        let mut waiter_hears = listen(&waiter).await;
+        let mut holder_hears = listen(&holder).await;
+        fs::remove_file(&host.records()[0]).expect("ours");
+        wait_for(&mut holder_hears).await;
+        wait_for(&mut waiter_hears).await;
+    });
 }

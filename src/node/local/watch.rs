@@ -17,26 +17,41 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::files::StoreError;
 use super::store::{Store, peek};
+use super::turn::Queue;
 use crate::clock;
 use crate::node::{Notice, Notices};
 
-/// Over how much time those who heard of the same change spread out.
-const SPREAD: Duration = Duration::from_millis(1);
+/// Nobody else tries at a release: whoever waits for his turn is told of none.
+const ALONE: Notice = Notice { listeners: 1 };
 
 /// The pause between two looks where the kernel tells nothing: it has no more watches for this
 /// user.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// Whose release is watched for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Watcher {
+    /// Wants the locks, and is told when they may be had: one after the other.
+    Waits,
+    /// Has the locks, and is told at once that they are not his any more.
+    Holds,
+}
+
 impl Store {
     /// Tells whenever the lock under one of `keys` has changed.
-    pub(super) fn watch(&self, keys: &[String]) -> Result<Notices, StoreError> {
+    pub(super) fn watch(&self, keys: &[String], watcher: Watcher) -> Result<Notices, StoreError> {
         let paths = keys.iter().map(|key| self.record_path(key));
         let paths: Vec<PathBuf> = paths.collect::<Result<_, _>>()?;
-        Ok(Notices::from_task(|tell| watch(paths, tell)))
+        let queue = match keys {
+            [key] if watcher == Watcher::Waits => Some(self.queue(key)?),
+            // Who wants several would have to stand first in one queue while he waits in another.
+            _ => None,
+        };
+        Ok(Notices::from_task(|tell| watch(paths, queue, tell)))
     }
 }
 
-async fn watch(paths: Vec<PathBuf>, tell: UnboundedSender<Notice>) {
+async fn watch(paths: Vec<PathBuf>, queue: Option<Queue>, tell: UnboundedSender<Notice>) {
     let tokens = || {
         let now = clock::host_uptime();
         let token = |path: &PathBuf| {
@@ -45,21 +60,28 @@ async fn watch(paths: Vec<PathBuf>, tell: UnboundedSender<Notice>) {
         };
         paths.iter().map(token).collect::<Vec<_>>()
     };
+    let turn = match queue {
+        Some(queue) => queue.first().await,
+        None => None,
+    };
     // Before the first look, so that no change falls between.
     let changes = Changes::of(&paths);
     let mut seen = tokens();
+    // It may have been released before our turn came.
+    if turn.is_some() && seen == [None] {
+        let _ = tell.send(ALONE);
+    }
     while !tell.is_closed() {
         match &changes {
             Some(changes) => changes.next().await,
             None => tokio::time::sleep(LOOK).await,
         }
         // Another lock in the same folder, or the same one extended, perhaps by ourselves.
-        if tokens() == seen {
-            continue;
+        let now = tokens();
+        if now != seen {
+            seen = now;
+            let _ = tell.send(ALONE);
         }
-        clock::sleep_until(clock::now() + SPREAD.mul_f64(fastrand::f64())).await;
-        seen = tokens();
-        let _ = tell.send(Notice { listeners: 1 });
     }
 }
 
