@@ -5,10 +5,11 @@
 //! what an operation does to records in memory, `store` brings them from the disk and back under
 //! a lock among processes, `lasting` is what is kept over boots, `sweep` removes what is spent.
 //!
-//! No lock on a record is ever waited for, or held while something else is waited for: a process
-//! that was stopped in the middle must not stop us, and every call ends within its limit. `turn` is
-//! the only queue, and nobody needs it in order to get a lock. The files themselves are read and written where we stand, without a thread: that takes less time
-//! than starting one. So a disk that hangs hangs us; the job's deadline is kept by the guard
+//! No lock on a record is ever waited for, or held while something else is waited for: a
+//! process that was stopped in the middle must not stop us, and every call ends within its
+//! limit. `turn` is the only queue, and nobody needs it in order to get a lock. The files
+//! themselves are read and written where we stand, without a thread: that takes less time than
+//! starting one. So a disk that hangs hangs us; the job's deadline is kept by the guard
 //! process. Called by `lock` through [`Node`].
 
 mod by_hand;
