@@ -107,6 +107,11 @@ impl<'a> Waiting<'a> {
         clock::now().since(self.began)
     }
 
+    /// The last attempt that was followed by another.
+    pub fn latest(&self) -> Option<Failure> {
+        self.latest.borrow().clone()
+    }
+
     /// Takes note of an attempt that is followed by another.
     pub fn note(&self, failure: &Failure) {
         let holder = |failure: &Failure| failure.holder().map(|by| by.digest.clone());

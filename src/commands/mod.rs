@@ -108,6 +108,7 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let told = match &cli.command {
         cli::Command::Run(arguments) => settings::run(arguments, &world)
             .map_err(Stop::from)
+            .inspect_err(|stop| run::refused(arguments, &world, stop.exit, early()))
             .map(|settings| told(&settings.common, |to| run::run(&settings, &world, to))),
         cli::Command::Config(options) => config::config(options, &world),
         cli::Command::History(arguments) => settings::history(arguments, &world)

@@ -22,6 +22,7 @@ use tokio::runtime;
 use self::account::Account;
 use self::letting_go::Job;
 use super::{Stop, attempt, holder, nodes};
+use crate::cli::RunArguments;
 use crate::clock::{self, Instant};
 use crate::exit::Exit;
 use crate::job::{Child, Guard, Order, Signals, StartError};
@@ -30,7 +31,7 @@ use crate::lock::quorum::Verdict;
 use crate::lock::{Acquisition, Claim, Failure, Held, Holder, Lease, Redlock, Resource, State};
 use crate::node::{AnyNode, MarkerKind};
 use crate::report::{self, Reporter};
-use crate::settings::{RunSettings, StoreCommand, Wait, World};
+use crate::settings::{self, RunSettings, StoreCommand, Wait, World};
 
 /// Runs the command under the lock.
 ///
@@ -57,8 +58,22 @@ pub fn run(settings: &RunSettings, world: &World, reporter: Reporter) -> Result<
     // waits for a resolver's thread, which may hang for long.
     std::mem::forget(runtime);
     let code = exit.as_ref().map_or_else(|stop| stop.exit, |exit| *exit);
-    run.leave_files(&account, code.code());
+    let code = code.code();
+    files::leave(
+        &settings.files,
+        &settings.resources,
+        &account,
+        code,
+        reporter,
+    );
     exit
+}
+
+/// Leaves the files of a run that was refused before it began, or they would tell of the one
+/// before.
+pub fn refused(arguments: &RunArguments, world: &World, exit: Exit, reporter: Reporter) {
+    let (resources, files) = settings::remains_of(arguments, world);
+    files::leave(&files, &resources, &Account::begin(), exit.code(), reporter);
 }
 
 /// One run: what was meant, and where to tell what comes of it.
@@ -160,7 +175,12 @@ impl Run<'_> {
                 account.failed(&failure);
                 Err(self.not_acquired(&failure, waiting.waited()))
             }
-            Acquisition::Interrupted(signal) => Err(Stop::silent(Exit::Signal(signal))),
+            Acquisition::Interrupted(signal) => {
+                if let Some(failure) = waiting.latest() {
+                    account.waited_for(&failure);
+                }
+                Err(Stop::silent(Exit::Signal(signal)))
+            }
         }
     }
 

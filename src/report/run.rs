@@ -74,7 +74,7 @@ fn of(names: &str) -> Cow<'_, str> {
 #[must_use]
 pub fn nested(names: &str) -> Line {
     let message = format!(
-        "{names} is held by the redlock around this command; what runs inside needs a name of its own"
+        "{names} is held by the redlock around this command, or by whoever else set its REDLOCK_TOKEN; what runs inside needs a name of its own"
     );
     Line::new(Level::Error, "nested", message).with("resource", names)
 }
@@ -170,17 +170,30 @@ pub fn lost(names: &str, loss: &Loss, what_now: &str) -> Line {
 /// The command is over, but no quorum of nodes confirmed the release.
 #[must_use]
 pub fn not_released(names: &str, nodes: &[NodeName], letting: &Letting, rest: Duration) -> Line {
-    let answers: Vec<_> = nodes
-        .iter()
-        .cloned()
-        .zip(letting.answers.iter().cloned())
-        .collect();
-    let answers = list(&answers, release_text);
+    let answers = releases(nodes, letting);
     let until = rfc3339(SystemTime::now() + rest);
     let message = format!(
         "{names} was not released on a quorum of servers ({answers}); others may stay locked out until {until}"
     );
     Line::new(Level::Error, "not_released", message).with("resource", names)
+}
+
+/// The command is over, but no quorum of nodes confirmed that the lock stays for a while, nor that
+/// it was released; on the others it is as it was for `rest`.
+#[must_use]
+pub fn not_kept(names: &str, nodes: &[NodeName], letting: &Letting, rest: Duration) -> Line {
+    let answers = releases(nodes, letting);
+    let until = rfc3339(SystemTime::now() + rest);
+    let message = format!(
+        "{names} was not kept on a quorum of servers ({answers}); it may be free before --min-hold is over, or stay taken until {until}"
+    );
+    Line::new(Level::Error, "not_kept", message).with("resource", names)
+}
+
+fn releases(nodes: &[NodeName], letting: &Letting) -> String {
+    let answers = letting.answers.iter().cloned();
+    let answers: Vec<_> = nodes.iter().cloned().zip(answers).collect();
+    list(&answers, release_text)
 }
 
 /// A file that was asked for could not be written: which, and why.
@@ -221,12 +234,7 @@ pub fn timed_out(names: &str, limit: Duration, signal: Signal) -> Line {
 /// The command succeeded, but too few nodes know that it shall not run again in this period.
 #[must_use]
 pub fn not_marked_done(names: &str, nodes: &[NodeName], letting: &Letting) -> Line {
-    let answers: Vec<_> = nodes
-        .iter()
-        .cloned()
-        .zip(letting.answers.iter().cloned())
-        .collect();
-    let answers = list(&answers, release_text);
+    let answers = releases(nodes, letting);
     let message = format!(
         "{names} is done, but that was noted on no quorum of servers ({answers}); it may run again in this period"
     );

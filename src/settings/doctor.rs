@@ -33,7 +33,7 @@ pub fn doctor(options: &cli::Options, world: &World) -> Result<DoctorSettings, E
     let names: Vec<String> = file
         .iter()
         .flat_map(File::resources)
-        .map(ToOwned::to_owned)
+        .map(|(name, _)| name.to_owned())
         .collect();
     let mut sources = sources.with_file(file);
     let settings = DoctorSettings {

@@ -37,7 +37,13 @@ pub struct File {
     path: Arc<Path>,
     top: Section,
     defaults: Section,
-    resources: BTreeMap<String, Section>,
+    resources: BTreeMap<String, OfResource>,
+}
+
+/// The section of one resource, and the line that it begins with.
+struct OfResource {
+    line: usize,
+    section: Section,
 }
 
 impl File {
@@ -94,16 +100,19 @@ impl File {
         &self.path
     }
 
-    /// The resources that have a section.
-    pub fn resources(&self) -> impl Iterator<Item = &str> {
-        self.resources.keys().map(String::as_str)
+    /// The resources that have a section, and where that is.
+    pub fn resources(&self) -> impl Iterator<Item = (&str, String)> {
+        let path = self.path.display();
+        self.resources
+            .iter()
+            .map(move |(name, own)| (name.as_str(), format!("{path}:{}", own.line)))
     }
 
     /// What the file says about `row`, the section of `resource` before `[defaults]` before the
     /// top.
     #[must_use]
     pub fn find(&self, row: &Row, resource: Option<&str>) -> Option<Found> {
-        let own = resource.and_then(|name| self.resources.get(name));
+        let own = resource.and_then(|name| Some(&self.resources.get(name)?.section));
         let parts = [
             (Part::Resource, own),
             (Part::Defaults, Some(&self.defaults)),
@@ -144,7 +153,7 @@ impl File {
         let resources = self
             .resources
             .values()
-            .map(|section| (Part::Resource, section));
+            .map(|own| (Part::Resource, &own.section));
         [(Part::Top, &self.top), (Part::Defaults, &self.defaults)]
             .into_iter()
             .chain(resources)
@@ -254,7 +263,7 @@ struct Reader<'t> {
     text: &'t str,
 }
 
-type Parts = (Section, Section, BTreeMap<String, Section>);
+type Parts = (Section, Section, BTreeMap<String, OfResource>);
 type Key<'t> = Spanned<std::borrow::Cow<'t, str>>;
 
 impl<'t> Reader<'t> {
@@ -272,7 +281,8 @@ impl<'t> Reader<'t> {
                     for (name, section) in self.table(key, value, wanted)? {
                         let section = self.table(name, section, wanted)?;
                         let section = self.section(section, Part::Resource)?;
-                        resources.insert(name.get_ref().to_string(), section);
+                        let line = self.line(name.span().start);
+                        resources.insert(name.get_ref().to_string(), OfResource { line, section });
                     }
                 }
                 name => {

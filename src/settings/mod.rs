@@ -26,7 +26,7 @@ use std::time::Duration;
 pub use self::doctor::{DoctorSettings, doctor};
 use self::file::File;
 use self::options::Choice;
-pub use self::run::{History, OnLost, RunSettings, StoreCommand, run};
+pub use self::run::{Files, History, OnLost, RunSettings, StoreCommand, remains_of, run};
 pub use self::shown::config;
 use self::sources::{Setting, Sources};
 use self::template::Moment;
@@ -245,7 +245,10 @@ fn resource(typed: &OsStr, label: &str, moment: &Moment) -> Result<Resource, Err
     let name = typed
         .to_str()
         .ok_or_else(|| wrong("the name of a resource is not UTF-8"))?;
-    Resource::new(&moment.expand(name)?).map_err(|error| wrong(&error.to_string()))
+    let expanded = moment
+        .expand(name)
+        .map_err(|error| Error::new(error.exit, format!("{label}: {}", error.message)))?;
+    Resource::new(&expanded).map_err(|error| wrong(&error.to_string()))
 }
 
 /// The resource whose section of the file counts; with several there is none.

@@ -128,7 +128,7 @@ pub static SERVER: Setting<Vec<Endpoint>> = Setting {
     row: row("server", Form::List, Place::Top)
         .called("servers")
         .configures(),
-    parse: |found| found.list()?.into_iter().map(server_url::parse).collect(),
+    parse: |found| servers(&found.list()?),
 };
 
 /// `--local`
@@ -405,6 +405,18 @@ fn wait(found: &Found) -> Result<Wait, String> {
         }
         Err(message) => Err(message),
     }
+}
+
+/// Of several the one that is wrong is counted out: the message does not repeat what may be a
+/// password.
+fn servers(urls: &[&str]) -> Result<Vec<Endpoint>, String> {
+    let parse = |(index, url): (usize, &&str)| {
+        server_url::parse(url).map_err(|message| match urls.len() {
+            1 => message,
+            count => format!("{} of {count}: {message}", index + 1),
+        })
+    };
+    urls.iter().enumerate().map(parse).collect()
 }
 
 fn local(found: &Found) -> Result<Local, String> {

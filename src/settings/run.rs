@@ -57,15 +57,22 @@ pub struct RunSettings {
     pub restart_window: Duration,
     /// Whether the run is recorded with the lock.
     pub history: History,
-    /// Where to tell in JSON how it ended.
-    pub status_file: Option<PathBuf>,
-    /// Where to leave gauges for Prometheus.
-    pub metrics_file: Option<PathBuf>,
+    /// Where to tell how it ended.
+    pub files: Files,
     /// The command and its arguments; at least one word.
     pub command: Vec<OsString>,
     /// Variables that set options of this run, and are not meant for another run inside the
     /// command. Those of servers and credentials are, and stay.
     pub hidden_environment: Vec<String>,
+}
+
+/// Where to tell how a run ended, besides with the exit code.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Files {
+    /// In JSON.
+    pub status: Option<PathBuf>,
+    /// As gauges for Prometheus.
+    pub metrics: Option<PathBuf>,
 }
 
 /// What happens to the command when the lock cannot be kept.
@@ -141,12 +148,32 @@ pub fn run(arguments: &cli::RunArguments, world: &World) -> Result<RunSettings, 
             Choice::Yes => History::Off,
             Choice::No => History::Kept,
         },
-        status_file: sources.optional(&options::STATUS_FILE)?,
-        metrics_file: sources.optional(&options::METRICS_FILE)?,
+        files: Files {
+            status: sources.optional(&options::STATUS_FILE)?,
+            metrics: sources.optional(&options::METRICS_FILE)?,
+        },
         command: arguments.command.clone(),
         hidden_environment: set_by_environment(&options::RUN, world),
         common: common_of(&sources)?,
     })
+}
+
+/// What is known of a run whose settings make no sense: its resources, and where to tell that it
+/// was refused. What makes no sense counts as not said here.
+#[must_use]
+pub fn remains_of(arguments: &cli::RunArguments, world: &World) -> (Vec<Resource>, Files) {
+    let sources = Sources::new(&arguments.options, world);
+    let file = File::glance(&sources);
+    let sources = sources
+        .with_file(file)
+        .with_resource(single(&arguments.resources));
+    let place = |setting| sources.optional(setting).ok().flatten();
+    let resources = resources(&arguments.resources, "--resource", world).unwrap_or_default();
+    let files = Files {
+        status: place(&options::STATUS_FILE),
+        metrics: place(&options::METRICS_FILE),
+    };
+    (resources, files)
 }
 
 /// Tells who has written the resource behind the command, most often behind the directory of

@@ -10,7 +10,7 @@ use super::file;
 use super::options::{
     ANY_QUORUM, Choice, LOCAL, Local, PASSWORD_FILE, SERVER, TLS_CA, TLS_CERT, TLS_KEY, USER,
 };
-use super::sources::{Origin, Sources};
+use super::sources::{Origin, Row, Sources};
 use super::{Error, Servers};
 use crate::exit::Exit;
 use crate::node::endpoint::{Address, Credentials, Endpoint, Secret, TlsFiles};
@@ -46,6 +46,39 @@ pub fn of(sources: &Sources) -> Result<Servers, Error> {
             }
         }
     }
+}
+
+/// An option that does not count beside another.
+pub struct PassedOver {
+    /// Which one.
+    pub row: &'static Row,
+    /// What counts instead, as messages call it.
+    pub counts: String,
+}
+
+/// Which of `--server` and `--local`, if both are named, does not count.
+///
+/// # Errors
+///
+/// If one makes no sense.
+pub fn passed_over(sources: &Sources) -> Result<Option<PassedOver>, Error> {
+    let servers = sources.located(&SERVER)?.map(|(_, origin)| origin);
+    let local = sources.located(&LOCAL)?;
+    let local = local.filter(|(local, _)| *local != Local::Off);
+    let both = servers.zip(local.map(|(_, origin)| origin));
+    Ok(both.map(|(servers, local)| {
+        if servers.rank() < local.rank() {
+            PassedOver {
+                row: &LOCAL.row,
+                counts: servers.label(&SERVER.row),
+            }
+        } else {
+            PassedOver {
+                row: &SERVER.row,
+                counts: local.label(&LOCAL.row),
+            }
+        }
+    }))
 }
 
 fn embedded(sources: &Sources, local: Local, origin: &Origin) -> Result<Servers, Error> {

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use super::file::File;
 use super::options::{self, COMMON, RUN};
 use super::run::{MARGIN, kill_after};
+use super::servers::{self, PassedOver};
 use super::sources::{AnySetting, Form, Found, Origin, Part, Place, Raw, Row, Sources};
 use super::template::Moment;
 use super::{Error, World, common_of, server_url};
@@ -26,10 +27,10 @@ pub fn config(options: &cli::Options, world: &World) -> Result<String, Error> {
     let sources = Sources::new(options, world);
     sources.check_flags(&COMMON)?;
     let file = File::find_and_read(&sources)?;
-    let names: Vec<String> = file
+    let sections: Vec<(String, String)> = file
         .iter()
         .flat_map(File::resources)
-        .map(ToOwned::to_owned)
+        .map(|(name, place)| (name.to_owned(), place))
         .collect();
     let mut text = match &file {
         Some(file) => format!("# {}\n\n", file.path().display()),
@@ -38,20 +39,21 @@ pub fn config(options: &cli::Options, world: &World) -> Result<String, Error> {
     let mut sources = sources.with_file(file);
     common_of(&sources)?;
     judge_run(&sources)?;
+    let passed_over = servers::passed_over(&sources)?;
     let row_of = |setting: &&'static dyn AnySetting| setting.row();
     let common = COMMON.iter().map(row_of);
     let common = common.filter(|row| row.place != Place::Nowhere);
-    show(&mut text, common, |row| sources.find(row));
+    show(&mut text, &sources, common, passed_over);
     text.push_str("\n[defaults]\n");
-    show(&mut text, RUN.iter().map(row_of), |row| sources.find(row));
-    for name in &names {
+    show(&mut text, &sources, RUN.iter().map(row_of), None);
+    for (name, place) in &sections {
         sources = sources.with_resource(Some(name));
         judge_run(&sources)?;
-        judge_name(name, world)?;
+        judge_name(name, place, world)?;
         let _ = write!(text, "\n[resource.{}]\n", quoted(name));
         let own = options::all().map(AnySetting::row);
         let own = own.filter(|row| sources.has_own(row));
-        show(&mut text, own, |row| sources.find(row));
+        show(&mut text, &sources, own, None);
     }
     Ok(text)
 }
@@ -68,34 +70,36 @@ fn judge_run(sources: &Sources) -> Result<(), Error> {
 }
 
 /// A section whose name no `-r` can have is a mistake that nobody would notice.
-fn judge_name(name: &str, world: &World) -> Result<(), Error> {
+fn judge_name(name: &str, place: &str, world: &World) -> Result<(), Error> {
     let bad = |message: &str| {
-        let message = format!("[resource.{}]: {message}", quoted(name));
+        let message = format!("{place}: [resource.{}]: {message}", quoted(name));
         Error::new(Exit::Configuration, message)
     };
     let expanded = Moment::now(world)
         .expand(name)
-        .map_err(|error| bad(error.message.trim_start_matches("--resource: ")))?;
+        .map_err(|error| bad(&error.message))?;
     let judged = Resource::new(&expanded);
     judged.map(drop).map_err(|error| bad(&error.to_string()))
 }
 
-/// One line for each of `rows` that has a value.
+/// One line for each of `rows` that has a value; a comment if that does not count.
 fn show(
     text: &mut String,
+    sources: &Sources,
     rows: impl Iterator<Item = &'static Row>,
-    find: impl Fn(&Row) -> Option<Found>,
+    passed_over: Option<PassedOver>,
 ) {
     for row in rows {
-        let Some(found) = find(row) else {
+        let Some(found) = sources.find(row) else {
             continue;
         };
-        let line = format!("{} = {}", row.key, value(row, &found.raw));
-        let _ = writeln!(
-            text,
-            "{line:ORIGIN_COLUMN$} # {}",
-            origin(row, &found.origin)
-        );
+        let mut line = format!("{} = {}", row.key, value(row, &found));
+        let mut origin = origin(row, &found.origin);
+        if let Some(passed) = passed_over.as_ref().filter(|it| it.row.name == row.name) {
+            line.insert_str(0, "# ");
+            let _ = write!(origin, ", further away than {}", passed.counts);
+        }
+        let _ = writeln!(text, "{line:ORIGIN_COLUMN$} # {origin}");
     }
 }
 
@@ -108,8 +112,8 @@ fn origin(row: &Row, origin: &Origin) -> String {
 }
 
 /// A value as a file would have it, without passwords.
-fn value(row: &Row, raw: &Raw) -> String {
-    match raw {
+fn value(row: &Row, found: &Found) -> String {
+    match &found.raw {
         Raw::On => "true".to_owned(),
         Raw::Off => "false".to_owned(),
         Raw::List(values) => {
@@ -123,6 +127,12 @@ fn value(row: &Row, raw: &Raw) -> String {
             match row.form {
                 // The table's defaults are written as in a variable.
                 Form::Switch => (text == "1").to_string(),
+                Form::Optional if found.origin == Origin::Variable && text == "1" => {
+                    true.to_string()
+                }
+                Form::Optional if found.origin == Origin::Variable && text == "0" => {
+                    false.to_string()
+                }
                 Form::Number if text.parse::<u32>().is_ok() => text.into_owned(),
                 _ => quoted(&text),
             }

@@ -83,7 +83,7 @@ impl<'a> Moment<'a> {
             Err(_) if self.world.variable("TZ").is_none() => Ok(self.utc()),
             // But not this one. With the wrong date in its name the job would run twice.
             Err(_) => {
-                let message = "--resource: the time zone of the variable TZ is not known on this \
+                let message = "the time zone of the variable TZ is not known on this \
                                host; install tzdata, or write {date:utc}";
                 Err(Error::new(Exit::Configuration, message))
             }
@@ -100,7 +100,7 @@ fn two_digits(number: i8) -> String {
 }
 
 fn usage(message: &str) -> Error {
-    Error::new(Exit::Usage, format!("--resource: {message}"))
+    Error::new(Exit::Usage, message)
 }
 
 #[cfg(test)]
@@ -135,8 +135,8 @@ mod tests {
     #[test]
     fn what_is_unknown_is_refused_and_says_what_there_is() {
         for (text, said) in [
-            ("{day}", "--resource: {day} is unknown; there are {date}, "),
-            ("{}", "--resource: {} is unknown"),
+            ("{day}", "{day} is unknown; there are {date}, "),
+            ("{}", "{} is unknown"),
             ("{date:berlin}", "{date:berlin} is unknown"),
             ("{host:utc}", "{host:utc} is unknown"),
             ("{ date }", "{ date } is unknown"),

@@ -136,7 +136,7 @@ fn without_options_a_run_is_what_a_cron_line_wants() {
     assert_eq!(run.min_hold, Duration::ZERO);
     assert_eq!((run.once_per, run.max_runtime), (None, None));
     assert_eq!(run.history, History::Kept);
-    assert_eq!((run.status_file, run.metrics_file), (None, None));
+    assert_eq!(run.files, Files::default());
     assert_eq!(run.kill_after, seconds(5));
     assert_eq!(run.margin, Duration::from_millis(500));
     assert_eq!(run.stop_signal, Signal::SIGTERM);
@@ -176,8 +176,8 @@ fn every_option_does_what_it_says() {
     assert_eq!(run.once_per, Some(seconds(3_600)));
     assert_eq!(run.max_runtime, Some(seconds(7_200)));
     assert_eq!(run.history, History::Off);
-    assert_eq!(run.status_file, Some("s".into()));
-    assert_eq!(run.metrics_file, Some("/m".into()));
+    assert_eq!(run.files.status, Some("s".into()));
+    assert_eq!(run.files.metrics, Some("/m".into()));
     assert_eq!(run.kill_after, seconds(2));
     assert_eq!(run.stop_signal, Signal::SIGINT);
     assert_eq!(run.on_lost, OnLost::Warn);
@@ -407,6 +407,10 @@ fn servers_that_make_no_quorum_are_refused_with_the_reason() {
         (
             "redis://me:hunter2@h:x",
             "--server: redis://h: the port must be a number",
+        ),
+        (
+            "redis://a redis+unix://:hunter2@ redis://c",
+            "--server: 2 of 3: ",
         ),
         ("redis://", "--server: redis://: the host is missing"),
     ] {

@@ -134,7 +134,7 @@ fn a_file_is_checked_before_it_is_rolled_out() {
         ),
         (
             "local = '/d'\n[resource.'a-{day}']\nttl = '4s'\n",
-            "[resource.\"a-{day}\"]: {day} is unknown",
+            "FILE:2: [resource.\"a-{day}\"]: {day} is unknown",
         ),
         (
             "local = '/d'\n[resource.'']\nttl = '4s'\n",
@@ -176,4 +176,23 @@ fn without_a_file_it_says_so() {
     end.assert_code(0);
     assert!(end.stdout.starts_with("# no file of settings\n") || end.stdout.starts_with("# /etc/"));
     assert!(end.stdout.contains("local = \"/d\" "), "{end:?}");
+}
+
+#[test]
+fn of_servers_and_local_the_one_that_does_not_count_is_a_comment() {
+    let host = Host::with("servers = ['redis://a', 'redis://b', 'redis://c']\n");
+    let lines = host.lines(host.config().env("REDLOCK_LOCAL", "1"));
+    for wanted in [
+        "# servers = [\"redis://a\", \"redis://b\", \"redis://c\"] # FILE:1, further away than REDLOCK_LOCAL",
+        "local = true # REDLOCK_LOCAL",
+    ] {
+        assert_has(&lines, wanted);
+    }
+    let host = Host::with("local = '/d'\n");
+    let lines = host.lines(
+        host.config()
+            .env("REDLOCK_SERVERS", "redis://a,redis://b,redis://c"),
+    );
+    let wanted = "# local = \"/d\" # FILE:1, further away than REDLOCK_SERVERS";
+    assert_has(&lines, wanted);
 }

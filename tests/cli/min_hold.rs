@@ -62,6 +62,22 @@ fn a_marker_has_its_own_end_shorter_or_longer_than_the_ttl() {
 }
 
 #[test]
+fn that_the_lock_may_not_stay_so_long_is_told() {
+    let mut cluster = Cluster::start(3);
+    let script = "echo ready; read _; exit 4";
+    let run = ["run", "--min-hold", "1h", "-r", "job", "sh", "-c", script];
+    let mut run = cluster.redlock(run).start();
+    run.wait_for("ready");
+    cluster.servers[0].kill();
+    cluster.servers[1].kill();
+    run.write_line("");
+    run.end().assert_code(4).assert_says(&[
+        "job was not kept on a quorum",
+        "may be free before --min-hold is over, or stay taken until 20",
+    ]);
+}
+
+#[test]
 fn a_job_that_outlasts_it_leaves_nothing_and_neither_does_one_that_never_ran() {
     for place in Place::each() {
         place

@@ -208,6 +208,9 @@ fn a_signal_before_there_is_a_command_is_told_as_well() {
     let told = status.read();
     assert_eq!(told["outcome"], "not_started");
     assert_eq!(told["exit_code"], 143);
+    assert!(told["waited_ms"].as_u64() > Some(200), "{told}");
+    assert_eq!(told["holder"]["command"], "sh", "{told}");
+    assert_eq!(told["nodes"].as_array().map(Vec::len), Some(3), "{told}");
 }
 
 #[test]
@@ -291,4 +294,45 @@ fn a_status_file_tells_of_a_node_that_is_a_little_slower() {
     let told: serde_json::Value =
         serde_json::from_str(&fs::read_to_string(path).expect("it is there")).expect("it is there");
     assert_eq!(told["nodes"][2]["state"], "free", "{told}");
+}
+
+#[test]
+fn a_run_that_was_refused_does_not_leave_the_account_of_the_one_before() {
+    let status = Status::new();
+    let job = ["run", "--local=/proc/nowhere", "-r", "job", "true"];
+    for (arguments, code) in [
+        (&["--ttl", "1y"][..], 64),
+        (&["--server", "redis://a"], 64),
+        (&["--config", "/no/such/file"], 78),
+    ] {
+        fs::write(status.path(), "old").expect("ours");
+        let [run, rest @ ..] = job;
+        let line = [run].into_iter().chain(arguments.iter().copied());
+        let told = status.after(Redlock::new(line.chain(rest)), code);
+        assert_eq!(told["outcome"], "not_started", "{told}");
+        assert_eq!(told["exit_code"], code, "{told}");
+        assert_eq!(told["resource"], "job", "{told}");
+    }
+}
+
+#[test]
+fn a_log_that_is_named_by_a_descriptor_is_written_to_and_not_replaced() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let log = directory.path().join("log");
+    let script = "echo before; \"$REDLOCK\" run --local=\"$0\" -r job \
+                  --status-file /dev/stdout --metrics-file /dev/fd/1 echo ran; echo after";
+    let script = format!("exec >>{}; {script}", log.display());
+    let mut shell = std::process::Command::new("sh");
+    shell
+        .args(["-c", &script])
+        .arg(directory.path().join("locks"));
+    shell.env("REDLOCK", env!("CARGO_BIN_EXE_redlock"));
+    let end = shell.output().expect("a shell");
+    assert_eq!(String::from_utf8_lossy(&end.stderr), "");
+    let text = fs::read_to_string(&log).expect("it is still there");
+    assert!(
+        text.starts_with("before\nran\n{\"") && text.ends_with("after\n"),
+        "{text}"
+    );
+    assert!(text.contains("\n# HELP redlock_"), "{text}");
 }

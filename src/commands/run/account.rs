@@ -83,13 +83,18 @@ impl Account {
 
     /// The lock is not ours, and will not be.
     pub fn failed(&mut self, failure: &Failure) {
-        self.waited = clock::now().since(self.began);
+        self.waited_for(failure);
         self.outcome = match failure.verdict {
             Verdict::Held(_) => Outcome::Skipped,
             // The configuration's fault.
             Verdict::SameServer(..) => Outcome::NotStarted,
             _ => Outcome::Unavailable,
         };
+    }
+
+    /// The lock was not ours yet when there was no more waiting.
+    pub fn waited_for(&mut self, failure: &Failure) {
+        self.waited = clock::now().since(self.began);
         self.holder = failure.holder().and_then(|by| holder_of(&by.value));
         let votes = failure.votes.iter();
         self.nodes = votes

@@ -9,52 +9,70 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use super::account::Account;
-use super::{Run, metrics, status};
+use super::{metrics, status};
 use crate::errno;
-use crate::report;
+use crate::lock::Resource;
+use crate::report::{self, Reporter};
+use crate::settings::Files;
 
-impl Run<'_> {
-    /// Writes the files that the user asked for. One that cannot be written is told, and changes
-    /// nothing else: the job has run, or not, all the same.
-    pub(super) fn leave_files(&self, account: &Account, exit_code: u8) {
-        let resources = &self.settings.resources;
-        let leave = |path: &Path, text: String| {
-            let written = replace(path, &text);
-            let written = written.with_context(|| format!("cannot write {}", path.display()));
-            if let Err(error) = written {
-                let reasons: Vec<String> = error
-                    .chain()
-                    .map(|cause| match cause.downcast_ref() {
-                        Some(error) => errno::reason(error),
-                        None => cause.to_string(),
-                    })
-                    .collect();
-                self.reporter.tell(&report::not_written(reasons.join(": ")));
-            }
+/// What stands for a descriptor of ours. A link to whatever that is, and not ours to replace: the
+/// log of a whole script, say.
+const DESCRIPTORS: [&str; 4] = ["/dev/stdout", "/dev/stderr", "/dev/fd", "/proc"];
+
+/// Writes the files that the user asked for. One that cannot be written is told, and changes
+/// nothing else: the job has run, or not, all the same.
+pub fn leave(
+    files: &Files,
+    resources: &[Resource],
+    account: &Account,
+    exit_code: u8,
+    reporter: Reporter,
+) {
+    let leave = |path: &Path, text: String| {
+        let written = put(path, &text);
+        let written = written.with_context(|| format!("cannot write {}", path.display()));
+        if let Err(error) = written {
+            let reasons: Vec<String> = error
+                .chain()
+                .map(|cause| match cause.downcast_ref() {
+                    Some(error) => errno::reason(error),
+                    None => cause.to_string(),
+                })
+                .collect();
+            reporter.tell(&report::not_written(reasons.join(": ")));
+        }
+    };
+    if let Some(path) = &files.status {
+        leave(path, status::json(resources, account, exit_code));
+    }
+    if let Some(path) = &files.metrics {
+        let before = match is_stream(path) {
+            true => String::new(),
+            false => fs::read_to_string(path).unwrap_or_default(),
         };
-        if let Some(path) = &self.settings.status_file {
-            leave(path, status::json(resources, account, exit_code));
-        }
-        if let Some(path) = &self.settings.metrics_file {
-            let before = fs::read_to_string(path).unwrap_or_default();
-            leave(path, metrics::text(resources, account, exit_code, &before));
-        }
+        leave(path, metrics::text(resources, account, exit_code, &before));
     }
 }
 
-/// Puts `text` into the file at `path`. A link is followed; what is no file, as `/dev/stderr` or a
-/// pipe, is written to.
-fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    if fs::metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
+/// Whether `path` names what is written to, and not what is replaced: a descriptor of ours, a
+/// pipe, a terminal.
+fn is_stream(path: &Path) -> bool {
+    let is_descriptor = DESCRIPTORS.iter().any(|start| path.starts_with(start));
+    is_descriptor || fs::metadata(path).is_ok_and(|metadata| !metadata.is_file())
+}
+
+/// Puts `text` into the file at `path`. A link is followed.
+fn put(path: &Path, text: &str) -> anyhow::Result<()> {
+    if is_stream(path) {
         let mut options = OpenOptions::new();
-        // A pipe that nobody reads must not hang us.
-        let mut file = options
-            .write(true)
+        // Behind what a log has already; and a pipe that nobody reads must not hang us.
+        let mut stream = options
+            .append(true)
             .custom_flags(libc::O_NONBLOCK)
-            .open(&path)?;
-        return Ok(file.write_all(text.as_bytes())?);
+            .open(path)?;
+        return Ok(stream.write_all(text.as_bytes())?);
     }
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let new = beside(&path);
     let written = write_new(&new, text)
         .context("its directory takes no new file")

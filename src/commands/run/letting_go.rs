@@ -15,7 +15,7 @@ use crate::lock::quorum;
 use crate::lock::{Audience, Lease, Letting};
 use crate::node::{AnyNode, Marker, MarkerKind, Node, NodeName, Parting};
 use crate::report;
-use crate::settings::History;
+use crate::settings::{Files, History};
 
 /// The most by which a period is shorter than `--once-per` says, and the part of it that is less:
 /// a crontab line of the same period must not find its job done by the run before.
@@ -96,9 +96,9 @@ impl Run<'_> {
             }
         };
         // What each node said is only known to these; and a marker is to be everywhere.
-        let files = (&self.settings.status_file, &self.settings.metrics_file);
-        let audience = match (files, kind) {
-            ((None, None), None) => Audience::Quorum,
+        let has_files = self.settings.files != Files::default();
+        let audience = match kind {
+            None if !has_files => Audience::Quorum,
             _ => Audience::All,
         };
         let releasing = grip.release(&parting, audience, node_timeout);
@@ -130,6 +130,8 @@ impl Run<'_> {
     ) {
         let line = if marker == Some(MarkerKind::Done) && !letting.is_left() {
             report::not_marked_done(&self.names, nodes, letting)
+        } else if marker == Some(MarkerKind::Kept) && !letting.is_complete() {
+            report::not_kept(&self.names, nodes, letting, rest)
         } else if !letting.is_complete() {
             report::not_released(&self.names, nodes, letting, rest)
         } else if letting.was_gone() {
