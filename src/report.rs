@@ -29,6 +29,8 @@ use crate::settings::{LogFormat, Output, Verbosity};
 pub enum Level {
     /// Everybody: something went wrong.
     Error,
+    /// Everybody who did not ask for silence: it did not go as wanted.
+    Warning,
     /// Somebody who sits at a terminal; a mail from cron is not worth it.
     Notice,
     /// Somebody who asked with `-v`.
@@ -109,6 +111,7 @@ impl Reporter {
     pub fn tell(&self, line: &Line) {
         let wanted = match (line.level, self.output.verbosity) {
             (Level::Error, _) | (_, Verbosity::Verbose) => true,
+            (Level::Warning, verbosity) => verbosity != Verbosity::Quiet,
             (Level::Notice, Verbosity::Normal) => self.terminal == Terminal::Yes,
             (Level::Notice | Level::Detail, _) => false,
         };
@@ -126,6 +129,7 @@ impl Reporter {
 fn json(line: &Line) -> Value {
     let level = match line.level {
         Level::Error => "error",
+        Level::Warning => "warning",
         Level::Notice => "notice",
         Level::Detail => "detail",
     };

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::claim::{FencingToken, holder_of};
+use super::claim::{FencingToken, holder_of, marker_of};
 use super::quorum::{drift, majority};
 use crate::node::{Answer, Foreign, NodeError, NodeName, Sight, TOKEN_LEN};
 
@@ -73,8 +73,8 @@ pub struct View {
     pub votes: usize,
     /// How many make a quorum.
     pub quorum: usize,
-    /// For how long a quorum still has it: the q-th largest rest of equal values, less the drift.
-    /// `None` if it never expires, or nobody has it.
+    /// For how long a quorum still has it: the q-th largest rest of equal values, less the
+    /// drift where that is a lease. `None` if it never expires, or nobody has it.
     pub ttl: Option<Duration>,
     /// The holder's fencing token, where a quorum of nodes agrees on it.
     pub fencing_token: Option<FencingToken>,
@@ -215,6 +215,11 @@ fn quorum_ttl(looks: &[(NodeName, Look)], by: &Foreign, quorum: usize) -> Option
         .iter()
         .filter_map(|(_, look)| value_of(look))
         .filter(|value| same(value, by));
+    // Nobody acts on a marker: it is over when its servers say so.
+    let drift = match marker_of(&by.value) {
+        None => drift,
+        Some(_) => |_| Duration::ZERO,
+    };
     // Without expiry is longest.
     let mut rests: Vec<Duration> = equal
         .map(|value| value.ttl.unwrap_or(Duration::MAX))

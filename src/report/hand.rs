@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::run::{outcome, with_holder};
-use super::words::{extension_text, holder, list, short, vote_text};
+use super::words::{extension_text, holder, is_standing, list, short, standing, vote_text};
 use super::{Level, Line};
 use crate::errno;
 use crate::lock::Failure;
@@ -20,11 +20,11 @@ use crate::node::{Answer, Extension, Foreign, Removal, Vote};
 pub fn not_free(name: &str, failure: &Failure, waited: Option<Duration>) -> Line {
     let by = failure
         .holder()
-        .map_or_else(|| "somebody".to_owned(), taken_by);
+        .map_or_else(|| "is held by somebody".to_owned(), is_standing);
     let end = waited.map_or_else(String::new, |waited| {
         format!("; gave up after {}", short(waited))
     });
-    let line = Line::new(Level::Notice, "held", format!("{name} is {by}{end}"));
+    let line = Line::new(Level::Warning, "held", format!("{name} {by}{end}"));
     with_holder(line.with("resource", name), failure.holder())
 }
 
@@ -106,7 +106,7 @@ pub fn over(name: &str, by: &Foreign) -> Line {
 /// Somebody else has taken the lock since it was shown.
 #[must_use]
 pub fn changed(name: &str, by: &Foreign) -> Line {
-    let message = format!("{name} is {} by now; it was left alone", taken_by(by));
+    let message = format!("by now {name} {}; it was left alone", is_standing(by));
     let line = Line::new(Level::Error, "held", message).with("resource", name);
     with_holder(line, Some(by))
 }
@@ -114,7 +114,7 @@ pub fn changed(name: &str, by: &Foreign) -> Line {
 /// The lock is somebody else's.
 #[must_use]
 pub fn held_now(name: &str, by: &Foreign) -> Line {
-    let message = format!("{name} is not yours: it is now {}", taken_by(by));
+    let message = format!("{name} is not yours: by now it {}", is_standing(by));
     let line = Line::new(Level::Error, "held", message).with("resource", name);
     with_holder(line, Some(by))
 }
@@ -148,7 +148,7 @@ pub fn removed(answer: Option<&Answer<Removal>>) -> String {
     match answer {
         Some(Ok(Removal::Removed)) => "released".to_owned(),
         Some(Ok(Removal::Missing)) => "gone".to_owned(),
-        Some(Ok(Removal::Other(by))) => taken_by(by),
+        Some(Ok(Removal::Other(by))) => standing(by),
         Some(Err(error)) => error.to_string(),
         None => "no answer yet".to_owned(),
     }
@@ -159,7 +159,7 @@ pub fn removed(answer: Option<&Answer<Removal>>) -> String {
 pub fn too_little_known(name: &str, view: &View) -> Line {
     let answer = |node: &NodeView| match &node.look.answer {
         Ok(sight) => match &sight.found {
-            Some(found) => format!("{}: {}", node.name, taken_by(&found.value)),
+            Some(found) => format!("{}: {}", node.name, standing(&found.value)),
             None => format!("{}: free", node.name),
         },
         Err(error) => format!("{}: {error}", node.name),
@@ -193,17 +193,17 @@ pub fn holders(name: &str, view: &View) -> String {
         found.filter(|value| value.digest == by.digest).count()
     };
     let each = values.iter().map(|by| match nodes {
-        1 => taken_by(by),
-        _ => format!("{} on {} of {nodes} servers", taken_by(by), has(by)),
+        1 => is_standing(by),
+        _ => format!("{} on {} of {nodes} servers", is_standing(by), has(by)),
     });
-    format!("{name} is {}", each.collect::<Vec<_>>().join(", and "))
+    format!("{name} {}", each.collect::<Vec<_>>().join(", and "))
 }
 
 /// The lock was taken away.
 #[must_use]
 pub fn taken_away(name: &str, view: &View) -> Line {
     let by = view.by.as_ref().or(view.others().next());
-    let was = by.map_or_else(String::new, |by| format!("; it was {}", taken_by(by)));
+    let was = by.map_or_else(String::new, |by| format!("; it was {}", had_by(by)));
     let message = format!("{name} is free now{was}");
     let line = Line::new(Level::Notice, "taken_away", message).with("resource", name);
     with_holder(line, by)
@@ -233,12 +233,12 @@ pub fn not_listed(catalogue: &Catalogue) -> Option<Line> {
         Line::new(Level::Error, "unavailable", message)
     } else {
         let message = format!("listed without {}", failures.join(", "));
-        Line::new(Level::Notice, "not_listed", message)
+        Line::new(Level::Warning, "not_listed", message)
     })
 }
 
-/// `held by web-2 (…)`, or whatever else the value says.
-fn taken_by(by: &Foreign) -> String {
+/// Whose it was, without what it would have come to.
+fn had_by(by: &Foreign) -> String {
     let what = match standing_of(&by.value) {
         Standing::Kept => "kept for the finished run of",
         Standing::Done => "done by",

@@ -112,7 +112,7 @@ fn who_holds_it_by_the_time_of_the_answer_is_left_alone() {
         let second = place.acquire("job", "60s");
         terminal.press("y\n");
         assert_eq!(terminal.wait().code(), Some(75));
-        terminal.wait_for("by now; it was left alone");
+        terminal.wait_for("it was left alone");
         place
             .redlock(["extend", "-r", "job", "--token", &second])
             .end()

@@ -72,8 +72,10 @@ fn by_hand(place: &Place) {
     assert_eq!(token.len(), 32, "{}: {token}", place.what);
     let held = place.redlock(["inspect", "job"]).end();
     assert!(held.assert_code(0).stdout.starts_with("job is held by "));
-    let second = place.redlock(["acquire", "-v", "-r", "job"]).end();
+    let second = place.redlock(["acquire", "-r", "job"]).end();
     second.assert_code(75).assert_says(&["job is held by"]);
+    let quiet = place.redlock(["acquire", "-q", "-r", "job"]).end();
+    quiet.assert_code(75).assert_silent();
     assert_eq!(second.stdout, "");
     let extend = ["extend", "-r", "job", "-t", "60s", "--token", &token];
     place.redlock(extend).end().assert_code(0).assert_silent();

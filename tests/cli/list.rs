@@ -94,7 +94,7 @@ fn a_minority_that_failed_is_told_and_an_outage_is_none_to_rely_on() {
     for bad in [BadNode::refusing(), BadNode::hanging()] {
         let place = Place::with_bad(&cluster, &bad);
         let token = place.acquire("job", "60s");
-        let end = place.redlock(["list", "-v"]).end();
+        let end = place.redlock(["list"]).end();
         end.assert_code(0)
             .assert_says(&["listed without", bad.said]);
         assert!(end.stdout.contains("2/3"), "{}", end.stdout);

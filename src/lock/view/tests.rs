@@ -66,6 +66,14 @@ fn a_quorum_of_equal_values_is_held_for_the_qth_largest_rest_less_drift() {
 }
 
 #[test]
+fn a_marker_is_over_when_its_servers_say_so() {
+    let kept = || has(value('a', '~', Some(10_000)));
+    let view = view([kept(), kept(), free()]);
+    let ten_seconds = Some(Duration::from_secs(10));
+    assert_eq!((view.standing, view.ttl), (Kept, ten_seconds));
+}
+
+#[test]
 fn a_minority_is_shown_as_what_it_is() {
     let a_free_node = view([held('a', 900), free(), held('a', 900)]);
     assert_eq!(standings(&a_free_node), [Is(Held), Is(Free), Is(Held)]);

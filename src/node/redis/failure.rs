@@ -79,7 +79,7 @@ fn is_refusal(error: &RedisError, text: &str) -> bool {
 pub fn text(error: &RedisError) -> String {
     if error.kind() == ErrorKind::AuthenticationFailed && error.code().is_none() {
         // The library says no more than that it failed.
-        return "WRONGPASS wrong user or password".to_owned();
+        return "WRONGPASS wrong user or password, or the server has no password".to_owned();
     }
     // Who has not said its password may send no more than ten words at once, and not all of a
     // script.

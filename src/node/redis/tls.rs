@@ -33,7 +33,7 @@ mod with_tls {
 
     use redis::ClientTlsConfig;
     use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
-    use rustls::{ClientConfig, RootCertStore};
+    use rustls::{ClientConfig, Error, RootCertStore};
 
     use super::SetupError;
     use crate::errno;
@@ -58,7 +58,15 @@ mod with_tls {
         ClientConfig::builder()
             .with_root_certificates(RootCertStore::empty())
             .with_client_auth_cert(chain, private)
-            .map_err(|_| key.bad(&format!("not the key of {}", cert.1.display())))?;
+            .map_err(|error| match error {
+                Error::InvalidCertificate(_) => {
+                    cert.bad("a certificate that TLS cannot use; it must be of X.509 version 3")
+                }
+                Error::InconsistentKeys(_) => {
+                    key.bad(&format!("not the key of {}", cert.1.display()))
+                }
+                _ => key.bad("a private key that TLS cannot use"),
+            })?;
         Ok(ClientTlsConfig {
             client_cert,
             client_key,
