@@ -43,7 +43,7 @@ pub fn config(options: &cli::Options, world: &World) -> Result<String, Error> {
     let row_of = |setting: &&'static dyn AnySetting| setting.row();
     let common = COMMON.iter().map(row_of);
     let common = common.filter(|row| row.place != Place::Nowhere);
-    show(&mut text, &sources, common, passed_over);
+    show(&mut text, &sources, common, passed_over.as_ref());
     text.push_str("\n[defaults]\n");
     show(&mut text, &sources, RUN.iter().map(row_of), None);
     for (name, place) in &sections {
@@ -87,7 +87,7 @@ fn show(
     text: &mut String,
     sources: &Sources,
     rows: impl Iterator<Item = &'static Row>,
-    passed_over: Option<PassedOver>,
+    passed_over: Option<&PassedOver>,
 ) {
     for row in rows {
         let Some(found) = sources.find(row) else {
@@ -95,7 +95,7 @@ fn show(
         };
         let mut line = format!("{} = {}", row.key, value(row, &found));
         let mut origin = origin(row, &found.origin);
-        if let Some(passed) = passed_over.as_ref().filter(|it| it.row.name == row.name) {
+        if let Some(passed) = passed_over.filter(|it| it.row.name == row.name) {
             line.insert_str(0, "# ");
             let _ = write!(origin, ", further away than {}", passed.counts);
         }

@@ -46,9 +46,10 @@ pub fn leave(
         leave(path, status::json(resources, account, exit_code));
     }
     if let Some(path) = &files.metrics {
-        let before = match is_stream(path) {
-            true => String::new(),
-            false => fs::read_to_string(path).unwrap_or_default(),
+        let before = if is_stream(path) {
+            String::new()
+        } else {
+            fs::read_to_string(path).unwrap_or_default()
         };
         leave(path, metrics::text(resources, account, exit_code, &before));
     }
