@@ -44,7 +44,7 @@ fn table(runs: &[Run], world: &World) -> io::Result<Exit> {
 /// What every node that answered knows.
 async fn ask(settings: &HistorySettings) -> Result<Vec<String>, Stop> {
     let common = &settings.common;
-    let redlock = nodes::open(common).await?;
+    let redlock = nodes::open_to_look(common).await?;
     let key = common.key_format.key(&settings.resource);
     let needed = quorum::majority(redlock.nodes().len());
     let count =

@@ -35,7 +35,7 @@ pub fn inspect(settings: &InspectSettings, world: &World) -> Result<Exit, Stop> 
         if settings.show == Show::Watch {
             watch::refuse_without_terminal()?;
         }
-        let redlock = nodes::open(&settings.common).await?;
+        let redlock = nodes::open_to_look(&settings.common).await?;
         let no_color = world.variable("NO_COLOR").is_some();
         match settings.show {
             Show::Nothing => Ok(exit(&look(&redlock, settings).await?)),

@@ -24,7 +24,7 @@ const PATIENCE: u32 = 4;
 /// If it cannot, or cannot show them.
 pub fn list(settings: &ListSettings, world: &World, reporter: Reporter) -> Result<Exit, Stop> {
     by_hand::tell(async {
-        let redlock = nodes::open(&settings.common).await?;
+        let redlock = nodes::open_to_look(&settings.common).await?;
         let wanted = wanted(&settings.common.key_format, &settings.pattern);
         let limit = settings.common.node_timeout * PATIENCE;
         let catalogue = redlock.list(wanted, limit).await;

@@ -46,7 +46,7 @@ fn find(common: &Common, prefix: &str) -> Option<BTreeSet<String>> {
 
 async fn keys(common: &Common, prefix: &str) -> Option<BTreeSet<String>> {
     // Not `nodes::open`: whether two servers are one makes no difference here, and takes time.
-    let nodes = super::nodes::each(common).ok()?;
+    let nodes = super::nodes::each(common, super::nodes::Purpose::Look).ok()?;
     let pattern = format!("{}*", glob::escape(prefix));
     let wanted = Arc::new(list::wanted(&common.key_format, &pattern));
     let mut asking = JoinSet::new();

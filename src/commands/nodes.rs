@@ -13,6 +13,15 @@ use crate::lock::Redlock;
 use crate::node::{AnyNode, Endpoint, LocalNode, Node, NodeName, RedisNode};
 use crate::settings::{Common, Servers};
 
+/// What nodes are opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To take locks, or to give them back.
+    Lock,
+    /// To see which there are.
+    Look,
+}
+
 /// The quorum that the settings describe. No byte has been sent when this returns.
 ///
 /// # Errors
@@ -20,7 +29,20 @@ use crate::settings::{Common, Servers};
 /// If a directory or a TLS file is unusable, or two servers have the same address and port: exit
 /// 78.
 pub async fn open(common: &Common) -> Result<Redlock<AnyNode>, Stop> {
-    let redlock = Redlock::new(each(common)?);
+    distinct(each(common, Purpose::Lock)?, common).await
+}
+
+/// The same for whoever only looks: a directory that is missing stays so, and has no locks.
+///
+/// # Errors
+///
+/// As [`open`].
+pub async fn open_to_look(common: &Common) -> Result<Redlock<AnyNode>, Stop> {
+    distinct(each(common, Purpose::Look)?, common).await
+}
+
+async fn distinct(nodes: Vec<AnyNode>, common: &Common) -> Result<Redlock<AnyNode>, Stop> {
+    let redlock = Redlock::new(nodes);
     refuse_twins(&redlock, common.node_timeout).await?;
     Ok(redlock)
 }
@@ -30,9 +52,9 @@ pub async fn open(common: &Common) -> Result<Redlock<AnyNode>, Stop> {
 /// # Errors
 ///
 /// If a directory or a TLS file is unusable: exit 78.
-pub fn each(common: &Common) -> Result<Vec<AnyNode>, Stop> {
+pub fn each(common: &Common, purpose: Purpose) -> Result<Vec<AnyNode>, Stop> {
     match &common.servers {
-        Servers::Local(directory) => Ok(vec![local(directory)?]),
+        Servers::Local(directory) => Ok(vec![local(directory, purpose)?]),
         Servers::Redis(endpoints) => {
             if endpoints.iter().any(Endpoint::has_a_name) {
                 job::resolver::use_what_is_built_in();
@@ -42,10 +64,13 @@ pub fn each(common: &Common) -> Result<Vec<AnyNode>, Stop> {
     }
 }
 
-fn local(directory: &Path) -> Result<AnyNode, Stop> {
+fn local(directory: &Path, purpose: Purpose) -> Result<AnyNode, Stop> {
     let node = LocalNode::new(directory.to_owned());
-    node.check()
-        .map_err(|error| misconfigured(error.to_string()))?;
+    let usable = match purpose {
+        Purpose::Lock => node.check(),
+        Purpose::Look => node.check_if_there(),
+    };
+    usable.map_err(|error| misconfigured(error.to_string()))?;
     Ok(AnyNode::Local(node))
 }
 

@@ -220,7 +220,12 @@ fn read_password(path: &Path) -> Result<Secret, String> {
         ));
     }
     // Editors end a file with a newline that is not part of the password.
-    let password = content.text.strip_suffix('\n').unwrap_or(&content.text);
+    let text = &content.text;
+    let password = text.strip_suffix('\n').unwrap_or(text);
+    let password = password.strip_suffix('\r').unwrap_or(password);
+    if password.contains('\n') {
+        return Err(format!("{shown} has several lines; a password is one"));
+    }
     if password.is_empty() {
         return Err(format!("{shown} is empty; write the password into it"));
     }

@@ -666,8 +666,9 @@ fn a_password_file_is_read_without_its_newline_or_refused() {
     };
     let path = host.write("good", "hunter2\n", 0o600);
     assert_eq!(password(&host, &path), Secret::new("hunter2".to_owned()));
-    let path = host.write("two", "hunter2\n\n", 0o640);
-    assert_eq!(password(&host, &path), Secret::new("hunter2\n".to_owned()));
+    let path = host.write("from-windows", "hunter2\r\n", 0o640);
+    assert_eq!(password(&host, &path), Secret::new("hunter2".to_owned()));
+    host.write("two", "hunter2\n\n", 0o600);
     host.write("open", "hunter2\n", 0o644);
     host.write("empty", "\n", 0o600);
     for (name, expected) in [
@@ -680,6 +681,7 @@ fn a_password_file_is_read_without_its_newline_or_refused() {
             "--password-file: DIR/open is accessible to others (mode 0644); chmod o-rwx",
         ),
         ("empty", "--password-file: DIR/empty is empty"),
+        ("two", "--password-file: DIR/two has several lines"),
     ] {
         let line = format!("{THREE} --password-file {} -r a c", host.path(name));
         assert_refused(&host, &line, Exit::Configuration, expected);

@@ -324,3 +324,22 @@ fn without_a_directory_it_is_the_users_state_directory() {
     assert_eq!(end.assert_code(0).stdout, "ran\n");
     assert!(home.path().join("redlock").is_dir());
 }
+
+#[test]
+fn who_only_looks_creates_no_directory() {
+    let parent = tempfile::tempdir().expect("a temporary directory");
+    let directory = parent.path().join("locks");
+    let looks: [&[&str]; 5] = [
+        &["inspect", "job"],
+        &["inspect", "--json", "job"],
+        &["list"],
+        &["history", "job"],
+        &["complete-names", "--", "run", "-r", ""],
+    ];
+    for look in looks {
+        let end = redlock(&directory, look.iter().copied()).end();
+        let code = if look[0] == "inspect" { 3 } else { 0 };
+        end.assert_code(code).assert_silent();
+        assert!(!directory.exists(), "{look:?}");
+    }
+}

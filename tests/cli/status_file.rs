@@ -184,6 +184,7 @@ fn what_was_not_started_timed_out_or_was_lost_is_told_apart() {
         (&told["outcome"], &told["exit_code"]),
         (&json!("lost"), &json!(76))
     );
+    assert_eq!(told["released"], false, "{told}");
     let nodes = told["nodes"].as_array().expect("an array");
     let gone = nodes
         .iter()

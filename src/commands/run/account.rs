@@ -35,7 +35,8 @@ pub struct Account {
     pub ran: Duration,
     /// How often the lock was extended.
     pub extensions: u64,
-    /// Whether a quorum of nodes confirmed the release; `None` if nothing was held.
+    /// Whether a quorum of nodes confirmed the release, and not that there was nothing left to
+    /// release; `None` if nothing was held.
     pub released: Option<bool>,
     /// Who was in the way.
     pub holder: Option<Holder>,
@@ -111,7 +112,7 @@ impl Account {
 
     /// What the nodes answered to the release.
     pub fn released(&mut self, names: &[NodeName], letting: &Letting, marker: Option<MarkerKind>) {
-        self.released = Some(letting.is_complete());
+        self.released = Some(letting.is_complete() && !letting.was_gone());
         let answers = names.iter().zip(&letting.answers);
         self.nodes = answers
             .map(|(name, answer)| node_of_release(name, answer.as_ref(), marker))

@@ -60,7 +60,10 @@ impl Remains {
         }
         // What fails is left to expire: all that can be said of it is that there was a bug.
         let _ = by_hand::tell(async {
-            let redlock = Arc::new(Redlock::new(nodes::each(&self.common)?));
+            let redlock = Arc::new(Redlock::new(nodes::each(
+                &self.common,
+                nodes::Purpose::Lock,
+            )?));
             let node_timeout = self.common.node_timeout.min(NODE_TIMEOUT);
             let mut releasing = JoinSet::new();
             for key in self.keys {

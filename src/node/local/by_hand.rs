@@ -14,6 +14,9 @@ use crate::node::{Answer, Foreign, TOKEN_LEN, glob, is_ours};
 
 impl ByHand for LocalNode {
     async fn inspect(&self, key: Arc<str>, limit: Duration) -> Answer<Sight> {
+        if self.store.is_missing() {
+            return Ok(Sight::default());
+        }
         self.call(&[key.to_string()], limit, |records, now| {
             unchanged(sight(&records[0], now))
         })

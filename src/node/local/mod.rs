@@ -76,6 +76,16 @@ impl LocalNode {
         self.store.check().map_err(|error| error.to_node_error())
     }
 
+    /// Whether the directory can be used if there is one. Where there is none, nothing is locked.
+    ///
+    /// # Errors
+    ///
+    /// As [`LocalNode::check`].
+    pub fn check_if_there(&self) -> Answer<()> {
+        let usable = self.store.check_if_there();
+        usable.map_err(|error| error.to_node_error())
+    }
+
     fn over(name: NodeName, store: Store) -> Self {
         Self {
             name,

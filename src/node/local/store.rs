@@ -28,6 +28,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -113,6 +114,20 @@ impl Store {
     pub(super) fn check(&self) -> Result<(), StoreError> {
         files::create_private(&self.directory)?;
         files::check_access(&self.directory)
+    }
+
+    /// Looks whether the directory can be used, if there is one.
+    pub(super) fn check_if_there(&self) -> Result<(), StoreError> {
+        if self.is_missing() {
+            return Ok(());
+        }
+        files::check_access(&self.directory)
+    }
+
+    /// Whether nobody has created the directory yet.
+    pub(super) fn is_missing(&self) -> bool {
+        let found = fs::metadata(&self.directory);
+        found.is_err_and(|error| error.kind() == ErrorKind::NotFound)
     }
 
     /// The directory.

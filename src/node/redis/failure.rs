@@ -53,9 +53,14 @@ pub fn of_text(said: &str) -> NodeError {
 
 fn of_connection(text: String) -> NodeError {
     if text.contains("invalid peer certificate") {
-        return NodeError::Refused(format!(
-            "{text}; if it is right, name its authority with --tls-ca"
-        ));
+        let advice = if text.contains("not valid for name") {
+            "; name the server in its URL as its certificate does"
+        } else if text.contains("UnknownIssuer") {
+            "; if it is right, name its authority with --tls-ca"
+        } else {
+            ""
+        };
+        return NodeError::Refused(format!("{text}{advice}"));
     }
     // A server that wants to know who we are says so in an alert, whose name is about certificates.
     if text.contains("fatal alert") && (text.contains("Certificate") || text.contains("UnknownCA"))
