@@ -46,6 +46,13 @@ pub fn acquire(
             ControlFlow::Continue(())
         };
         let (claim, policy) = claim(settings, world);
+        attempt::mention_window(
+            reporter,
+            &settings.common,
+            name,
+            settings.ttl,
+            &policy.restarts,
+        );
         let acquiring = redlock.acquire(&claim, policy, on_failure, signals.next());
         let mut held = match waiting.shown(acquiring).await {
             Acquisition::Acquired(held) => held,

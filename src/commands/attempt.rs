@@ -12,7 +12,7 @@ use crate::lock::{Failure, Patience, Policy, RestartGuard, Restarts};
 use crate::node::TOKEN_LEN;
 use crate::report::live::LiveLine;
 use crate::report::{self, Reporter};
-use crate::settings::{self, Common, Wait, World};
+use crate::settings::{self, Common, Servers, Wait, World};
 
 /// The variable with the tokens of all redlocks around a command but the one that started it.
 pub const OUTER_TOKENS: &str = "REDLOCK_OUTER_TOKENS";
@@ -43,6 +43,20 @@ pub fn policy(
             window,
         },
         rng: fastrand::Rng::new(),
+    }
+}
+
+/// Mentions what the restart guard cannot see to: who has a shorter TTL does not know of ours.
+pub fn mention_window(
+    reporter: Reporter,
+    common: &Common,
+    names: &str,
+    ttl: Duration,
+    restarts: &Restarts,
+) {
+    let has_servers = matches!(common.servers, Servers::Redis(_));
+    if has_servers && restarts.guard != RestartGuard::Off && ttl > restarts.window {
+        reporter.tell(&report::longer_than_window(names, ttl, restarts.window));
     }
 }
 

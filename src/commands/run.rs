@@ -152,6 +152,13 @@ impl Run<'_> {
             settings.restart_guard,
             settings.restart_window,
         );
+        attempt::mention_window(
+            self.reporter,
+            &settings.common,
+            &self.names,
+            settings.ttl,
+            &policy.restarts,
+        );
         let waiting = attempt::Waiting::new(self.reporter, &self.names);
         let on_failure = |failure: &Failure| {
             if attempt::is_around(self.world, failure) || self.is_done(failure) {

@@ -35,6 +35,16 @@ pub fn acquired<N>(names: &str, held: &Held<N>, took: Duration) -> Line {
         )
 }
 
+/// A server that restarts may vote before the lock that it has forgotten would be over.
+#[must_use]
+pub fn longer_than_window(names: &str, ttl: Duration, window: Duration) -> Line {
+    let (ttl, window) = (short(ttl), short(window));
+    let message = format!(
+        "the TTL of {names}, {ttl}, is longer than the restart window, {window}: after a restart a server may grant it to a run with a shorter TTL too soon; see --restart-window"
+    );
+    Line::new(Level::Detail, "restart_window", message).with("resource", names)
+}
+
 /// A round of extension reached no quorum; the lock is still ours.
 #[must_use]
 pub fn not_extended(names: &str, answers: &[(NodeName, Option<Answer<Extension>>)]) -> Line {

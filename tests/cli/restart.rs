@@ -28,6 +28,24 @@ fn when_all_servers_have_just_started_a_job_runs_at_once() {
 }
 
 #[test]
+fn a_ttl_that_is_longer_than_the_window_is_mentioned_to_who_asks() {
+    let cluster = Cluster::start(3);
+    let long = ["-v", "-t", "10m"];
+    let mentioned = "the TTL of job, 10m00s, is longer than the restart window, 1m00s";
+    let end = run(&cluster, "auto", &long).end();
+    end.assert_code(0);
+    assert!(end.stderr.contains(mentioned), "{end:?}");
+    for (guard, options) in [
+        ("off", &long[..]),
+        ("auto", &["-v", "-t", "10m", "--restart-window", "10m"]),
+        ("auto", &["-v", "-t", "1m"]),
+    ] {
+        let end = run(&cluster, guard, options).end();
+        assert!(!end.stderr.contains("restart window"), "{end:?}");
+    }
+}
+
+#[test]
 fn a_cold_start_takes_all_servers() {
     let mut cluster = Cluster::start(3);
     cluster.servers[2].kill();
