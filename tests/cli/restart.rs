@@ -31,7 +31,7 @@ fn when_all_servers_have_just_started_a_job_runs_at_once() {
 fn a_ttl_that_is_longer_than_the_window_is_mentioned_to_who_asks() {
     let cluster = Cluster::start(3);
     let long = ["-v", "-t", "10m"];
-    let mentioned = "the TTL of job, 10m00s, is longer than the restart window, 1m00s";
+    let mentioned = "the TTL of job, 10m, is longer than the restart window, 1m";
     let end = run(&cluster, "auto", &long).end();
     end.assert_code(0);
     assert!(end.stderr.contains(mentioned), "{end:?}");
