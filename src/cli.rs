@@ -85,6 +85,18 @@ pub struct RunArguments {
     pub resources: Vec<OsString>,
     /// The command and its arguments; empty if there is none.
     pub command: Vec<OsString>,
+    /// What stands before the command.
+    pub before: Before,
+}
+
+/// What stands before a command: without dashes it begins with the first word that no option takes,
+/// which may not be what was meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Before {
+    /// `--`
+    Dashes,
+    /// Options alone.
+    Options,
 }
 
 /// What was typed after a command of those who handle locks by hand.
@@ -131,11 +143,19 @@ impl Cli {
                 .map_err(|error| answer(&error, &arguments))?,
         };
         let command = match matches.subcommand() {
-            Some(("run", matches)) => Command::Run(RunArguments {
-                options: Options::of(matches),
-                resources: typed(matches, "resource"),
-                command: typed(matches, "command"),
-            }),
+            Some(("run", matches)) => {
+                let command = typed(matches, "command");
+                let mut before = arguments.iter().rev().skip(command.len());
+                Command::Run(RunArguments {
+                    options: Options::of(matches),
+                    resources: typed(matches, "resource"),
+                    before: match before.next() {
+                        Some(word) if word == "--" => Before::Dashes,
+                        _ => Before::Options,
+                    },
+                    command,
+                })
+            }
             Some(("config", matches)) => Command::Config(Options::of(matches)),
             Some(("history", matches)) => Command::History(HistoryArguments {
                 options: Options::of(matches),

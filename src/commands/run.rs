@@ -22,7 +22,7 @@ use tokio::runtime;
 use self::account::Account;
 use self::letting_go::Job;
 use super::{Stop, attempt, holder, nodes};
-use crate::cli::RunArguments;
+use crate::cli::{Before, RunArguments};
 use crate::clock::{self, Instant};
 use crate::exit::Exit;
 use crate::job::{Child, Guard, Order, Signals, StartError};
@@ -259,7 +259,8 @@ impl Run<'_> {
         let command = &self.settings.command;
         let name = command.first().map(|name| name.to_string_lossy());
         // What was meant as the value of an option is the command then.
-        let is_before_dashes = command.get(1).is_some_and(|next| next == "--");
+        let is_before_dashes = self.settings.before == Before::Options
+            && command.get(1).is_some_and(|next| next == "--");
         let hint = match error {
             StartError::NotFound(_) | StartError::NotExecutable(_) if is_before_dashes => {
                 "; it stands before --, and so was taken for the command (the directory of --local \

@@ -22,4 +22,4 @@ pub use child::{Child, Ended, News, Order, Scope, StartError};
 pub use death::die_of;
 pub use guard::{Deadlines, Guard, Watch};
 pub use signals::Signals;
-pub use start::start_up;
+pub use start::{inherited, start_up};

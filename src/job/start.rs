@@ -1,9 +1,11 @@
 //! What std does before Rust's own `main`, for ours, which is C's. Called by `main`.
 
 use std::ffi::{c_char, c_int};
-use std::os::fd::{BorrowedFd, IntoRawFd};
+use std::io;
+use std::os::fd::{BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl, open};
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 
@@ -27,4 +29,23 @@ pub fn start_up(count: c_int, arguments: *const *const c_char) {
         }
     }
     let _ = death::ignore(Signal::SIGPIPE);
+}
+
+/// A copy of the descriptor `number`, which whoever started us has handed on.
+///
+/// # Errors
+///
+/// If there is none, or it is one of our own.
+pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
+    if number < 0 {
+        return Err(Errno::EBADF.into());
+    }
+    // SAFETY: what we have inherited is open until we end, and nothing is done with what is ours
+    // but to ask.
+    let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
+    let flags = fcntl(descriptor, FcntlArg::F_GETFD).map(FdFlag::from_bits_retain)?;
+    if flags.contains(FdFlag::FD_CLOEXEC) {
+        return Err(Errno::EBADF.into());
+    }
+    descriptor.try_clone_to_owned()
 }

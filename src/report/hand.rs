@@ -10,6 +10,7 @@ use super::{Level, Line};
 use crate::errno;
 use crate::lock::Failure;
 use crate::lock::by_hand::Named;
+use crate::lock::claim::holder_of;
 use crate::lock::list::Catalogue;
 use crate::lock::quorum::{Verdict, majority};
 use crate::lock::view::{NodeView, Standing, View, standing_of};
@@ -239,10 +240,10 @@ pub fn not_listed(catalogue: &Catalogue) -> Option<Line> {
 
 /// Whose it was, without what it would have come to.
 fn had_by(by: &Foreign) -> String {
-    let what = match standing_of(&by.value) {
-        Standing::Kept => "kept for the finished run of",
-        Standing::Done => "done by",
-        _ => "held by",
-    };
-    format!("{what} {}", holder(by))
+    let host = holder_of(&by.value).map(|holder| holder.host);
+    match (standing_of(&by.value), host) {
+        (Standing::Kept, Some(host)) => format!("kept by {host} after its run"),
+        (Standing::Done, Some(host)) => format!("done by {host}"),
+        _ => format!("held by {}", holder(by)),
+    }
 }

@@ -1,6 +1,7 @@
 //! What was meant by `redlock run`.
 
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,8 +10,11 @@ use nix::sys::signal::Signal;
 use super::file::File;
 use super::options::{self, Choice};
 use super::sources::{AnySetting, Sources};
-use super::{Common, Error, RestartGuard, Wait, World, common_of, duration, resources, single};
-use crate::cli;
+use super::template::Moment;
+use super::{
+    Common, Error, RestartGuard, Wait, World, common_of, duration, resource, resources, single,
+};
+use crate::cli::{self, Before};
 use crate::exit::Exit;
 use crate::lock::claim::Resource;
 
@@ -61,6 +65,8 @@ pub struct RunSettings {
     pub files: Files,
     /// The command and its arguments; at least one word.
     pub command: Vec<OsString>,
+    /// What stands before it.
+    pub before: Before,
     /// Variables that set options of this run, and are not meant for another run inside the
     /// command. Those of servers and credentials are, and stay.
     pub hidden_environment: Vec<String>,
@@ -153,6 +159,7 @@ pub fn run(arguments: &cli::RunArguments, world: &World) -> Result<RunSettings, 
             metrics: sources.optional(&options::METRICS_FILE)?,
         },
         command: arguments.command.clone(),
+        before: arguments.before,
         hidden_environment: set_by_environment(&options::RUN, world),
         common: common_of(&sources)?,
     })
@@ -168,7 +175,11 @@ pub fn remains_of(arguments: &cli::RunArguments, world: &World) -> (Vec<Resource
         .with_file(file)
         .with_resource(single(&arguments.resources));
     let place = |setting| sources.optional(setting).ok().flatten();
-    let resources = resources(&arguments.resources, "--resource", world).unwrap_or_default();
+    let moment = Moment::now(world);
+    let resources = arguments.resources.iter();
+    let resources = resources
+        .filter_map(|name| resource(name, "--resource", &moment).ok())
+        .collect();
     let files = Files {
         status: place(&options::STATUS_FILE),
         metrics: place(&options::METRICS_FILE),
@@ -182,7 +193,14 @@ fn check_place_of_resource(arguments: &cli::RunArguments) -> Result<(), Error> {
     let [command, rest @ ..] = &arguments.command[..] else {
         return Ok(());
     };
-    let names_resource = |word: &&OsString| *word == "-r" || *word == "--resource";
+    if arguments.before == Before::Dashes {
+        return Ok(());
+    }
+    let names_resource = |word: &&OsString| {
+        let word = word.as_bytes();
+        let is_long = |rest: &[u8]| rest.is_empty() || rest.starts_with(b"=");
+        word.starts_with(b"-r") || word.strip_prefix(b"--resource").is_some_and(is_long)
+    };
     match rest.iter().find(names_resource) {
         Some(option) if arguments.resources.is_empty() => {
             let (command, option) = (command.to_string_lossy(), option.to_string_lossy());

@@ -305,6 +305,14 @@ const BAD_FLAGS: &[(&str, &str)] = &[
         "no resource given: -r stands behind 'd', which was taken for the command",
     ),
     (
+        "--local d --resource=a -- c",
+        "no resource given: --resource=a stands behind 'd', which was taken for the command",
+    ),
+    (
+        "-- rm -r d",
+        "no resource given; name it with -r, as in redlock run -r NAME -- COMMAND",
+    ),
+    (
         "-r a",
         "no command given; write it after --, as in redlock run -r NAME -- COMMAND",
     ),

@@ -305,6 +305,7 @@ fn a_run_that_was_refused_does_not_leave_the_account_of_the_one_before() {
         (&["--ttl", "1y"][..], 64),
         (&["--server", "redis://a"], 64),
         (&["--config", "/no/such/file"], 78),
+        (&["-r", "{nothing}"], 64),
     ] {
         fs::write(status.path(), "old").expect("ours");
         let [run, rest @ ..] = job;
@@ -320,20 +321,37 @@ fn a_run_that_was_refused_does_not_leave_the_account_of_the_one_before() {
 fn a_log_that_is_named_by_a_descriptor_is_written_to_and_not_replaced() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let log = directory.path().join("log");
-    let script = "echo before; \"$REDLOCK\" run --local=\"$0\" -r job \
-                  --status-file /dev/stdout --metrics-file /dev/fd/1 echo ran; echo after";
-    let script = format!("exec >>{}; {script}", log.display());
-    let mut shell = std::process::Command::new("sh");
-    shell
-        .args(["-c", &script])
-        .arg(directory.path().join("locks"));
-    shell.env("REDLOCK", env!("CARGO_BIN_EXE_redlock"));
-    let end = shell.output().expect("a shell");
-    assert_eq!(String::from_utf8_lossy(&end.stderr), "");
-    let text = fs::read_to_string(&log).expect("it is still there");
-    assert!(
-        text.starts_with("before\nran\n{\"") && text.ends_with("after\n"),
-        "{text}"
-    );
-    assert!(text.contains("\n# HELP redlock_"), "{text}");
+    let link = directory.path().join("link");
+    std::os::unix::fs::symlink("/dev/stdout", &link).expect("ours");
+    let link = link.to_str().expect("a plain path");
+    for (status, redirected) in [
+        ("/dev/stdout", "1>"),
+        ("/dev/stdout", "1>>"),
+        ("/proc/self/fd/1", "1>"),
+        ("/dev/fd/3", "3>"),
+        ("/dev/stderr", "2>"),
+        (link, "1>"),
+    ] {
+        fs::write(&log, "").expect("ours");
+        let script = format!(
+            "exec {redirected}\"$1\"
+             echo before >&{number}
+             \"$0\" run --local=\"$1.locks\" -r job --status-file {status} \
+                 --metrics-file {status} sh -c 'echo ran >&{number}'
+             echo after >&{number}",
+            number = &redirected[..1],
+        );
+        let path = log.to_str().expect("a plain path");
+        let end = Redlock::under(&["sh", "-c", &script], [path]).end();
+        assert_eq!((&*end.stdout, &*end.stderr), ("", ""), "{status}");
+        let text = fs::read_to_string(&log).expect("it is still there");
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!((lines[0], lines[1]), ("before", "ran"), "{status}: {text}");
+        assert!(
+            serde_json::from_str::<Value>(lines[2]).is_ok(),
+            "{status}: {text}"
+        );
+        assert!(lines[3].starts_with("# HELP redlock_"), "{status}: {text}");
+        assert_eq!(lines.last(), Some(&"after"), "{status}: {text}");
+    }
 }

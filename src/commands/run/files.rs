@@ -1,23 +1,28 @@
 //! Leaves what is to be told of a run in files, each in one step: a reader finds the old file or
-//! the new one, also after a crash, and never half of one.
+//! the new one, also after a crash, and never half of one. A pipe or a descriptor is written to.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::fd::{AsFd as _, RawFd};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::account::Account;
 use super::{metrics, status};
 use crate::errno;
+use crate::job;
 use crate::lock::Resource;
 use crate::report::{self, Reporter};
 use crate::settings::Files;
 
-/// What stands for a descriptor of ours. A link to whatever that is, and not ours to replace: the
-/// log of a whole script, say.
-const DESCRIPTORS: [&str; 4] = ["/dev/stdout", "/dev/stderr", "/dev/fd", "/proc"];
+/// How long a reader of a pipe is waited for, in milliseconds.
+const PATIENCE_MS: u16 = 1_000;
+
+/// The most links that are followed, as by the kernel.
+const LINKS: usize = 40;
 
 /// Writes the files that the user asked for. One that cannot be written is told, and changes
 /// nothing else: the job has run, or not, all the same.
@@ -46,34 +51,68 @@ pub fn leave(
         leave(path, status::json(resources, account, exit_code));
     }
     if let Some(path) = &files.metrics {
-        let before = if is_stream(path) {
-            String::new()
-        } else {
-            fs::read_to_string(path).unwrap_or_default()
+        let before = match target(path) {
+            Ok(Target::File(path)) => fs::read_to_string(path).unwrap_or_default(),
+            _ => String::new(),
         };
         leave(path, metrics::text(resources, account, exit_code, &before));
     }
 }
 
-/// Whether `path` names what is written to, and not what is replaced: a descriptor of ours, a
-/// pipe, a terminal.
-fn is_stream(path: &Path) -> bool {
-    let is_descriptor = DESCRIPTORS.iter().any(|start| path.starts_with(start));
-    is_descriptor || fs::metadata(path).is_ok_and(|metadata| !metadata.is_file())
+/// What a path comes to, all links followed.
+enum Target {
+    /// What is written to: a descriptor that we were given, which may be the log of a whole script,
+    /// a pipe or a terminal.
+    Stream(fs::File),
+    /// What is replaced, or created.
+    File(PathBuf),
 }
 
-/// Puts `text` into the file at `path`. A link is followed.
-fn put(path: &Path, text: &str) -> anyhow::Result<()> {
-    if is_stream(path) {
-        let mut options = OpenOptions::new();
-        // Behind what a log has already; and a pipe that nobody reads must not hang us.
-        let mut stream = options
-            .append(true)
-            .custom_flags(libc::O_NONBLOCK)
-            .open(path)?;
-        return Ok(stream.write_all(text.as_bytes())?);
+fn target(path: &Path) -> io::Result<Target> {
+    let mut path = path.to_owned();
+    for _ in 0..LINKS {
+        if let Some(number) = descriptor(&path) {
+            // Not opened anew: it would begin at the beginning again.
+            return Ok(Target::Stream(job::inherited(number)?.into()));
+        }
+        match fs::read_link(&path) {
+            Ok(link) => path = path.parent().unwrap_or(&path).join(link),
+            Err(_) => break,
+        }
     }
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    if fs::metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
+        let mut options = OpenOptions::new();
+        // A pipe that nobody reads must not hang us.
+        let options = options.write(true).custom_flags(libc::O_NONBLOCK);
+        return options.open(&path).map(Target::Stream);
+    }
+    Ok(Target::File(path))
+}
+
+/// The number of the descriptor that `path` stands for.
+fn descriptor(path: &Path) -> Option<RawFd> {
+    let number = match path.to_str()? {
+        "/dev/stdout" => "1",
+        "/dev/stderr" => "2",
+        path => ["/dev/fd/", "/proc/self/fd/", "/proc/thread-self/fd/"]
+            .iter()
+            .find_map(|start| path.strip_prefix(start))?,
+    };
+    number.parse().ok()
+}
+
+/// Puts `text` where `path` leads.
+fn put(path: &Path, text: &str) -> anyhow::Result<()> {
+    let path = match target(path)? {
+        Target::Stream(mut stream) => {
+            let mut wanted = [PollFd::new(stream.as_fd(), PollFlags::POLLOUT)];
+            if poll(&mut wanted, PollTimeout::from(PATIENCE_MS))? == 0 {
+                anyhow::bail!("nobody reads it");
+            }
+            return Ok(stream.write_all(text.as_bytes())?);
+        }
+        Target::File(path) => path,
+    };
     let new = beside(&path);
     let written = write_new(&new, text)
         .context("its directory takes no new file")

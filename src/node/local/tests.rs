@@ -720,6 +720,66 @@ fn whose_turn_comes_when_the_lock_is_free_already_is_told() {
 }
 
 #[test]
+fn who_leaves_a_free_lock_lets_the_next_try() {
+    let host = Host::new();
+    let (holder, broken, next) = (host.node(), host.node(), host.node());
+    with_files(async {
+        let vote = holder.acquire(entry(1), ballot(1), LIMIT).await;
+        vote.expect("it is free");
+        let mut broken_hears = listen(&broken).await;
+        let mut next_hears = listen(&next).await;
+        let released = holder.release(entry(1), Arc::default(), LIMIT).await;
+        released.expect("an answer");
+        wait_for(&mut broken_hears).await;
+        wait_for(&mut next_hears).await;
+    });
+}
+
+#[test]
+fn who_waits_is_told_also_if_somebody_had_the_lock_only_in_between() {
+    let host = Host::new();
+    let (holder, waiter) = (host.node(), host.node());
+    with_files(async {
+        let vote = holder.acquire(entry(1), ballot(1), LIMIT).await;
+        vote.expect("it is free");
+        let mut waiter_hears = listen(&waiter).await;
+        let released = holder.release(entry(1), Arc::default(), LIMIT).await;
+        released.expect("an answer");
+        wait_for(&mut waiter_hears).await;
+        // Neither has to wait, so nobody looks in between.
+        let vote = holder.acquire(entry(2), ballot(2), LIMIT).await;
+        vote.expect("it is free");
+        let released = holder.release(entry(2), Arc::default(), LIMIT).await;
+        released.expect("an answer");
+        wait_for(&mut waiter_hears).await;
+    });
+}
+
+#[test]
+fn that_the_job_is_done_is_told_one_after_the_other() {
+    let host = Host::new();
+    let (holder, first, second) = (host.node(), host.node(), host.node());
+    with_files(async {
+        let vote = holder.acquire(entry(1), ballot(1), LIMIT).await;
+        vote.expect("it is free");
+        let mut first_hears = listen(&first).await;
+        let mut second_hears = listen(&second).await;
+        let done = Parting {
+            marker: Some(Marker {
+                kind: MarkerKind::Done,
+                until: clock::now() + LIMIT,
+            }),
+            ..Parting::default()
+        };
+        let released = holder.release(entry(1), Arc::new(done), LIMIT).await;
+        released.expect("an answer");
+        wait_for(&mut first_hears).await;
+        drop(first_hears);
+        wait_for(&mut second_hears).await;
+    });
+}
+
+#[test]
 fn whoever_holds_a_lock_is_told_at_once_whoever_waits() {
     let host = Host::new();
     let (holder, waiter) = (host.node(), host.node());

@@ -2,9 +2,9 @@
 //!
 //! Only who stands first watches the files: a release wakes one process, however many wait. The
 //! kernel keeps the queue, as a lock on one byte of a file: it forgets who dies, and comes to the
-//! next in the order of arrival. Nobody relies on it: who was stopped while he stood first costs
-//! the others nothing but their next look, since all who wait look from time to time. Called by
-//! `watch`.
+//! next, in the order of arrival. Nobody relies on it: who was stopped while he stood first costs
+//! the others no more than that they find the lock free at their next look, since all who wait look
+//! from time to time. Where there is no queue to be had, everybody watches. Called by `watch`.
 
 use std::fs::{File, OpenOptions};
 use std::path::PathBuf;
@@ -37,8 +37,9 @@ impl Queue {
 
     /// Waits for the first place; `None` if there is none to be had, since the file is missing or
     /// the file system has no such locks.
-    pub(super) async fn first(self) -> Option<Turn> {
+    pub(super) async fn first(&self) -> Option<Turn> {
         let Self { path, place } = self;
+        let place = *place;
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).open(path).ok()?;
         let lock = flock(libc::F_WRLCK, place);

@@ -1,7 +1,7 @@
 //! Release notices of the embedded node: nobody on this host tells us of a release, but the kernel
 //! tells of changed files.
 //!
-//! No lock of the file system is taken, and nobody is woken as long as nothing changes. Called by
+//! No lock on a record is taken, and nobody is woken as long as nothing changes. Called by
 //! `LocalNode`.
 
 use std::collections::BTreeSet;
@@ -19,10 +19,20 @@ use super::files::StoreError;
 use super::store::{Store, peek};
 use super::turn::Queue;
 use crate::clock;
-use crate::node::{Notice, Notices};
+use crate::node::{MarkerKind, Notice, Notices, TOKEN_LEN};
 
-/// Nobody else tries at a release: whoever waits for his turn is told of none.
+/// Waiters of this host are not counted: each in turn, or all within [`SPREAD`].
 const ALONE: Notice = Notice { listeners: 1 };
+
+/// Over how much time those spread out who hear of the same change since there is no queue.
+const SPREAD: Duration = Duration::from_millis(1);
+
+/// How long who is first in the queue may leave a lock that is free. It takes a few milliseconds,
+/// unless there is something wrong with him.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// How long he stays away from the queue after that.
+const AWAY: Duration = Duration::from_secs(5);
 
 /// The pause between two looks where the kernel tells nothing: it has no more watches for this
 /// user.
@@ -47,42 +57,93 @@ impl Store {
             // Who wants several would have to stand first in one queue while he waits in another.
             _ => None,
         };
-        Ok(Notices::from_task(|tell| watch(paths, queue, tell)))
+        Ok(Notices::from_task(move |tell| async move {
+            if let Some(queue) = queue {
+                in_turn(&paths[0], &queue, &tell).await;
+            }
+            let spread = match watcher {
+                Watcher::Waits => SPREAD,
+                Watcher::Holds => Duration::ZERO,
+            };
+            at_once(&paths, spread, &tell).await;
+        }))
     }
 }
 
-async fn watch(paths: Vec<PathBuf>, queue: Option<Queue>, tell: UnboundedSender<Notice>) {
-    let tokens = || {
-        let now = clock::host_uptime();
-        let token = |path: &PathBuf| {
-            let record = peek(path)?;
-            Some(record.living(now)?.value.clone())
-        };
-        paths.iter().map(token).collect::<Vec<_>>()
+/// The values of the living locks, marker or not.
+fn look(paths: &[PathBuf]) -> Vec<Option<Vec<u8>>> {
+    let now = clock::host_uptime();
+    let value = |path: &PathBuf| {
+        let record = peek(path)?;
+        Some(record.living(now)?.value.clone())
     };
-    let turn = match queue {
-        Some(queue) => queue.first().await,
-        None => None,
-    };
+    paths.iter().map(value).collect()
+}
+
+/// Tells of every change.
+async fn at_once(paths: &[PathBuf], spread: Duration, tell: &UnboundedSender<Notice>) {
     // Before the first look, so that no change falls between.
-    let changes = Changes::of(&paths);
-    let mut seen = tokens();
-    // It may have been released before our turn came.
-    if turn.is_some() && seen == [None] {
+    let changes = Changes::of(paths);
+    let mut seen = look(paths);
+    loop {
+        next(changes.as_ref()).await;
+        // Another lock in the same folder, or the same one extended, perhaps by ourselves.
+        if look(paths) == seen {
+            continue;
+        }
+        if !spread.is_zero() {
+            clock::sleep_until(clock::now() + spread.mul_f64(fastrand::f64())).await;
+        }
+        seen = look(paths);
         let _ = tell.send(ALONE);
     }
-    while !tell.is_closed() {
-        match &changes {
-            Some(changes) => changes.next().await,
-            None => tokio::time::sleep(LOOK).await,
-        }
-        // Another lock in the same folder, or the same one extended, perhaps by ourselves.
-        let now = tokens();
-        if now != seen {
-            seen = now;
+}
+
+/// Tells of every change whenever it is our turn in `queue`. Returns if there is none to be had.
+async fn in_turn(path: &PathBuf, queue: &Queue, tell: &UnboundedSender<Notice>) {
+    let look = || look(std::slice::from_ref(path)).pop().flatten();
+    while let Some(turn) = queue.first().await {
+        let changes = Changes::of(std::slice::from_ref(path));
+        let mut seen = look();
+        // Before our turn came it may have been released, or have become what is not waited for.
+        if seen.as_deref().is_none_or(is_marker) {
             let _ = tell.send(ALONE);
         }
+        let mut free_since = clock::now();
+        loop {
+            if seen.is_some() {
+                next(changes.as_ref()).await;
+                free_since = clock::now();
+            } else {
+                tokio::select! {
+                    () = next(changes.as_ref()) => {}
+                    () = clock::sleep_until(free_since + PATIENCE) => break,
+                }
+            }
+            let now = look();
+            // If it is free somebody may have had it in between.
+            if now != seen || now.is_none() {
+                let _ = tell.send(ALONE);
+            }
+            seen = now;
+        }
+        drop((changes, turn));
+        tokio::time::sleep(AWAY).await;
     }
+}
+
+/// Comes when something may have changed.
+async fn next(changes: Option<&Changes>) {
+    match changes {
+        Some(changes) => changes.next().await,
+        None => tokio::time::sleep(LOOK).await,
+    }
+}
+
+fn is_marker(value: &[u8]) -> bool {
+    let markers = [MarkerKind::Kept, MarkerKind::Done].map(MarkerKind::state);
+    let state = value.get(TOKEN_LEN);
+    state.is_some_and(|state| markers.contains(state))
 }
 
 /// What the kernel tells of the folders of some records.
