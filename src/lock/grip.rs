@@ -46,6 +46,15 @@ pub struct Letting {
     wanted: usize,
 }
 
+/// Whether nothing of an attempt can stand on any node any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// All that may have been written is taken back.
+    Yes,
+    /// A node has not confirmed that.
+    No,
+}
+
 impl Letting {
     /// Nothing is answered yet by any of `nodes` nodes, of which `owing` were sent a byte.
     fn begin(nodes: usize, owing: usize) -> Self {
@@ -128,24 +137,50 @@ impl<N: Node> Grip<N> {
         *stragglers() = pending;
     }
 
-    /// Lets go of a failed attempt whose votes were `votes`. Waits for the nodes that answered; one
-    /// that did not has its release queued behind the request, on the same connection. Whoever
-    /// cannot have had a quorum tells nobody: those who tried beside him come back by themselves,
-    /// and in a crowd notices would call for more attempts at the worst time.
-    pub async fn abandon(&self, votes: &Answers<Vote>, limit: Duration) {
+    /// Lets go of a failed attempt whose votes were `votes`. Waits for the nodes that answered, and
+    /// for those whose connection broke, which are asked on a new one; one that did not answer has
+    /// its release queued behind the request, on the same connection. Whoever cannot have had a
+    /// quorum tells nobody: those who tried beside him come back by themselves, and in a crowd
+    /// notices would call for more attempts at the worst time.
+    pub async fn abandon(&self, votes: &Answers<Vote>, limit: Duration) -> Settled {
         let owed: Vec<usize> = self
             .owing()
             .filter(|&index| may_have_written(votes[index].as_ref()))
             .collect();
-        let answered = |index: &usize| matches!(votes[*index], Some(Ok(_)));
-        let waited_for = owed.iter().copied().filter(answered).count();
         let mut letting = Letting::begin(self.nodes.len(), owed.len());
         let parting = Arc::new(Parting {
             quiet: owed.len() < quorum::majority(self.nodes.len()),
             ..Parting::default()
         });
-        let limits = (waited_for, Audience::All, limit);
-        self.let_go(&mut letting, &parting, &owed, limits).await;
+        let is_silent = |vote: &Option<_>| matches!(vote, None | Some(Err(NodeError::TimedOut(_))));
+        let is_enough = |letting: &Letting| {
+            let mut awaited = owed.iter().filter(|&&index| !is_silent(&votes[index]));
+            awaited.all(|&index| letting.answers[index].is_some())
+        };
+        self.let_go(
+            &mut letting,
+            &parting,
+            &owed,
+            is_enough,
+            (Audience::All, limit),
+        )
+        .await;
+        let is_let_go = |&index: &usize| matches!(letting.answers[index], Some(Ok(_)));
+        if owed.iter().all(is_let_go) {
+            Settled::Yes
+        } else {
+            Settled::No
+        }
+    }
+
+    /// Lets go once more of an attempt that was found standing after that.
+    pub(super) async fn abandon_again(&self, limit: Duration) {
+        let all: Vec<usize> = (0..self.nodes.len()).collect();
+        let mut letting = Letting::begin(all.len(), all.len());
+        let parting = Arc::new(Parting::default());
+        let limits = (Audience::All, limit);
+        self.let_go(&mut letting, &parting, &all, Letting::is_complete, limits)
+            .await;
     }
 
     /// Gives the lock back on every node that was sent a byte, and leaves there what `parting`
@@ -160,10 +195,10 @@ impl<N: Node> Grip<N> {
         let began = clock::now();
         let owing: Vec<usize> = self.owing().collect();
         let mut letting = Letting::begin(self.nodes.len(), owing.len());
-        let wanted = letting.missing();
         // Half of the time is for the second attempt, should all connections be dead.
-        let limits = (wanted, audience, node_timeout.min(RELEASE_LIMIT / 2));
-        self.let_go(&mut letting, parting, &owing, limits).await;
+        let limits = (audience, node_timeout.min(RELEASE_LIMIT / 2));
+        self.let_go(&mut letting, parting, &owing, Letting::is_complete, limits)
+            .await;
         if letting.is_complete() {
             return letting;
         }
@@ -175,10 +210,10 @@ impl<N: Node> Grip<N> {
             self.nodes[index].reconnect();
         }
         let limit = (began + RELEASE_LIMIT).remaining();
-        let wanted = letting.missing();
-        let limits = (wanted, audience, limit);
         let before = letting.answers.clone();
-        self.let_go(&mut letting, parting, &failed, limits).await;
+        let limits = (audience, limit);
+        self.let_go(&mut letting, parting, &failed, Letting::is_complete, limits)
+            .await;
         // The first request may have been carried out, only not told in time. A marker of ours is
         // known again; without one, what is gone now is taken for released.
         if parting.marker_now().is_none() {
@@ -204,48 +239,70 @@ impl<N: Node> Grip<N> {
         (0..self.nodes.len()).filter(|index| self.nodes[*index].may_hold_a_key())
     }
 
-    /// Sends the release to the nodes `owed`, which have a `limit`, and waits for `wanted` answers.
-    /// For nodes beyond those it waits as long again as that took, since a hung node must not hold
-    /// up the end of a job; and not at all if nobody listens to them, what was sent to them is on
-    /// its way, and nobody had lost the lock.
+    /// Sends the release to the nodes `owed`, which have a `limit`, and waits until the answers are
+    /// enough. A node whose connection turns out to be broken is asked once more, on a new one, and
+    /// waited for. For nodes beyond those it waits as long again as that took, since a hung node
+    /// must not hold up the end of a job; and not at all if nobody listens to them, what was sent
+    /// to them is on its way, and nobody had lost the lock.
     async fn let_go(
         &self,
         letting: &mut Letting,
         parting: &Arc<Parting>,
         owed: &[usize],
-        (wanted, audience, limit): (usize, Audience, Duration),
+        is_enough: impl Fn(&Letting) -> bool,
+        (audience, limit): (Audience, Duration),
     ) {
         let began = clock::now();
         let mut pending = JoinSet::new();
-        let mut in_touch = true;
-        for &index in owed {
+        let send = |pending: &mut JoinSet<_>, index: usize, limit| {
             let (node, entry) = (Arc::clone(&self.nodes[index]), Arc::clone(&self.entry));
             let parting = Arc::clone(parting);
-            in_touch &= node.is_in_touch();
             pending.spawn(async move { (index, node.release(entry, parting, limit).await) });
-        }
-        if wanted == 0 {
-            // However late we are: what is to be sent is on its way before anybody gives up. The
-            // requests have their turn first, and then the connections.
-            for _ in 0..2 {
-                tokio::task::yield_now().await;
-            }
+        };
+        let in_touch = |index: &usize| self.nodes[*index].is_in_touch();
+        let mut connected: Vec<usize> = owed.iter().copied().filter(in_touch).collect();
+        let are_in_touch = connected.len() == owed.len();
+        for &index in owed {
+            send(&mut pending, index, limit);
         }
         let give_up = |answers: &Answers<Release>| {
             // Whether the lock was gone before is only known when all have answered.
             let is_missing = |answer: &Option<_>| matches!(answer, Some(Ok(Release::NotOurs)));
-            if in_touch && audience == Audience::Quorum && !answers.iter().any(is_missing) {
+            if are_in_touch && audience == Audience::Quorum && !answers.iter().any(is_missing) {
                 clock::now()
             } else {
                 grace(began, limit)
             }
         };
-        let mut answered = 0;
-        let mut until = (wanted == 0).then(|| give_up(&letting.answers));
+        let mut until = None;
+        if is_enough(letting) {
+            // However late we are: what is to be sent is on its way before anybody gives up. The
+            // requests have their turn first, and then the connections.
+            for _ in 0..2 {
+                tokio::task::yield_now().await;
+            }
+            until = Some(give_up(&letting.answers));
+        }
+        let mut asked_again: Vec<usize> = Vec::new();
         while let Some((index, answer)) = next_before(&mut pending, until).await {
-            answered += usize::from(answer.is_ok());
-            letting.answers[index] = Some(answer);
-            if answered >= wanted && until.is_none() {
+            let known = connected.iter().position(|&node| node == index);
+            if let (Err(NodeError::Unreachable(_)), Some(known)) = (&answer, known) {
+                connected.swap_remove(known);
+                asked_again.push(index);
+                send(&mut pending, index, (began + limit).remaining());
+                until = None;
+                continue;
+            }
+            let is_second = asked_again.contains(&index);
+            asked_again.retain(|&node| node != index);
+            letting.answers[index] = Some(match answer {
+                // As in `release`: the first may have been carried out.
+                Ok(Release::NotOurs) if is_second && parting.marker_now().is_none() => {
+                    Ok(Release::Released)
+                }
+                answer => answer,
+            });
+            if until.is_none() && asked_again.is_empty() && is_enough(letting) {
                 until = Some(give_up(&letting.answers));
             }
         }

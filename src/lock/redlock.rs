@@ -16,12 +16,12 @@ use tokio::task::JoinSet;
 
 use super::claim::{Claim, FencingToken, Token};
 use super::ear::{Attention, CROWD, Ear};
-use super::grip::{self, Grip};
+use super::grip::{self, Grip, Settled};
 use super::quorum::{self, Answers, Fencing, Verdict};
 use super::restart::{RestartGuard, Restarts};
 use super::wait::{Informed, Next, Patience, Retries};
 use crate::clock::{self, Instant};
-use crate::node::{Answer, Ballot, Foreign, Node, NodeName, Vote};
+use crate::node::{Answer, Ballot, Foreign, Node, NodeName, TOKEN_LEN, Vote};
 
 /// Rounds of raising the fencing counters before an attempt is given up. Each round but the last
 /// was overtaken by another contender, who is then as far as we are.
@@ -133,6 +133,35 @@ impl Rule {
     }
 }
 
+/// Earlier attempts of this acquisition that may still stand on some nodes: their release is on its
+/// way, or was lost. Nobody else holds what they hold.
+struct Unsettled<N>(Vec<Grip<N>>);
+
+/// How many of them are remembered. An outage that is longer is forgotten by the servers as well.
+const UNSETTLED_LIMIT: usize = 16;
+
+impl<N> Default for Unsettled<N> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<N: Node> Unsettled<N> {
+    fn add(&mut self, grip: Grip<N>) {
+        if self.0.len() == UNSETTLED_LIMIT {
+            self.0.remove(0);
+        }
+        self.0.push(grip);
+    }
+
+    /// The one that `by` is of.
+    fn of(&self, by: &Foreign) -> Option<&Grip<N>> {
+        let holder = by.value.get(..TOKEN_LEN)?;
+        let is_its = |grip: &&Grip<N>| grip.entry().value.starts_with(holder);
+        self.0.iter().find(is_its)
+    }
+}
+
 /// One round of asking, and its votes so far.
 struct Attempt<N> {
     rule: Rule,
@@ -174,6 +203,7 @@ impl<N: Node> Redlock<N> {
         let mut retries = Retries::new(policy.patience, clock::now(), rng.fork());
         let mut rule = Rule::Majority;
         let mut ear: Option<Ear> = None;
+        let mut unsettled = Unsettled::default();
         loop {
             // What was told before an attempt is in its answers.
             if let Some(ear) = &mut ear {
@@ -186,7 +216,7 @@ impl<N: Node> Redlock<N> {
             let limit = retries.limit(policy.node_timeout);
             let mut attempt = self.begin(claim, rule, min_uptime, limit);
             let outcome = unless(interrupted.as_mut(), attempt.decide(claim)).await;
-            let (verdict, invalid) = match outcome {
+            let (mut verdict, invalid) = match outcome {
                 Err(signal) => {
                     attempt.abandon().await;
                     return Acquisition::Interrupted(signal);
@@ -197,10 +227,18 @@ impl<N: Node> Redlock<N> {
                 Ok(Err(verdict)) => verdict,
             };
             attempt.hear_out().await;
-            attempt.abandon().await;
+            if let Verdict::Held(by) = &verdict
+                && let Some(grip) = unsettled.of(by)
+            {
+                grip.abandon_again(limit).await;
+                verdict = Verdict::Split;
+            }
+            if attempt.abandon().await == Settled::No {
+                unsettled.add(attempt.grip);
+            }
             // Once, and at once: any other attempt asks for their age again.
-            rule = match (&verdict, policy.restarts.guard) {
-                (Verdict::ColdStart, RestartGuard::Auto) => Rule::ColdStart,
+            rule = match (rule, &verdict, policy.restarts.guard) {
+                (Rule::Majority, Verdict::ColdStart, RestartGuard::Auto) => Rule::ColdStart,
                 _ => Rule::Majority,
             };
             if rule == Rule::ColdStart {
@@ -375,15 +413,16 @@ impl<N: Node> Attempt<N> {
         quorum::raised(&answers)
     }
 
-    async fn abandon(&mut self) {
+    async fn abandon(&mut self) -> Settled {
         self.grip.keep_stragglers(std::mem::take(&mut self.pending));
-        self.grip.abandon(&self.votes, self.limit).await;
+        let settled = self.grip.abandon(&self.votes, self.limit).await;
         // What did not answer in time may never do so on this connection.
         for (node, vote) in self.grip.nodes().iter().zip(&self.votes) {
             if !matches!(vote, Some(Ok(_))) {
                 node.reconnect();
             }
         }
+        settled
     }
 
     /// Hears the nodes that have not answered yet for as long again as the attempt has taken, as

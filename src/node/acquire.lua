@@ -11,7 +11,9 @@ end
 -- A server that came back without its data would vote for a second holder. Its refusals count: what
 -- it still knows is true. Where INFO is forbidden, nobody can tell its age.
 local up = tonumber(string.match(info, 'uptime_in_seconds:(%-?%d+)'))
-if up and up < tonumber(ARGV[5]) then return {'young', string.format('%.0f', math.max(up, 0)), run} end
+-- Below zero when its clock was set back since.
+up = up and math.max(up, 0)
+if up and up < tonumber(ARGV[5]) then return {'young', string.format('%.0f', up), run} end
 local now = redis.call('TIME')
 local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
 -- The client's clock counts within half a second of ours. So tokens grow even from a holder whose clock

@@ -426,3 +426,26 @@ fn what_is_put_back_leaves_the_other_its_longer_time() {
     run.write_line("");
     run.end().assert_code(0);
 }
+
+#[test]
+fn a_server_that_has_closed_its_connection_is_told_of_the_release_on_a_new_one() {
+    let cluster = Cluster::start(3);
+    let run = [
+        "run",
+        "-t",
+        "10m",
+        "-r",
+        "job",
+        "sh",
+        "-c",
+        "echo ready; read _",
+    ];
+    let mut run = cluster.redlock(run).start();
+    run.wait_for("ready");
+    let closed: i64 =
+        cluster.servers[2].ask(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+    assert!(closed > 0, "it was connected");
+    run.write_line("");
+    run.end().assert_code(0).assert_silent();
+    assert_eq!(cluster.locks(), [""; 0]);
+}

@@ -255,3 +255,63 @@ fn one_of_two_that_refuses_rules_out_a_quorum() {
         .end();
     end.assert_code(77);
 }
+
+#[test]
+fn what_is_left_of_an_attempt_of_ones_own_is_no_other_holder() {
+    let cluster = Cluster::start(3);
+    let (proxies, urls) = proxy::before_each(&cluster);
+    for proxy in &proxies {
+        proxy.set_replies(Fate::Drop);
+    }
+    let run = [
+        "run",
+        "-t",
+        "1m",
+        "--node-timeout",
+        "1s",
+        "-r",
+        "job",
+        "echo",
+        "ran",
+    ];
+    let run = Redlock::new(run).env("REDLOCK_SERVERS", urls).start();
+    let is_written = || cluster.values("lock:job").iter().all(Option::is_some);
+    eventually("the first attempt has written its keys", is_written);
+    // Its release is lost as well.
+    for proxy in &proxies {
+        proxy.forget();
+        proxy.set_replies(Fate::Pass);
+    }
+    assert_eq!(run.end().assert_code(0).stdout, "ran\n");
+    assert_eq!(cluster.locks(), [""; 0]);
+}
+
+#[test]
+fn an_attempt_is_taken_back_where_its_connection_broke_before_the_answer() {
+    let cluster = Cluster::start(3);
+    let (proxies, urls) = proxy::before_each(&cluster);
+    let user = ["ACL", "SETUSER", "me", "on", ">sesame", "~*", "&*", "+@all"];
+    for (server, proxy) in cluster.servers.iter().zip(&proxies) {
+        let _: () = server.ask(&user);
+        // A new connection takes its time.
+        proxy.set_replies(Fate::Delay(Duration::from_millis(50)));
+        // The first is that to the password.
+        proxy.close_after(1);
+    }
+    let urls = urls.replace("redis://", "redis://me:sesame@");
+    // The last attempt is the first: nobody waits.
+    let acquire = [
+        "acquire",
+        "-t",
+        "1m",
+        "--node-timeout",
+        "1s",
+        "-r",
+        "job",
+        "-w",
+        "1ms",
+    ];
+    let end = Redlock::new(acquire).env("REDLOCK_SERVERS", urls).end();
+    end.assert_code(69);
+    assert_eq!(cluster.locks(), [""; 0]);
+}

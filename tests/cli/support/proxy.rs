@@ -27,6 +27,19 @@ pub enum Fate {
 struct Rules {
     requests: Fate,
     replies: Fate,
+    /// How many replies are to come before a connection is closed instead of the next one.
+    until_close: Option<usize>,
+}
+
+impl Rules {
+    fn of_reply(&mut self) -> Fate {
+        if self.until_close == Some(0) {
+            self.until_close = None;
+            return Fate::Close;
+        }
+        self.until_close = self.until_close.map(|rest| rest - 1);
+        self.replies
+    }
 }
 
 /// The proxy; its threads end when both sides of their connections are closed.
@@ -56,6 +69,7 @@ impl Proxy {
             rules: Arc::new(Mutex::new(Rules {
                 requests: Fate::Pass,
                 replies: Fate::Pass,
+                until_close: None,
             })),
             requests: Arc::default(),
             connections: Arc::default(),
@@ -88,7 +102,7 @@ impl Proxy {
                 let rules_out = Arc::clone(&rules);
                 thread::spawn(move || {
                     pump(upstream, client, || {
-                        rules_out.lock().expect("no test panics with it").replies
+                        rules_out.lock().expect("no test panics with it").of_reply()
                     });
                 });
             }
@@ -106,6 +120,14 @@ impl Proxy {
 
     pub fn set_replies(&self, fate: Fate) {
         self.rules.lock().expect("no test panics with it").replies = fate;
+    }
+
+    /// The connection with the reply after the next `replies` is closed instead; only this one.
+    pub fn close_after(&self, replies: usize) {
+        self.rules
+            .lock()
+            .expect("no test panics with it")
+            .until_close = Some(replies);
     }
 
     /// As a firewall that forgets the connections which are open: nobody is told.
