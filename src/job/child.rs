@@ -72,6 +72,8 @@ pub struct Child {
     /// Whether the leader has ended; its group may live on.
     ended: Option<Ended>,
     standing: Standing,
+    /// Why we are about to stand still.
+    halt: Option<(Halt, Heard)>,
     terminal: Terminal,
     endings: unix::Signal,
     /// `None` when it is dead.
@@ -92,8 +94,25 @@ enum Standing {
     Not,
     /// It was stopped, and needs this to go on.
     Still(Wants),
-    /// It was stopped, and somebody wants it to go on.
+    /// It was stopped, or asked to stop, and somebody wants it to go on.
     Awake(Wants),
+}
+
+/// A reason to stand still, for a shell to see.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Halt {
+    /// The leader was stopped by this signal.
+    Stopped(Signal),
+    /// Ctrl-Z, while the job stands still already or is about to go on.
+    Wanted,
+}
+
+/// Whether all was heard that had come when there was a reason to stand still. Whoever has continued us since
+/// does not do so again: we would stand still for good.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Heard {
+    NotYet,
+    All,
 }
 
 /// What a guard has to know, should it be a new one.
@@ -220,8 +239,22 @@ impl Child {
             }
             let word = self.guard.as_ref().map(|guard| guard.poll_word(context));
             let is_told = word.is_some_and(|word| word.is_ready());
-            if !is_told && self.endings.poll_recv(context).is_pending() {
-                return Poll::Pending;
+            if is_told || self.endings.poll_recv(context).is_ready() {
+                continue;
+            }
+            match self.halt {
+                None => return Poll::Pending,
+                Some((halt, Heard::NotYet)) => {
+                    self.halt = Some((halt, Heard::All));
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Some((halt, Heard::All)) => {
+                    self.halt = None;
+                    if let Some(news) = self.stand_still(halt) {
+                        return Poll::Ready(news);
+                    }
+                }
             }
         }
     }
@@ -230,12 +263,23 @@ impl Child {
         let (Standing::Still(wants) | Standing::Awake(wants)) = self.standing else {
             if wish == Wish::Stop {
                 self.terminal.pass_stop_on(self.leader);
+                return None;
             }
-            return None;
+            // Ctrl-Z may have stopped others of its group only, or be about to stop it.
+            let was_asked = self.terminal.was_stop_passed_on();
+            let wants = match self.halt.take() {
+                Some((Halt::Stopped(signal), _)) => self.terminal.wants(signal),
+                _ if was_asked => Wants::Nothing,
+                _ => return None,
+            };
+            self.standing = Standing::Awake(wants);
+            return Some(News::Awake);
         };
         if wish == Wish::Stop {
-            self.terminal.stop_too();
+            self.halt = Some((Halt::Wanted, Heard::NotYet));
+            return None;
         }
+        self.halt = None;
         self.standing = Standing::Awake(wants);
         Some(News::Awake)
     }
@@ -272,7 +316,8 @@ impl Child {
             return Some(News::StoppedByGuard);
         }
         let Some(ended) = ended else {
-            return self.look_for_stop();
+            self.look_for_stop();
+            return None;
         };
         if scope == Scope::Group && !self.group_is_gone() {
             return None;
@@ -343,32 +388,56 @@ impl Child {
         acted
     }
 
-    /// Sees the job stop and go on, and does what a shell expects of us then.
-    fn look_for_stop(&mut self) -> Option<News> {
+    fn is_awake(&self) -> bool {
+        matches!(self.standing, Standing::Awake(_))
+    }
+
+    /// Sees the job stop and go on.
+    fn look_for_stop(&mut self) {
         let flags = WaitPidFlag::WSTOPPED | WaitPidFlag::WCONTINUED | WaitPidFlag::WNOHANG;
         match waitid(Id::Pid(self.leader), flags) {
             Ok(WaitStatus::Stopped(_, signal)) => {
-                let wants = self.terminal.wants(signal);
-                match self.terminal.job_stopped(self.leader, signal) {
-                    Stopped::GoOn => {
-                        self.signal_group(Signal::SIGCONT);
-                        None
-                    }
-                    Stopped::StoodStill => {
-                        self.standing = Standing::Awake(wants);
-                        Some(News::Awake)
-                    }
-                    Stopped::Alone => {
-                        self.standing = Standing::Still(wants);
-                        None
-                    }
-                }
+                self.halt = Some((Halt::Stopped(signal), Heard::NotYet));
             }
             Ok(WaitStatus::Continued(_)) => {
                 self.standing = Standing::Not;
+                self.halt = None;
+            }
+            _ => {}
+        }
+    }
+
+    /// Does what a shell expects of us then.
+    fn stand_still(&mut self, halt: Halt) -> Option<News> {
+        let signal = match (halt, self.standing) {
+            (Halt::Stopped(signal), _) => signal,
+            // It goes on meanwhile.
+            (Halt::Wanted, Standing::Not) => {
+                self.terminal.pass_stop_on(self.leader);
+                return None;
+            }
+            (Halt::Wanted, Standing::Still(wants) | Standing::Awake(wants)) => {
+                self.terminal.stop_too(self.leader);
+                self.standing = Standing::Awake(wants);
+                return Some(News::Awake);
+            }
+        };
+        let wants = self.terminal.wants(signal);
+        match self.terminal.job_stopped(self.leader, signal) {
+            Stopped::GoOn => {
+                self.signal_group(Signal::SIGCONT);
                 None
             }
-            _ => None,
+            Stopped::StoodStill => {
+                self.standing = Standing::Awake(wants);
+                Some(News::Awake)
+            }
+            // What it was asked before it was asked to go on.
+            Stopped::Alone if signal == Signal::SIGTSTP && self.is_awake() => None,
+            Stopped::Alone => {
+                self.standing = Standing::Still(wants);
+                None
+            }
         }
     }
 }

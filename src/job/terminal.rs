@@ -99,8 +99,14 @@ impl Terminal {
         let _ = killpg(job, Signal::SIGTSTP);
     }
 
-    /// Stands still with a job that stands still already.
-    pub fn stop_too(&mut self) {
+    /// Whether Ctrl-Z was passed on, and nothing was seen of it. Asked once each time.
+    pub fn was_stop_passed_on(&mut self) -> bool {
+        self.asked_to_stop.take().is_some()
+    }
+
+    /// Stands still with a `job` that stands still already, or is to do so.
+    pub fn stop_too(&mut self, job: Pid) {
+        let _ = killpg(job, Signal::SIGTSTP);
         self.take_back();
         stand_still(Signal::SIGTSTP, Pid::from_raw(0));
     }

@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use crate::hand::wait_for_listeners;
-use crate::support::process::{heed_signals, is_alive};
+use crate::support::process::{heed_signals, is_alive, is_stopped};
 use crate::support::proxy::{self, Fate};
 use crate::support::{Cluster, PATIENCE, Redlock, eventually};
 
@@ -345,6 +345,45 @@ fn a_command_that_stood_still_goes_on_soon_after_a_short_outage() {
     // And not only after a thirtieth of the TTL, two minutes.
     run.wait_for("got one");
     run.close_stdin();
+    run.end().assert_code(0);
+}
+
+#[test]
+fn a_job_that_is_continued_before_it_was_seen_to_stop_goes_on() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let script = "echo ready; while read line; do echo \"got $line\"; done";
+    let run = ["run", "-r", "job", "sh", "-c", script];
+    let run = Redlock::new(run).env("REDLOCK_LOCAL", directory.path());
+    let mut run = run.in_own_group().start();
+    run.wait_for("ready");
+    for round in 0..20 {
+        run.signal(Signal::SIGTSTP);
+        run.signal(Signal::SIGCONT);
+        run.write_line(&round.to_string());
+        run.wait_for(&format!("got {round}"));
+    }
+    run.close_stdin();
+    run.end().assert_code(0);
+}
+
+#[test]
+fn all_of_a_group_goes_on_also_if_its_leader_has_not_stopped() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    // What is caught is not ignored by what is started.
+    let script = "trap : TSTP; sh -c 'echo $$; exec cat'; echo over";
+    let run = ["run", "-r", "job", "sh", "-c", script];
+    let run = Redlock::new(run).env("REDLOCK_LOCAL", directory.path());
+    let mut run = run.in_own_group().start();
+    let cat = Pid::from_raw(run.next_line().parse().expect("a pid"));
+    run.write_line("one");
+    run.wait_for("one");
+    run.signal(Signal::SIGTSTP);
+    eventually("it stands still", || is_stopped(cat));
+    run.write_line("two");
+    run.signal(Signal::SIGCONT);
+    run.wait_for("two");
+    run.close_stdin();
+    run.wait_for("over");
     run.end().assert_code(0);
 }
 

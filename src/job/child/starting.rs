@@ -89,6 +89,7 @@ impl Child {
             reaped: false,
             ended: None,
             standing: Standing::Not,
+            halt: None,
             terminal,
             endings,
             guard: Some(guard),

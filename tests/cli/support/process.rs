@@ -198,7 +198,7 @@ impl Process {
 
     /// Whether it was stopped, as by Ctrl-Z.
     pub fn is_stopped(&self) -> bool {
-        state(self.pid()) == Some('T')
+        is_stopped(self.pid())
     }
 
     /// Waits for its end, and for that of everybody who has its stdout.
@@ -305,6 +305,11 @@ pub fn heed_signals(command: &mut Command) {
 /// Whether a process with this id exists and is no zombie.
 pub fn is_alive(pid: Pid) -> bool {
     !matches!(state(pid), None | Some('Z' | 'X'))
+}
+
+/// Whether a process was stopped, as by Ctrl-Z.
+pub fn is_stopped(pid: Pid) -> bool {
+    state(pid) == Some('T')
 }
 
 /// The letter by which `/proc` tells what a process does.
