@@ -252,7 +252,7 @@ fn count_free(votes: &Votes, rest: Duration) -> usize {
         Ok(Vote::Granted { .. }) => true,
         Ok(Vote::Taken { by, .. }) => by.ttl.is_some_and(|ttl| ttl <= rest),
         Ok(Vote::Young { rest: until, .. }) => *until <= rest,
-        Err(_) => false,
+        Ok(Vote::Twin { .. }) | Err(_) => false,
     };
     votes.iter().flatten().filter(free).count()
 }

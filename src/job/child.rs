@@ -107,8 +107,8 @@ enum Halt {
     Wanted,
 }
 
-/// Whether all was heard that had come when there was a reason to stand still. Whoever has continued us since
-/// does not do so again: we would stand still for good.
+/// Whether all was heard that had come when there was a reason to stand still. Whoever has
+/// continued us since does not do so again: we would stand still for good.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Heard {
     NotYet,

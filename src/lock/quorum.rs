@@ -166,7 +166,10 @@ fn largest_group(votes: &[Option<Answer<Vote>>]) -> (usize, Option<&Foreign>) {
 fn same_server(votes: &[Option<Answer<Vote>>]) -> Option<(usize, usize)> {
     let run_id = |index: usize| match &votes[index] {
         Some(Ok(
-            Vote::Granted { run_id, .. } | Vote::Taken { run_id, .. } | Vote::Young { run_id, .. },
+            Vote::Granted { run_id, .. }
+            | Vote::Taken { run_id, .. }
+            | Vote::Young { run_id, .. }
+            | Vote::Twin { run_id },
         )) => run_id.as_ref(),
         _ => None,
     };
@@ -175,6 +178,24 @@ fn same_server(votes: &[Option<Answer<Vote>>]) -> Option<(usize, usize)> {
     pairs
         .into_iter()
         .find(|&(first, second)| run_id(first).is_some() && run_id(first) == run_id(second))
+        .or_else(|| twins(votes))
+}
+
+/// A node that says that it has granted by another name, and that name, if it can be no other.
+fn twins(votes: &[Option<Answer<Vote>>]) -> Option<(usize, usize)> {
+    let twin = votes
+        .iter()
+        .position(|vote| matches!(vote, Some(Ok(Vote::Twin { .. }))))?;
+    let may_have_granted = |index: &usize| {
+        matches!(
+            votes[*index],
+            None | Some(Ok(Vote::Granted { .. }) | Err(NodeError::TimedOut(_)))
+        )
+    };
+    let mut candidates = (0..votes.len()).filter(may_have_granted);
+    let first = candidates.next()?;
+    let is_certain = candidates.next().is_none() && votes[first].is_some();
+    is_certain.then(|| (first.min(twin), first.max(twin)))
 }
 
 /// The earliest time after which a majority can be free, as far as `votes` tell: the q-th smallest
@@ -321,6 +342,23 @@ mod tests {
 
     fn refused() -> Option<Answer<Vote>> {
         Some(Err(NodeError::Refused("NOPERM".to_owned())))
+    }
+
+    #[test]
+    fn a_server_that_was_asked_by_two_names_has_one_vote() {
+        let twin = || Some(Ok(Vote::Twin { run_id: None }));
+        let same = Verdict::SameServer(0, 2);
+        assert_eq!(verdict(&[granted(), taken("a"), twin()]), same);
+        assert_eq!(verdict(&[twin(), failed(), granted()]), same);
+        // Whose twin it is is not known yet.
+        let early = verdict(&[granted(), None, twin()]);
+        assert_eq!(early, Verdict::Undecided);
+        let five = [granted(), granted(), twin(), None, None];
+        assert_eq!(verdict(&five), Verdict::Undecided);
+        let five = [granted(), granted(), twin(), granted(), None];
+        assert_eq!(verdict(&five), Verdict::Acquired);
+        let five = [granted(), granted(), twin(), failed(), failed()];
+        assert_eq!(verdict(&five), Verdict::Split);
     }
 
     #[test]

@@ -3,11 +3,13 @@
 local info = redis.pcall('INFO', 'server')
 info = type(info) == 'string' and info or ''
 local run = string.match(info, 'run_id:(%x+)') or ''
-local other = check(ARGV[4])
+local other, gone = check(ARGV[4])
 if other then
   other[7], other[8] = run, listeners(other[2])
   return other
 end
+-- Every attempt has a token of its own: it has been here before, by another name of ours.
+if gone < n then return {'twin', run} end
 -- A server that came back without its data would vote for a second holder. Its refusals count: what
 -- it still knows is true. Where INFO is forbidden, nobody can tell its age.
 local up = tonumber(string.match(info, 'uptime_in_seconds:(%-?%d+)'))

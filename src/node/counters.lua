@@ -3,7 +3,10 @@
 local function raise(floor, step, stay)
   local fence, life = floor, math.max(604800000, 2 * stay)
   for i = n + 1, 2 * n do
-    fence = math.max(fence, (tonumber(redis.call('GET', KEYS[i]) or 0) or 0) + step)
+    local stands = tonumber(redis.call('GET', KEYS[i]) or 0) or 0
+    -- 2^52: no clock of ours comes so far, and not much further numbers do not grow any more.
+    if not (stands < 4503599627370496) then stands = 0 end
+    fence = math.max(fence, stands + step)
   end
   local text = string.format('%.0f', fence)
   for i = n + 1, 2 * n do

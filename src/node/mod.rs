@@ -98,6 +98,12 @@ pub enum Vote {
         /// As in [`Vote::Granted`].
         run_id: Option<String>,
     },
+    /// A key is ours already, by this very attempt: the server was asked by another name as well,
+    /// and has voted. Nothing was written.
+    Twin {
+        /// As in [`Vote::Granted`].
+        run_id: Option<String>,
+    },
 }
 
 /// What a vote is asked with, the same on every node.

@@ -71,7 +71,7 @@ pub fn votes_json(votes: &Named<Vote>) -> Value {
             Some(Ok(Vote::Granted { .. })) => ("granted", None),
             Some(Ok(Vote::Taken { .. })) => ("taken", Some(vote_text(vote.as_ref()))),
             Some(Ok(Vote::Young { .. })) => ("restarted", Some(vote_text(vote.as_ref()))),
-            Some(Err(_)) => ("failed", Some(vote_text(vote.as_ref()))),
+            Some(Ok(Vote::Twin { .. }) | Err(_)) => ("failed", Some(vote_text(vote.as_ref()))),
             None => ("unanswered", None),
         };
         json!({ "node": name.0, "state": state, "error": error })

@@ -177,6 +177,9 @@ pub(super) fn vote_text(vote: Option<&Answer<Vote>>) -> String {
             short(*uptime),
             short(*rest)
         ),
+        Some(Ok(Vote::Twin { .. })) => {
+            "another name of a server that has been asked; give each server once".to_owned()
+        }
         Some(Err(error)) => error_text(error),
         None => "no answer yet".to_owned(),
     }

@@ -192,6 +192,29 @@ fn unix_sockets_are_servers_too() {
 }
 
 #[test]
+fn a_server_with_two_names_has_one_vote_also_where_info_is_forbidden() {
+    let mut cluster = Cluster::start(2);
+    let user = [
+        "ACL", "SETUSER", "me", "on", ">sesame", "~*", "&*", "+@all", "-info",
+    ];
+    for server in &cluster.servers {
+        let _: () = server.ask(&user);
+    }
+    let socket = cluster.servers[0].socket().display().to_string();
+    let urls = format!(
+        "redis://me:sesame@127.0.0.1:{} redis+unix://{socket}?user=me&password=sesame redis://me:sesame@127.0.0.1:{}",
+        cluster.servers[0].port(),
+        cluster.servers[1].port(),
+    );
+    cluster.servers[1].kill();
+    run_on(&urls)
+        .end()
+        .assert_code(78)
+        .assert_says(&[&socket, "are the same server; give each server once"]);
+    assert_eq!(cluster.servers[0].locks(), [""; 0]);
+}
+
+#[test]
 fn the_same_server_twice_is_refused_also_by_another_name() {
     let cluster = Cluster::start(2);
     let port = cluster.servers[0].port();

@@ -120,3 +120,20 @@ fn counters_long_outlive_the_lock_and_expire_in_the_end() {
         "{rests:?}"
     );
 }
+
+#[test]
+fn a_counter_that_nobody_has_counted_to_is_no_counter() {
+    let cluster = Cluster::start(3);
+    let first = next_token(&cluster);
+    for damage in ["9007199254740992", "1e30", "nan", "inf", "-1", "soon"] {
+        for server in &cluster.servers {
+            let _: () = server.ask(&["SET", "{lock:job}:fence", damage]);
+        }
+        let second = next_token(&cluster);
+        let third = next_token(&cluster);
+        assert!(
+            first < second && second < third,
+            "{damage}: {second}, {third}"
+        );
+    }
+}

@@ -158,6 +158,7 @@ fn node_of_vote(name: &NodeName, vote: Option<&Answer<Vote>>) -> NodeAccount {
             node.ttl = by.ttl;
         }
         Some(Ok(Vote::Young { .. })) => node.state = Some("restarted"),
+        Some(Ok(Vote::Twin { .. })) => node.error = Some("asked by another name".to_owned()),
         Some(Err(error)) => node.error = Some(error.to_string()),
         None => node.error = Some("no answer yet".to_owned()),
     }

@@ -107,7 +107,7 @@ fn acquire_at(node: &LocalNode, entry: &Arc<Entry>, unix_ms: u64) -> Option<u64>
             assert_eq!(run_id, None);
             Some(fence)
         }
-        Vote::Taken { .. } | Vote::Young { .. } => None,
+        Vote::Taken { .. } | Vote::Young { .. } | Vote::Twin { .. } => None,
     }
 }
 
@@ -577,7 +577,7 @@ fn what_is_done_outlives_the_boot_and_what_is_kept_does_not() {
                 assert!(rest > Duration::from_secs(50) && rest <= Duration::from_mins(1));
             }
             Vote::Granted { .. } => assert!(is_free, "{kind:?}"),
-            Vote::Young { .. } => panic!("no file restarts"),
+            Vote::Young { .. } | Vote::Twin { .. } => panic!("no file restarts, or has two names"),
         }
     }
 }

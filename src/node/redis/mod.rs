@@ -177,6 +177,11 @@ impl Node for RedisNode {
                     run_id: run_id_of(run_id),
                 });
             }
+            [word, run_id] if word == b"twin" => {
+                return Ok(Vote::Twin {
+                    run_id: run_id_of(run_id),
+                });
+            }
             [word, uptime_s, run_id] if word == b"young" => {
                 let uptime = Duration::from_secs(number(uptime_s)?);
                 return Ok(Vote::Young {
