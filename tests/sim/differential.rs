@@ -105,7 +105,7 @@ fn assert_same_vote(real: &Vote, simulated: &Vote, number: usize) {
         (Vote::Taken { by, .. }, Vote::Taken { by: other, .. }) => {
             assert_eq!(holder(by), holder(other), "{number}");
         }
-        (Vote::Young { .. }, Vote::Young { .. }) => {}
+        (Vote::Young { .. }, Vote::Young { .. }) | (Vote::Twin { .. }, Vote::Twin { .. }) => {}
         _ => panic!("{number}: {real:?} {simulated:?}"),
     }
 }

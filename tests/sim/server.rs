@@ -103,12 +103,16 @@ impl Server {
     pub fn acquire(&mut self, index: usize, entry: &Arc<Entry>, ballot: Ballot, now: u64) -> Vote {
         self.expire(now);
         let run_id = Some(self.run_id(index));
-        if let Some(by) = self.check(entry, now).1 {
-            return Vote::Taken {
-                by,
-                run_id,
-                listeners: 0,
-            };
+        match self.check(entry, now) {
+            (_, Some(by)) => {
+                return Vote::Taken {
+                    by,
+                    run_id,
+                    listeners: 0,
+                };
+            }
+            (gone, None) if gone < entry.keys.len() => return Vote::Twin { run_id },
+            _ => {}
         }
         // Both are read in whole seconds, so that the age may be a second too much.
         let uptime = Duration::from_secs((now / 1000).saturating_sub(self.started_ms / 1000));
