@@ -388,10 +388,6 @@ impl Child {
         acted
     }
 
-    fn is_awake(&self) -> bool {
-        matches!(self.standing, Standing::Awake(_))
-    }
-
     /// Sees the job stop and go on.
     fn look_for_stop(&mut self) {
         let flags = WaitPidFlag::WSTOPPED | WaitPidFlag::WCONTINUED | WaitPidFlag::WNOHANG;
@@ -410,6 +406,10 @@ impl Child {
     /// Does what a shell expects of us then.
     fn stand_still(&mut self, halt: Halt) -> Option<News> {
         let signal = match (halt, self.standing) {
+            // What it was asked before it was asked to go on, which it is about to be.
+            (Halt::Stopped(signal), Standing::Awake(_)) if self.terminal.expects(signal) => {
+                return None;
+            }
             (Halt::Stopped(signal), _) => signal,
             // It goes on meanwhile.
             (Halt::Wanted, Standing::Not) => {
@@ -432,8 +432,6 @@ impl Child {
                 self.standing = Standing::Awake(wants);
                 Some(News::Awake)
             }
-            // What it was asked before it was asked to go on.
-            Stopped::Alone if signal == Signal::SIGTSTP && self.is_awake() => None,
             Stopped::Alone => {
                 self.standing = Standing::Still(wants);
                 None

@@ -29,6 +29,8 @@ pub struct Terminal {
     holder: Holder,
     /// When Ctrl-Z was passed on to the job: a stop of it is an answer to that.
     asked_to_stop: Option<Instant>,
+    /// Whether nobody has wanted it to go on since.
+    may_stand_still: bool,
     suspends: Option<unix::Signal>,
     continues: unix::Signal,
 }
@@ -78,6 +80,7 @@ impl Terminal {
         Ok(Self {
             holder: Holder::Us,
             asked_to_stop: None,
+            may_stand_still: false,
             suspends,
             continues: unix::signal(SignalKind::from_raw(Signal::SIGCONT as i32))?,
         })
@@ -96,12 +99,21 @@ impl Terminal {
     /// Passes Ctrl-Z on to `job`: it reached our group, which is not the job's.
     pub fn pass_stop_on(&mut self, job: Pid) {
         self.asked_to_stop = Some(clock::now());
+        self.may_stand_still = true;
         let _ = killpg(job, Signal::SIGTSTP);
     }
 
-    /// Whether Ctrl-Z was passed on, and nothing was seen of it. Asked once each time.
+    /// Whether Ctrl-Z was passed on, and nobody has wanted the job to go on since; somebody does
+    /// now.
     pub fn was_stop_passed_on(&mut self) -> bool {
-        self.asked_to_stop.take().is_some()
+        std::mem::take(&mut self.may_stand_still)
+    }
+
+    /// Whether a stop by `signal` is the answer to a Ctrl-Z, as far as one can tell.
+    #[must_use]
+    pub fn expects(&self, signal: Signal) -> bool {
+        let asked_at = self.asked_to_stop;
+        signal == Signal::SIGTSTP || asked_at.is_some_and(|at| !(at + STOPS_WITHIN).has_passed())
     }
 
     /// Stands still with a `job` that stands still already, or is to do so.
@@ -124,6 +136,7 @@ impl Terminal {
             stand_still(signal, Pid::from_raw(0));
             return Stopped::Alone;
         }
+        self.may_stand_still = false;
         let asked_at = self.asked_to_stop.take();
         let was_asked = asked_at.is_some_and(|at| !(at + STOPS_WITHIN).has_passed());
         if self.holder == Holder::Job {

@@ -10,11 +10,18 @@ use tokio::task::JoinSet;
 
 use super::quorum::{self, Answers};
 use crate::clock::{self, Instant};
-use crate::node::{Answer, Entry, Node, NodeError, Parting, Release, Vote};
+use crate::node::{Answer, Entry, Node, NodeError, Parting, Release, TOKEN_LEN, Vote};
 
 /// The least time that a release gives the nodes beyond a quorum: a few round trips of a local
 /// network.
 const LEAST_GRACE: Duration = Duration::from_millis(2);
+
+/// How many round trips it takes on a new connection: to connect, for TLS, the password, and to be
+/// answered.
+const REOPENING: u32 = 5;
+
+/// The same in attempts, which were about as many.
+const REOPENING_ATTEMPTS: u32 = 3;
 
 /// How long a release may take in all when no quorum answers.
 const RELEASE_LIMIT: Duration = Duration::from_secs(1);
@@ -93,6 +100,19 @@ impl Letting {
     }
 }
 
+/// A release, to whom, and how long it may take.
+struct Telling<'a> {
+    parting: &'a Arc<Parting>,
+    owed: &'a [usize],
+    /// Those of them whose connection broke, so that they need a new one.
+    reopened: Vec<usize>,
+    /// How long such nodes are waited for when the other answers are enough, if that is known;
+    /// otherwise it depends on how long those took.
+    reopening: Option<Duration>,
+    audience: Audience,
+    limit: Duration,
+}
+
 impl<N: Node> Grip<N> {
     /// A grip on nothing yet.
     pub(super) fn new(nodes: Arc<[Arc<N>]>, entry: Entry) -> Self {
@@ -113,6 +133,11 @@ impl<N: Node> Grip<N> {
     #[must_use]
     pub fn entry(&self) -> &Arc<Entry> {
         &self.entry
+    }
+
+    /// What its values begin with.
+    pub(super) fn token(&self) -> &[u8] {
+        &self.entry.value[..TOKEN_LEN]
     }
 
     /// Lets the requests that are still under way go on by themselves.
@@ -137,34 +162,44 @@ impl<N: Node> Grip<N> {
         *stragglers() = pending;
     }
 
-    /// Lets go of a failed attempt whose votes were `votes`. Waits for the nodes that answered, and
-    /// for those whose connection broke, which are asked on a new one; one that did not answer has
-    /// its release queued behind the request, on the same connection. Whoever cannot have had a
-    /// quorum tells nobody: those who tried beside him come back by themselves, and in a crowd
-    /// notices would call for more attempts at the worst time.
-    pub async fn abandon(&self, votes: &Answers<Vote>, limit: Duration) -> Settled {
+    /// Lets go of a failed attempt that began at `started` and whose votes were `votes`. Waits for
+    /// the nodes that answered, and a little for those whose connection broke, which are told on a
+    /// new one; one that did not answer has its release queued behind the request, on the same
+    /// connection. Whoever cannot have had a quorum tells nobody: those who tried beside him come
+    /// back by themselves, and in a crowd notices would call for more attempts at the worst time.
+    pub async fn abandon(
+        &self,
+        votes: &Answers<Vote>,
+        started: Instant,
+        limit: Duration,
+    ) -> Settled {
         let owed: Vec<usize> = self
             .owing()
             .filter(|&index| may_have_written(votes[index].as_ref()))
             .collect();
-        let mut letting = Letting::begin(self.nodes.len(), owed.len());
+        let is_broken =
+            |&index: &usize| matches!(votes[index], Some(Err(NodeError::Unreachable(_))));
         let parting = Arc::new(Parting {
             quiet: owed.len() < quorum::majority(self.nodes.len()),
             ..Parting::default()
         });
-        let is_silent = |vote: &Option<_>| matches!(vote, None | Some(Err(NodeError::TimedOut(_))));
-        let is_enough = |letting: &Letting| {
-            let mut awaited = owed.iter().filter(|&&index| !is_silent(&votes[index]));
-            awaited.all(|&index| letting.answers[index].is_some())
+        let telling = Telling {
+            parting: &parting,
+            owed: &owed,
+            reopened: owed.iter().copied().filter(is_broken).collect(),
+            reopening: Some(clock::now().since(started) * REOPENING_ATTEMPTS),
+            audience: Audience::All,
+            limit,
         };
-        self.let_go(
-            &mut letting,
-            &parting,
-            &owed,
-            is_enough,
-            (Audience::All, limit),
-        )
-        .await;
+        let answered = |index: &usize| matches!(votes[*index], Some(Ok(_)));
+        let awaited: Vec<usize> = owed.iter().copied().filter(answered).collect();
+        let is_enough = |letting: &Letting| {
+            awaited
+                .iter()
+                .all(|&index| letting.answers[index].is_some())
+        };
+        let mut letting = Letting::begin(self.nodes.len(), owed.len());
+        self.let_go(&mut letting, telling, is_enough).await;
         let is_let_go = |&index: &usize| matches!(letting.answers[index], Some(Ok(_)));
         if owed.iter().all(is_let_go) {
             Settled::Yes
@@ -173,14 +208,20 @@ impl<N: Node> Grip<N> {
         }
     }
 
-    /// Lets go once more of an attempt that was found standing after that.
-    pub(super) async fn abandon_again(&self, limit: Duration) {
-        let all: Vec<usize> = (0..self.nodes.len()).collect();
-        let mut letting = Letting::begin(all.len(), all.len());
-        let parting = Arc::new(Parting::default());
-        let limits = (Audience::All, limit);
-        self.let_go(&mut letting, &parting, &all, Letting::is_complete, limits)
-            .await;
+    /// Lets go once more of an attempt that was found standing after that, on `nodes`.
+    pub(super) async fn abandon_again(&self, nodes: &[usize], limit: Duration) {
+        let telling = Telling {
+            parting: &Arc::default(),
+            owed: nodes,
+            reopened: Vec::new(),
+            reopening: None,
+            audience: Audience::All,
+            limit,
+        };
+        let is_enough =
+            |letting: &Letting| nodes.iter().all(|&index| letting.answers[index].is_some());
+        let mut letting = Letting::begin(self.nodes.len(), nodes.len());
+        self.let_go(&mut letting, telling, is_enough).await;
     }
 
     /// Gives the lock back on every node that was sent a byte, and leaves there what `parting`
@@ -195,15 +236,23 @@ impl<N: Node> Grip<N> {
         let began = clock::now();
         let owing: Vec<usize> = self.owing().collect();
         let mut letting = Letting::begin(self.nodes.len(), owing.len());
+        let telling = |owed, limit| Telling {
+            parting,
+            owed,
+            reopened: Vec::new(),
+            reopening: None,
+            audience,
+            limit,
+        };
         // Half of the time is for the second attempt, should all connections be dead.
-        let limits = (audience, node_timeout.min(RELEASE_LIMIT / 2));
-        self.let_go(&mut letting, parting, &owing, Letting::is_complete, limits)
-            .await;
+        let first = telling(&owing, node_timeout.min(RELEASE_LIMIT / 2));
+        self.let_go(&mut letting, first, Letting::is_complete).await;
         if letting.is_complete() {
             return letting;
         }
         let failed: Vec<usize> = owing
-            .into_iter()
+            .iter()
+            .copied()
             .filter(|&index| !matches!(letting.answers[index], Some(Ok(_))))
             .collect();
         for &index in &failed {
@@ -211,8 +260,8 @@ impl<N: Node> Grip<N> {
         }
         let limit = (began + RELEASE_LIMIT).remaining();
         let before = letting.answers.clone();
-        let limits = (audience, limit);
-        self.let_go(&mut letting, parting, &failed, Letting::is_complete, limits)
+        let second = telling(&failed, limit);
+        self.let_go(&mut letting, second, Letting::is_complete)
             .await;
         // The first request may have been carried out, only not told in time. A marker of ours is
         // known again; without one, what is gone now is taken for released.
@@ -239,24 +288,23 @@ impl<N: Node> Grip<N> {
         (0..self.nodes.len()).filter(|index| self.nodes[*index].may_hold_a_key())
     }
 
-    /// Sends the release to the nodes `owed`, which have a `limit`, and waits until the answers are
-    /// enough. A node whose connection turns out to be broken is asked once more, on a new one, and
-    /// waited for. For nodes beyond those it waits as long again as that took, since a hung node
-    /// must not hold up the end of a job; and not at all if nobody listens to them, what was sent
-    /// to them is on its way, and nobody had lost the lock.
+    /// Sends the release, and waits until the answers are enough. A node whose connection turns out
+    /// to be broken is told once more, on a new one. For nodes beyond those that are enough it
+    /// waits as long again as that took, since a hung node must not hold up the end of a job; and
+    /// not at all if nobody listens to them, what was sent to them is on its way, and nobody had
+    /// lost the lock.
     async fn let_go(
         &self,
         letting: &mut Letting,
-        parting: &Arc<Parting>,
-        owed: &[usize],
+        telling: Telling<'_>,
         is_enough: impl Fn(&Letting) -> bool,
-        (audience, limit): (Audience, Duration),
     ) {
+        let Telling { owed, limit, .. } = telling;
         let began = clock::now();
         let mut pending = JoinSet::new();
         let send = |pending: &mut JoinSet<_>, index: usize, limit| {
             let (node, entry) = (Arc::clone(&self.nodes[index]), Arc::clone(&self.entry));
-            let parting = Arc::clone(parting);
+            let parting = Arc::clone(telling.parting);
             pending.spawn(async move { (index, node.release(entry, parting, limit).await) });
         };
         let in_touch = |index: &usize| self.nodes[*index].is_in_touch();
@@ -265,10 +313,17 @@ impl<N: Node> Grip<N> {
         for &index in owed {
             send(&mut pending, index, limit);
         }
-        let give_up = |answers: &Answers<Release>| {
+        let mut reopened = telling.reopened;
+        let give_up = |answers: &Answers<Release>, reopened: &[usize]| {
+            if !reopened.is_empty() {
+                let now = clock::now();
+                let pause = telling.reopening.unwrap_or(now.since(began) * REOPENING);
+                return now + pause.max(LEAST_GRACE).min(limit);
+            }
             // Whether the lock was gone before is only known when all have answered.
             let is_missing = |answer: &Option<_>| matches!(answer, Some(Ok(Release::NotOurs)));
-            if are_in_touch && audience == Audience::Quorum && !answers.iter().any(is_missing) {
+            let is_heard = telling.audience == Audience::All || answers.iter().any(is_missing);
+            if are_in_touch && !is_heard {
                 clock::now()
             } else {
                 grace(began, limit)
@@ -281,29 +336,20 @@ impl<N: Node> Grip<N> {
             for _ in 0..2 {
                 tokio::task::yield_now().await;
             }
-            until = Some(give_up(&letting.answers));
+            until = Some(give_up(&letting.answers, &reopened));
         }
-        let mut asked_again: Vec<usize> = Vec::new();
         while let Some((index, answer)) = next_before(&mut pending, until).await {
             let known = connected.iter().position(|&node| node == index);
             if let (Err(NodeError::Unreachable(_)), Some(known)) = (&answer, known) {
                 connected.swap_remove(known);
-                asked_again.push(index);
+                reopened.push(index);
                 send(&mut pending, index, (began + limit).remaining());
-                until = None;
-                continue;
+            } else {
+                reopened.retain(|&node| node != index);
+                letting.answers[index] = Some(answer);
             }
-            let is_second = asked_again.contains(&index);
-            asked_again.retain(|&node| node != index);
-            letting.answers[index] = Some(match answer {
-                // As in `release`: the first may have been carried out.
-                Ok(Release::NotOurs) if is_second && parting.marker_now().is_none() => {
-                    Ok(Release::Released)
-                }
-                answer => answer,
-            });
-            if until.is_none() && asked_again.is_empty() && is_enough(letting) {
-                until = Some(give_up(&letting.answers));
+            if until.is_none() && is_enough(letting) {
+                until = Some(give_up(&letting.answers, &reopened));
             }
         }
         // What is left goes on as long as the program runs: its bytes are on their way.

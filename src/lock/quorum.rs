@@ -189,12 +189,13 @@ fn twins(votes: &[Option<Answer<Vote>>]) -> Option<(usize, usize)> {
     let may_have_granted = |index: &usize| {
         matches!(
             votes[*index],
-            None | Some(Ok(Vote::Granted { .. }) | Err(NodeError::TimedOut(_)))
+            None | Some(Ok(Vote::Granted { .. }) | Err(_))
         )
     };
     let mut candidates = (0..votes.len()).filter(may_have_granted);
     let first = candidates.next()?;
-    let is_certain = candidates.next().is_none() && votes[first].is_some();
+    let has_granted = matches!(votes[first], Some(Ok(_)));
+    let is_certain = candidates.next().is_none() && has_granted;
     is_certain.then(|| (first.min(twin), first.max(twin)))
 }
 
@@ -349,7 +350,8 @@ mod tests {
         let twin = || Some(Ok(Vote::Twin { run_id: None }));
         let same = Verdict::SameServer(0, 2);
         assert_eq!(verdict(&[granted(), taken("a"), twin()]), same);
-        assert_eq!(verdict(&[twin(), failed(), granted()]), same);
+        assert_eq!(verdict(&[twin(), young(9), granted()]), same);
+        assert_eq!(verdict(&[twin(), failed(), granted()]), Verdict::Split);
         // Whose twin it is is not known yet.
         let early = verdict(&[granted(), None, twin()]);
         assert_eq!(early, Verdict::Undecided);

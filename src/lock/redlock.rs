@@ -21,7 +21,7 @@ use super::quorum::{self, Answers, Fencing, Verdict};
 use super::restart::{RestartGuard, Restarts};
 use super::wait::{Informed, Next, Patience, Retries};
 use crate::clock::{self, Instant};
-use crate::node::{Answer, Ballot, Foreign, Node, NodeName, TOKEN_LEN, Vote};
+use crate::node::{Answer, Ballot, Foreign, Node, NodeError, NodeName, TOKEN_LEN, Vote};
 
 /// Rounds of raising the fencing counters before an attempt is given up. Each round but the last
 /// was overtaken by another contender, who is then as far as we are.
@@ -137,6 +137,13 @@ impl Rule {
 /// way, or was lost. Nobody else holds what they hold.
 struct Unsettled<N>(Vec<Grip<N>>);
 
+/// Whether a node had what is left of our own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Nothing,
+    Ours,
+}
+
 /// How many of them are remembered. An outage that is longer is forgotten by the servers as well.
 const UNSETTLED_LIMIT: usize = 16;
 
@@ -154,11 +161,28 @@ impl<N: Node> Unsettled<N> {
         self.0.push(grip);
     }
 
-    /// The one that `by` is of.
-    fn of(&self, by: &Foreign) -> Option<&Grip<N>> {
-        let holder = by.value.get(..TOKEN_LEN)?;
-        let is_its = |grip: &&Grip<N>| grip.entry().value.starts_with(holder);
-        self.0.iter().find(is_its)
+    /// Lets go once more of what the nodes took for another holder. Their votes say so.
+    async fn settle(&self, votes: &mut Answers<Vote>, limit: Duration) -> Found {
+        let mut found = Found::Nothing;
+        for grip in &self.0 {
+            let is_its = |vote: &Option<_>| match vote {
+                Some(Ok(Vote::Taken { by, .. })) => by.value.get(..TOKEN_LEN) == Some(grip.token()),
+                _ => false,
+            };
+            let nodes: Vec<usize> = (0..votes.len())
+                .filter(|&index| is_its(&votes[index]))
+                .collect();
+            if nodes.is_empty() {
+                continue;
+            }
+            found = Found::Ours;
+            grip.abandon_again(&nodes, limit).await;
+            for index in nodes {
+                let text = "had what was left of our last attempt".to_owned();
+                votes[index] = Some(Err(NodeError::Failed(text)));
+            }
+        }
+        found
     }
 }
 
@@ -227,11 +251,10 @@ impl<N: Node> Redlock<N> {
                 Ok(Err(verdict)) => verdict,
             };
             attempt.hear_out().await;
-            if let Verdict::Held(by) = &verdict
-                && let Some(grip) = unsettled.of(by)
+            if unsettled.settle(&mut attempt.votes, limit).await == Found::Ours
+                && matches!(verdict, Verdict::Held(_))
             {
-                grip.abandon_again(limit).await;
-                verdict = Verdict::Split;
+                verdict = quorum::verdict(&attempt.votes);
             }
             if attempt.abandon().await == Settled::No {
                 unsettled.add(attempt.grip);
@@ -415,7 +438,10 @@ impl<N: Node> Attempt<N> {
 
     async fn abandon(&mut self) -> Settled {
         self.grip.keep_stragglers(std::mem::take(&mut self.pending));
-        let settled = self.grip.abandon(&self.votes, self.limit).await;
+        let settled = self
+            .grip
+            .abandon(&self.votes, self.started, self.limit)
+            .await;
         // What did not answer in time may never do so on this connection.
         for (node, vote) in self.grip.nodes().iter().zip(&self.votes) {
             if !matches!(vote, Some(Ok(_))) {

@@ -449,3 +449,20 @@ fn a_server_that_has_closed_its_connection_is_told_of_the_release_on_a_new_one()
     run.end().assert_code(0).assert_silent();
     assert_eq!(cluster.locks(), [""; 0]);
 }
+
+#[test]
+fn a_lock_that_is_gone_is_told_also_where_connections_were_closed() {
+    let cluster = Cluster::start(3);
+    let script = "echo ready; read _";
+    let run = ["run", "-t", "10m", "-r", "job", "sh", "-c", script];
+    let mut run = cluster.redlock(run).start();
+    run.wait_for("ready");
+    for server in &cluster.servers {
+        let _: () = server.ask(&["FLUSHALL"]);
+        let _: i64 = server.ask(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+    }
+    run.write_line("");
+    run.end()
+        .assert_code(0)
+        .assert_says(&["job was not there any more when the command ended"]);
+}

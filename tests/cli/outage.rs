@@ -315,3 +315,58 @@ fn an_attempt_is_taken_back_where_its_connection_broke_before_the_answer() {
     end.assert_code(69);
     assert_eq!(cluster.locks(), [""; 0]);
 }
+
+#[test]
+fn a_server_that_closes_and_then_hangs_keeps_nobody_waiting() {
+    let cluster = Cluster::start(3);
+    let holder = ["run", "-r", "job", "sh", "-c", "echo ready; read _"];
+    let mut holder = cluster.redlock(holder).start();
+    holder.wait_for("ready");
+    let (proxies, urls) = proxy::before_each(&cluster);
+    for proxy in &proxies[..2] {
+        proxy.set_replies(Fate::Delay(Duration::from_millis(100)));
+    }
+    proxies[2].close_after(0);
+    proxies[2].set_replies(Fate::Drop);
+    let skipped = ["run", "--node-timeout", "20s", "-r", "job", "true"];
+    let end = Redlock::new(skipped).env("REDLOCK_SERVERS", urls).end();
+    end.assert_code(75);
+    assert!(end.took < Duration::from_secs(10), "{end:?}");
+    holder.write_line("");
+    holder.end().assert_code(0);
+}
+
+#[test]
+fn what_is_left_of_an_own_attempt_on_one_server_is_taken_back_as_well() {
+    let mut cluster = Cluster::start(3);
+    cluster.servers[2].kill();
+    let (proxies, urls) = proxy::before_each(&cluster);
+    for proxy in &proxies[..2] {
+        proxy.set_replies(Fate::Drop);
+    }
+    let run = [
+        "run",
+        "-t",
+        "1m",
+        "--node-timeout",
+        "1s",
+        "-r",
+        "job",
+        "echo",
+        "ran",
+    ];
+    let run = Redlock::new(run).env("REDLOCK_SERVERS", urls).start();
+    let first = &cluster.servers[0];
+    eventually("the first attempt has written its key", || {
+        first.get("lock:job").is_some()
+    });
+    // Its release is lost there, and not on the other server.
+    proxies[0].forget();
+    for proxy in &proxies[..2] {
+        proxy.set_replies(Fate::Pass);
+    }
+    assert_eq!(run.end().assert_code(0).stdout, "ran\n");
+    for server in &cluster.servers[..2] {
+        assert_eq!(server.locks(), [""; 0]);
+    }
+}

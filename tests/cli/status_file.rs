@@ -355,3 +355,21 @@ fn a_log_that_is_named_by_a_descriptor_is_written_to_and_not_replaced() {
         assert_eq!(lines.last(), Some(&"after"), "{status}: {text}");
     }
 }
+
+#[test]
+fn a_descriptor_of_another_process_is_written_to_and_a_pipe_that_nobody_empties_is_given_up() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let script = "\"$0\" run --local=\"$1\" -r job --status-file /proc/$$/fd/1 true | cat";
+    let local = directory.path().to_str().expect("a plain path");
+    let end = Redlock::under(&["sh", "-c", script], [local]).end();
+    end.assert_silent();
+    assert!(end.stdout.starts_with("{\""), "{end:?}");
+    // Many resources make more text than a pipe takes whose reader sleeps.
+    let script = "{ \"$0\" run --local=\"$1\" $(printf -- '-r job%d ' $(seq 99)) \
+                  --metrics-file /dev/stdout true; echo $? >&2; } | { read _; sleep 3; }";
+    let end = Redlock::under(&["sh", "-c", script], [local]).end();
+    assert!(
+        end.stderr.contains("/dev/stdout: nobody reads it\n0\n"),
+        "{end:?}"
+    );
+}

@@ -6,20 +6,26 @@ use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, RawFd};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::account::Account;
 use super::{metrics, status};
+use crate::clock;
 use crate::errno;
 use crate::job;
 use crate::lock::Resource;
 use crate::report::{self, Reporter};
 use crate::settings::Files;
 
-/// How long a reader of a pipe is waited for, in milliseconds.
-const PATIENCE_MS: u16 = 1_000;
+/// How long a reader of a pipe is waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What Linux writes to a pipe in one go.
+const PIPE_BUF: usize = libc::PIPE_BUF;
 
 /// The most links that are followed, as by the kernel.
 const LINKS: usize = 40;
@@ -75,18 +81,32 @@ fn target(path: &Path) -> io::Result<Target> {
             // Not opened anew: it would begin at the beginning again.
             return Ok(Target::Stream(job::inherited(number)?.into()));
         }
+        if is_descriptor_of_another(&path) {
+            return open_stream(&path).map(Target::Stream);
+        }
         match fs::read_link(&path) {
             Ok(link) => path = path.parent().unwrap_or(&path).join(link),
             Err(_) => break,
         }
     }
     if fs::metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
-        let mut options = OpenOptions::new();
-        // A pipe that nobody reads must not hang us.
-        let options = options.write(true).custom_flags(libc::O_NONBLOCK);
-        return options.open(&path).map(Target::Stream);
+        return open_stream(&path).map(Target::Stream);
     }
     Ok(Target::File(path))
+}
+
+/// Behind what a log has already; and a pipe that nobody reads must not hang us.
+fn open_stream(path: &Path) -> io::Result<fs::File> {
+    let mut options = OpenOptions::new();
+    let options = options.append(true).custom_flags(libc::O_NONBLOCK);
+    options.open(path)
+}
+
+/// Whether it is one that another process has, as in `/proc/1/fd/1`: its link leads to a name that
+/// need not be that of anything.
+fn is_descriptor_of_another(path: &Path) -> bool {
+    let parent = path.parent().and_then(Path::file_name);
+    path.starts_with("/proc") && parent.is_some_and(|name| name == "fd")
 }
 
 /// The number of the descriptor that `path` stands for.
@@ -104,13 +124,7 @@ fn descriptor(path: &Path) -> Option<RawFd> {
 /// Puts `text` where `path` leads.
 fn put(path: &Path, text: &str) -> anyhow::Result<()> {
     let path = match target(path)? {
-        Target::Stream(mut stream) => {
-            let mut wanted = [PollFd::new(stream.as_fd(), PollFlags::POLLOUT)];
-            if poll(&mut wanted, PollTimeout::from(PATIENCE_MS))? == 0 {
-                anyhow::bail!("nobody reads it");
-            }
-            return Ok(stream.write_all(text.as_bytes())?);
-        }
+        Target::Stream(stream) => return write_through(stream, text.as_bytes()),
         Target::File(path) => path,
     };
     let new = beside(&path);
@@ -121,6 +135,25 @@ fn put(path: &Path, text: &str) -> anyhow::Result<()> {
         let _ = fs::remove_file(&new);
     }
     written
+}
+
+/// Writes as long as it is read: a pipe that is ready takes [`PIPE_BUF`] at least, and all that is
+/// more may block.
+fn write_through(mut stream: fs::File, bytes: &[u8]) -> anyhow::Result<()> {
+    let until = clock::now() + PATIENCE;
+    for piece in bytes.chunks(PIPE_BUF) {
+        loop {
+            let mut wanted = [PollFd::new(stream.as_fd(), PollFlags::POLLOUT)];
+            let rest = PollTimeout::try_from(until.remaining()).unwrap_or(PollTimeout::ZERO);
+            match poll(&mut wanted, rest) {
+                Err(Errno::EINTR) => {}
+                Ok(0) => anyhow::bail!("nobody reads it"),
+                ready => break ready.map(drop)?,
+            }
+        }
+        stream.write_all(piece)?;
+    }
+    Ok(())
 }
 
 /// A name of our own in the same directory, hidden, and without the ending that a collector of

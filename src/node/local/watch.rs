@@ -32,7 +32,7 @@ const SPREAD: Duration = Duration::from_millis(1);
 const PATIENCE: Duration = Duration::from_millis(200);
 
 /// How long he stays away from the queue after that.
-const AWAY: Duration = Duration::from_secs(5);
+const AWAY: Duration = Duration::from_secs(2);
 
 /// The pause between two looks where the kernel tells nothing: it has no more watches for this
 /// user.
