@@ -199,7 +199,7 @@ impl<N: Node> Grip<N> {
                 .all(|&index| letting.answers[index].is_some())
         };
         let mut letting = Letting::begin(self.nodes.len(), owed.len());
-        self.let_go(&mut letting, telling, is_enough).await;
+        self.let_go(&mut letting, telling, &is_enough).await;
         let is_let_go = |&index: &usize| matches!(letting.answers[index], Some(Ok(_)));
         if owed.iter().all(is_let_go) {
             Settled::Yes
@@ -221,7 +221,7 @@ impl<N: Node> Grip<N> {
         let is_enough =
             |letting: &Letting| nodes.iter().all(|&index| letting.answers[index].is_some());
         let mut letting = Letting::begin(self.nodes.len(), nodes.len());
-        self.let_go(&mut letting, telling, is_enough).await;
+        self.let_go(&mut letting, telling, &is_enough).await;
     }
 
     /// Gives the lock back on every node that was sent a byte, and leaves there what `parting`
@@ -246,7 +246,8 @@ impl<N: Node> Grip<N> {
         };
         // Half of the time is for the second attempt, should all connections be dead.
         let first = telling(&owing, node_timeout.min(RELEASE_LIMIT / 2));
-        self.let_go(&mut letting, first, Letting::is_complete).await;
+        self.let_go(&mut letting, first, &Letting::is_complete)
+            .await;
         if letting.is_complete() {
             return letting;
         }
@@ -261,7 +262,7 @@ impl<N: Node> Grip<N> {
         let limit = (began + RELEASE_LIMIT).remaining();
         let before = letting.answers.clone();
         let second = telling(&failed, limit);
-        self.let_go(&mut letting, second, Letting::is_complete)
+        self.let_go(&mut letting, second, &Letting::is_complete)
             .await;
         // The first request may have been carried out, only not told in time. A marker of ours is
         // known again; without one, what is gone now is taken for released.
@@ -297,7 +298,7 @@ impl<N: Node> Grip<N> {
         &self,
         letting: &mut Letting,
         telling: Telling<'_>,
-        is_enough: impl Fn(&Letting) -> bool,
+        is_enough: &(dyn Fn(&Letting) -> bool + Sync),
     ) {
         let Telling { owed, limit, .. } = telling;
         let began = clock::now();
