@@ -222,18 +222,6 @@ impl<N: Node> Redlock<N> {
         mut on_failure: impl FnMut(&Failure) -> ControlFlow<()>,
         interrupted: impl Future<Output = S>,
     ) -> Acquisition<N, S> {
-        let acquiring = self.acquire_telling(claim, policy, &mut on_failure, interrupted);
-        acquiring.await
-    }
-
-    /// The same, once in the program whoever is told.
-    async fn acquire_telling<S>(
-        &self,
-        claim: &Claim,
-        policy: Policy,
-        on_failure: &mut dyn FnMut(&Failure) -> ControlFlow<()>,
-        interrupted: impl Future<Output = S>,
-    ) -> Acquisition<N, S> {
         let mut interrupted = std::pin::pin!(interrupted);
         let mut rng = policy.rng;
         let mut retries = Retries::new(policy.patience, clock::now(), rng.fork());
