@@ -208,19 +208,24 @@ impl<N: Node> Grip<N> {
         }
     }
 
-    /// Lets go once more of an attempt that was found standing after that, on `nodes`.
-    pub(super) async fn abandon_again(&self, nodes: &[usize], limit: Duration) {
+    /// Lets go once more of an attempt of which something may be standing after that: everywhere,
+    /// and waits for the `awaited` nodes.
+    pub(super) async fn abandon_again(&self, awaited: &[usize], limit: Duration) {
+        let all: Vec<usize> = (0..self.nodes.len()).collect();
         let telling = Telling {
             parting: &Arc::default(),
-            owed: nodes,
+            owed: &all,
             reopened: Vec::new(),
             reopening: None,
             audience: Audience::All,
             limit,
         };
-        let is_enough =
-            |letting: &Letting| nodes.iter().all(|&index| letting.answers[index].is_some());
-        let mut letting = Letting::begin(self.nodes.len(), nodes.len());
+        let is_enough = |letting: &Letting| {
+            awaited
+                .iter()
+                .all(|&index| letting.answers[index].is_some())
+        };
+        let mut letting = Letting::begin(all.len(), all.len());
         self.let_go(&mut letting, telling, &is_enough).await;
     }
 
