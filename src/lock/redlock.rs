@@ -161,13 +161,6 @@ impl<N: Node> Unsettled<N> {
         self.0.push(grip);
     }
 
-    /// Lets go once more of all of them, now that there are connections again.
-    async fn settle_all(&self, limit: Duration) {
-        for grip in &self.0 {
-            grip.abandon_again(&[], limit).await;
-        }
-    }
-
     /// Lets go once more of what the nodes took for another holder. Their votes say so.
     async fn settle(&self, votes: &mut Answers<Vote>, limit: Duration) -> Found {
         let mut found = Found::Nothing;
@@ -253,7 +246,6 @@ impl<N: Node> Redlock<N> {
                     return Acquisition::Interrupted(signal);
                 }
                 Ok(Ok((fence, valid_until))) => {
-                    unsettled.settle_all(limit).await;
                     return Acquisition::Acquired(attempt.into_held(fence, valid_until));
                 }
                 Ok(Err(verdict)) => verdict,
