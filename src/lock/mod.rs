@@ -21,6 +21,7 @@ pub mod outcome;
 pub mod quorum;
 pub mod redlock;
 pub mod restart;
+mod unsettled;
 pub mod view;
 pub mod wait;
 

@@ -19,9 +19,10 @@ use super::ear::{Attention, CROWD, Ear};
 use super::grip::{self, Grip, Settled};
 use super::quorum::{self, Answers, Fencing, Verdict};
 use super::restart::{RestartGuard, Restarts};
+use super::unsettled::{Found, Unsettled};
 use super::wait::{Informed, Next, Patience, Retries};
 use crate::clock::{self, Instant};
-use crate::node::{Answer, Ballot, Foreign, Node, NodeError, NodeName, TOKEN_LEN, Vote};
+use crate::node::{Answer, Ballot, Foreign, Node, NodeName, Vote};
 
 /// Rounds of raising the fencing counters before an attempt is given up. Each round but the last
 /// was overtaken by another contender, who is then as far as we are.
@@ -130,59 +131,6 @@ impl Rule {
             Self::Majority => quorum::verdict(votes),
             Self::ColdStart => quorum::cold_start_verdict(votes),
         }
-    }
-}
-
-/// Earlier attempts of this acquisition that may still stand on some nodes: their release is on its
-/// way, or was lost. Nobody else holds what they hold.
-struct Unsettled<N>(Vec<Grip<N>>);
-
-/// Whether a node had what is left of our own.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Found {
-    Nothing,
-    Ours,
-}
-
-/// How many of them are remembered. An outage that is longer is forgotten by the servers as well.
-const UNSETTLED_LIMIT: usize = 16;
-
-impl<N> Default for Unsettled<N> {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
-}
-
-impl<N: Node> Unsettled<N> {
-    fn add(&mut self, grip: Grip<N>) {
-        if self.0.len() == UNSETTLED_LIMIT {
-            self.0.remove(0);
-        }
-        self.0.push(grip);
-    }
-
-    /// Lets go once more of what the nodes took for another holder. Their votes say so.
-    async fn settle(&self, votes: &mut Answers<Vote>, limit: Duration) -> Found {
-        let mut found = Found::Nothing;
-        for grip in &self.0 {
-            let is_its = |vote: &Option<_>| match vote {
-                Some(Ok(Vote::Taken { by, .. })) => by.value.get(..TOKEN_LEN) == Some(grip.token()),
-                _ => false,
-            };
-            let nodes: Vec<usize> = (0..votes.len())
-                .filter(|&index| is_its(&votes[index]))
-                .collect();
-            if nodes.is_empty() {
-                continue;
-            }
-            found = Found::Ours;
-            grip.abandon_again(&nodes, limit).await;
-            for index in nodes {
-                let text = "had what was left of our last attempt".to_owned();
-                votes[index] = Some(Err(NodeError::Failed(text)));
-            }
-        }
-        found
     }
 }
 

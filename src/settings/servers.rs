@@ -25,11 +25,7 @@ const NO_SERVERS: &str = "no servers: name each with --server redis://HOST:PORT,
 ///
 /// If none are named, or they make no quorum, or what is needed to talk to them is missing.
 pub fn of(sources: &Sources) -> Result<Servers, Error> {
-    let servers = sources.located(&SERVER)?;
-    let local = sources
-        .located(&LOCAL)?
-        .filter(|(local, _)| *local != Local::Off);
-    match (servers, local) {
+    match named(sources)? {
         (None, None) => Err(Error::new(Exit::Configuration, NO_SERVERS)),
         (Some((servers, origin)), None) => redis(sources, servers, &origin),
         (None, Some((local, origin))) => embedded(sources, local, &origin),
@@ -48,6 +44,16 @@ pub fn of(sources: &Sources) -> Result<Servers, Error> {
     }
 }
 
+/// The servers and the directory that are named, whichever of them counts.
+type Named = (Option<(Vec<Endpoint>, Origin)>, Option<(Local, Origin)>);
+
+fn named(sources: &Sources) -> Result<Named, Error> {
+    let servers = sources.located(&SERVER)?;
+    let local = sources.located(&LOCAL)?;
+    let local = local.filter(|(local, _)| *local != Local::Off);
+    Ok((servers, local))
+}
+
 /// An option that does not count beside another.
 pub struct PassedOver {
     /// Which one.
@@ -62,11 +68,8 @@ pub struct PassedOver {
 ///
 /// If one makes no sense.
 pub fn passed_over(sources: &Sources) -> Result<Option<PassedOver>, Error> {
-    let servers = sources.located(&SERVER)?.map(|(_, origin)| origin);
-    let local = sources.located(&LOCAL)?;
-    let local = local.filter(|(local, _)| *local != Local::Off);
-    let both = servers.zip(local.map(|(_, origin)| origin));
-    Ok(both.map(|(servers, local)| {
+    let (servers, local) = named(sources)?;
+    Ok(servers.zip(local).map(|((_, servers), (_, local))| {
         if servers.rank() < local.rank() {
             PassedOver {
                 row: &LOCAL.row,
