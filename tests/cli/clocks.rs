@@ -1,10 +1,10 @@
 //! Clocks that are set, and a machine that slept, as far as a test can pretend: a shim adds to what
-//! `clock_gettime` answers.
+//! `clock_gettime` and its older sisters answer.
 
 use std::thread;
 use std::time::Duration;
 
-use crate::support::{Cluster, Process, Shim};
+use crate::support::{Cluster, Process, Server, Shim, eventually};
 
 /// Adds the seconds in the file `$SHIM_DIR/CLOCK` to the clock of that number.
 const STEPS: &str = r#"
@@ -13,6 +13,7 @@ const STEPS: &str = r#"
     #include <stdio.h>
     #include <stdlib.h>
     #include <sys/syscall.h>
+    #include <sys/time.h>
     #include <time.h>
     #include <unistd.h>
     static char directory[512];
@@ -30,6 +31,19 @@ const STEPS: &str = r#"
             time->tv_sec += atol(text);
         }
         return result;
+    }
+    int gettimeofday(struct timeval *time, void *zone) {
+        struct timespec now;
+        int result = clock_gettime(CLOCK_REALTIME, &now);
+        time->tv_sec = now.tv_sec;
+        time->tv_usec = now.tv_nsec / 1000;
+        return result;
+    }
+    time_t time(time_t *seconds) {
+        struct timespec now;
+        clock_gettime(CLOCK_REALTIME, &now);
+        if (seconds) *seconds = now.tv_sec;
+        return now.tv_sec;
     }
 "#;
 
@@ -110,4 +124,26 @@ fn tokens_grow_when_counters_are_lost_and_the_clock_of_the_host_is_slow() {
     clocks.step(REALTIME, -86_400);
     let second = token();
     assert!(second > first, "{second} after {first}");
+}
+
+#[test]
+fn servers_whose_clock_was_set_back_below_their_start_have_just_restarted() {
+    let clocks = Clocks::new();
+    let servers = (0..3).map(|_| Server::behind(&clocks.0)).collect();
+    let cluster = Cluster { servers };
+    clocks.step(REALTIME, -3_600);
+    let uptime = || -> i64 {
+        let info: String = cluster.servers[0].ask(&["INFO", "server"]);
+        let seconds = info
+            .lines()
+            .find_map(|line| line.strip_prefix("uptime_in_seconds:"));
+        seconds
+            .expect("a server tells it")
+            .parse()
+            .expect("a number")
+    };
+    eventually("a server that is younger than new", || uptime() < 0);
+    let end = cluster.redlock(["run", "-r", "job", "echo", "done"]).end();
+    end.assert_code(0);
+    assert_eq!(end.stdout, "done\n");
 }

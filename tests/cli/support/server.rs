@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-use super::{PATIENCE, eventually};
+use super::{PATIENCE, Shim, eventually};
 
 /// Ports are taken from here upwards, below those that the kernel gives to clients.
 const PORTS: std::ops::Range<u16> = 10_000..32_000;
@@ -20,8 +20,15 @@ const PORTS: std::ops::Range<u16> = 10_000..32_000;
 pub struct Server {
     port: u16,
     directory: TempDir,
-    arguments: Vec<String>,
+    start: Start,
     process: Child,
+}
+
+/// What a server is started with, each time.
+#[derive(Default)]
+struct Start {
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
 }
 
 impl Server {
@@ -32,20 +39,33 @@ impl Server {
 
     /// A server with more `arguments`, as in `&["--maxmemory", "1mb"]`.
     pub fn with(arguments: &[&str]) -> Self {
-        let arguments: Vec<String> = arguments
-            .iter()
-            .map(|&argument| argument.to_owned())
-            .collect();
+        Self::started(Start {
+            arguments: arguments.iter().map(|&word| word.to_owned()).collect(),
+            ..Start::default()
+        })
+    }
+
+    /// A server behind `shim`.
+    pub fn behind(shim: &Shim) -> Self {
+        let variables = shim.environment().into_iter();
+        let environment = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Self::started(Start {
+            environment: environment.collect(),
+            ..Start::default()
+        })
+    }
+
+    fn started(start: Start) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         // Another test may take the port between our look and the server's: then the next one.
         loop {
             let port = free_port();
-            let mut process = spawn(port, directory.path(), &arguments);
+            let mut process = spawn(port, directory.path(), &start);
             if is_up(port, &mut process) {
                 return Self {
                     port,
                     directory,
-                    arguments,
+                    start,
                     process,
                 };
             }
@@ -134,9 +154,10 @@ impl Server {
 
     /// The same with more arguments.
     pub fn restart_with(&mut self, arguments: &[&str]) {
-        self.arguments
+        self.start
+            .arguments
             .extend(arguments.iter().map(|&argument| argument.to_owned()));
-        self.process = spawn(self.port, self.directory.path(), &self.arguments);
+        self.process = spawn(self.port, self.directory.path(), &self.start);
         assert!(
             is_up(self.port, &mut self.process),
             "{} did not come back",
@@ -171,7 +192,7 @@ pub fn free_port() -> u16 {
     }
 }
 
-fn spawn(port: u16, directory: &Path, arguments: &[String]) -> Child {
+fn spawn(port: u16, directory: &Path, start: &Start) -> Child {
     let log = File::create(directory.join("log")).expect("the directory is ours");
     // Should the test be killed, the kernel kills the server.
     let mut command = Command::new("setpriv");
@@ -182,7 +203,9 @@ fn spawn(port: u16, directory: &Path, arguments: &[String]) -> Child {
         .arg("--unixsocket")
         .arg(directory.join("redis.sock"));
     command.args(["--save", "", "--appendonly", "no", "--loglevel", "warning"]);
-    command.args(arguments);
+    command.args(&start.arguments);
+    let environment = start.environment.iter().map(|(name, value)| (name, value));
+    command.envs(environment);
     command
         .stdin(Stdio::null())
         .stdout(log.try_clone().expect("a file can be cloned"))
