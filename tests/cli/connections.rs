@@ -234,7 +234,8 @@ fn the_same_server_twice_is_refused_also_by_another_name() {
     }
 }
 
-/// A certificate authority and a server's certificate for `localhost` and 127.0.0.1.
+/// A certificate authority and certificates of one key: a server's for `localhost` and 127.0.0.1, one
+/// for another host, and one of the first version of X.509, which has no room for names.
 fn certificates(directory: &Path) {
     let script = "set -e
         openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test-ca \
@@ -243,7 +244,11 @@ fn certificates(directory: &Path) {
             -keyout server.key -out server.csr
         printf 'subjectAltName=DNS:localhost,IP:127.0.0.1' >names
         openssl x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 \
-            -extfile names -out server.crt";
+            -extfile names -out server.crt
+        printf 'subjectAltName=DNS:elsewhere' >names
+        openssl x509 -req -in server.csr -CA ca.crt -CAkey ca.key -days 2 \
+            -extfile names -out elsewhere.crt
+        openssl x509 -req -in server.csr -CA ca.crt -CAkey ca.key -days 2 -out v1.crt";
     let made = Command::new("sh")
         .args(["-c", script])
         .current_dir(directory)
@@ -327,10 +332,26 @@ fn tls_servers_are_checked_against_an_authority() {
         .end()
         .assert_code(78)
         .assert_says(&["--tls-key", &other_key, "not the key of", &cert]);
+    let old = file("v1.crt");
+    run()
+        .env("REDLOCK_TLS_CA", &ca)
+        .env("REDLOCK_TLS_CERT", &old)
+        .env("REDLOCK_TLS_KEY", &key)
+        .end()
+        .assert_code(78)
+        .assert_says(&["--tls-cert", &old, "version 3"]);
 
     for server in &servers {
         let _: () = server.ask(&["CONFIG", "SET", "tls-auth-clients", "yes"]);
     }
     let nobody = run().env("REDLOCK_TLS_CA", &ca).end();
     nobody.assert_code(77).assert_says(&["--tls-cert"]);
+
+    for server in &servers {
+        let certificate = ["CONFIG", "SET", "tls-cert-file", &file("elsewhere.crt")];
+        let _: () = server.ask(&certificate);
+    }
+    let elsewhere = run().env("REDLOCK_TLS_CA", &ca).end();
+    let advice = "name the server in its URL as its certificate does";
+    elsewhere.assert_code(77).assert_says(&[advice]);
 }
