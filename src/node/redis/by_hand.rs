@@ -128,9 +128,9 @@ impl RedisNode {
         }
         commands.ignore_errors();
         let exchange = async {
-            let mut connection = self.connection().await?;
-            let replies = commands.query_async(&mut connection).await;
-            self.note_answer(Creates::Nothing, &replies);
+            let mut open = self.connection().await?;
+            let replies = commands.query_async(&mut open.connection).await;
+            self.note_answer(open.number, Creates::Nothing, &replies);
             replies.map_err(|error| failure::of(&error, self.connector.password()))
         };
         tokio::time::timeout(limit, exchange)

@@ -105,7 +105,7 @@ impl RedisNode {
 
     async fn examine_unbounded(&self, key: &str) -> Answer<Examination> {
         let began = clock::now();
-        let mut connection = self.connection().await?;
+        let mut connection = self.connection().await?.connection;
         let mut sample = self.sample(&mut connection).await?;
         let first = clock::now().since(began);
         let (mut trips, mut offset) = (Vec::with_capacity(SAMPLES), None);

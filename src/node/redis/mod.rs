@@ -9,6 +9,8 @@ mod connection;
 pub mod examine;
 mod failure;
 mod script;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 use std::net::SocketAddr;
@@ -50,12 +52,21 @@ pub struct RedisNode {
 /// The connections of one node.
 #[derive(Default)]
 struct Slot {
-    open: Option<MultiplexedConnection>,
+    open: Option<Open>,
+    /// How many were opened so far.
+    opened: u64,
     /// A command that creates keys was sent over `open`, and not answered yet.
     unanswered: bool,
     /// Connections on which such a command may still be under way. A release is sent there as well,
     /// so that a late `SET` is ordered before its `DEL`.
     owed: Vec<MultiplexedConnection>,
+}
+
+/// A connection, and which one of its node it is: the answers of an older one say nothing about it.
+#[derive(Clone)]
+struct Open {
+    number: u64,
+    connection: MultiplexedConnection,
 }
 
 /// Whether a command can create a key.
@@ -99,13 +110,13 @@ impl RedisNode {
         limit: Duration,
     ) -> Answer<T> {
         let exchange = async {
-            let mut connection = self.connection().await?;
+            let mut open = self.connection().await?;
             if creates == Creates::Keys {
                 self.may_hold_a_key.store(true, Ordering::Relaxed);
                 self.slot().unanswered = true;
             }
-            let reply = command.query_async::<T>(&mut connection).await;
-            self.note_answer(creates, &reply);
+            let reply = command.query_async::<T>(&mut open.connection).await;
+            self.note_answer(open.number, creates, &reply);
             reply.map_err(|error| failure::of(&error, self.connector.password()))
         };
         // The one bound over connect and command; no default of the library is in force.
@@ -114,8 +125,12 @@ impl RedisNode {
             .unwrap_or(Err(NodeError::TimedOut(limit)))
     }
 
-    fn note_answer<T>(&self, creates: Creates, reply: &redis::RedisResult<T>) {
+    /// Takes note of a `reply` over the connection of that `number`.
+    fn note_answer<T>(&self, number: u64, creates: Creates, reply: &redis::RedisResult<T>) {
         let mut slot = self.slot();
+        if slot.open.as_ref().is_none_or(|open| open.number != number) {
+            return;
+        }
         match reply {
             Err(error) if error.is_unrecoverable_error() => {
                 // What was sent may still arrive; this connection can carry no release any more.
@@ -127,13 +142,15 @@ impl RedisNode {
         }
     }
 
-    async fn connection(&self) -> Answer<MultiplexedConnection> {
+    async fn connection(&self) -> Answer<Open> {
         if let Some(open) = self.slot().open.clone() {
             return Ok(open);
         }
-        let fresh = self.connector.connect().await?;
-        self.slot().open = Some(fresh.clone());
-        Ok(fresh)
+        let connection = self.connector.connect().await?;
+        let mut slot = self.slot();
+        slot.opened += 1;
+        let number = slot.opened;
+        Ok(slot.open.insert(Open { number, connection }).clone())
     }
 
     fn slot(&self) -> std::sync::MutexGuard<'_, Slot> {
@@ -294,7 +311,7 @@ impl Node for RedisNode {
         let mut slot = self.slot();
         let old = slot.open.take();
         if std::mem::take(&mut slot.unanswered) && slot.owed.len() < OWED_LIMIT {
-            slot.owed.extend(old);
+            slot.owed.extend(old.map(|open| open.connection));
         }
     }
 }

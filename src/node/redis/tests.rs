@@ -1,0 +1,80 @@
+//! What a server of our own making sees of us. What real servers do is tested with the binary.
+
+use tokio::io::Interest;
+use tokio::net::{TcpListener, TcpStream};
+
+use super::*;
+use crate::node::Credentials;
+use crate::node::endpoint::Address;
+
+const LIMIT: Duration = Duration::from_secs(30);
+const EXTENDED: &[u8] = b"*1\r\n$8\r\nextended\r\n";
+
+fn entry() -> Arc<Entry> {
+    Arc::new(Entry {
+        keys: vec!["lock:job".to_owned()],
+        value: b"0123456789abcdef0123456789abcdef {}".to_vec(),
+        ttl: LIMIT,
+        stay: LIMIT,
+    })
+}
+
+/// A node, and where it will connect to.
+async fn node() -> (Arc<RedisNode>, TcpListener) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let endpoint = Endpoint {
+        address: Address::Tcp {
+            host: "127.0.0.1".to_owned(),
+            port: listener.local_addr().expect("it is bound").port(),
+        },
+        database: 0,
+        credentials: Credentials::default(),
+    };
+    let node = RedisNode::new(&endpoint).expect("a plain endpoint");
+    (Arc::new(node), listener)
+}
+
+/// The next connection, once something was sent over it.
+async fn next(listener: &TcpListener) -> TcpStream {
+    let (connection, _) = listener.accept().await.expect("somebody connects");
+    heard(&connection).await;
+    connection
+}
+
+/// Waits until something was sent over `connection`.
+async fn heard(connection: &TcpStream) {
+    let read = || connection.try_read(&mut [0; 16_384]);
+    let length = connection.async_io(Interest::READABLE, read).await;
+    assert!(length.expect("it is open") > 0, "it was closed");
+}
+
+fn say(connection: &TcpStream, reply: &[u8]) {
+    let length = connection.try_write(reply);
+    assert_eq!(length.expect("it is open"), reply.len());
+}
+
+#[tokio::test]
+async fn an_old_connection_that_breaks_does_not_take_the_new_one_with_it() {
+    let (node, listener) = node().await;
+    let extend = || {
+        let node = Arc::clone(&node);
+        tokio::spawn(async move { node.extend(entry(), 1, LIMIT).await })
+    };
+    let late = extend();
+    let old = next(&listener).await;
+    node.reconnect();
+    let first = extend();
+    let new = next(&listener).await;
+    say(&new, EXTENDED);
+    assert_eq!(first.await.expect("no panic"), Ok(Extension::Extended));
+
+    drop(old);
+    late.await.expect("no panic").expect_err("it was closed");
+    let second = extend();
+    tokio::select! {
+        () = heard(&new) => {}
+        _ = listener.accept() => panic!("another connection was opened"),
+    }
+    say(&new, EXTENDED);
+    assert_eq!(second.await.expect("no panic"), Ok(Extension::Extended));
+}
