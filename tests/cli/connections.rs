@@ -355,3 +355,14 @@ fn tls_servers_are_checked_against_an_authority() {
     let advice = "name the server in its URL as its certificate does";
     elsewhere.assert_code(77).assert_says(&[advice]);
 }
+
+#[test]
+fn a_port_without_tls_is_named_as_what_it_is_likely_to_be() {
+    let server = Server::start();
+    let url = server.url().replace("redis:", "rediss:");
+    let run = ["run", "--any-quorum", "--server", &url, "-r", "job", "true"];
+    let end = Redlock::new(run).end();
+    let reason = "as from a port without TLS";
+    end.assert_code(69)
+        .assert_says(&[&server.name(), "no TLS handshake within", reason]);
+}

@@ -8,7 +8,7 @@ use redis::{FromRedisValue, RedisResult, Value};
 use super::script::script;
 use super::{Creates, RedisNode, failure, fence_key, foreign, number, run_id_of, unknown_reply};
 use crate::node::by_hand::{ByHand, Found, Listed, Page, Proof, Removal, Sight, Values, Wanted};
-use crate::node::{Answer, FOREIGN_VALUE_LIMIT, Foreign, NodeError};
+use crate::node::{Answer, FOREIGN_VALUE_LIMIT, Foreign};
 
 pub(super) const INSPECT: &str = script!("check", "by_hand", "inspect");
 pub(super) const REMOVE: &str = script!("check", "by_hand", "listeners", "notify", "remove");
@@ -135,7 +135,7 @@ impl RedisNode {
         };
         tokio::time::timeout(limit, exchange)
             .await
-            .unwrap_or(Err(NodeError::TimedOut(limit)))
+            .unwrap_or_else(|_| Err(self.too_late(limit)))
     }
 }
 

@@ -75,6 +75,10 @@ impl Connector {
         Some(self.endpoint.credentials.password.as_ref()?.reveal())
     }
 
+    pub fn speaks_tls(&self) -> bool {
+        matches!(self.endpoint.address, Address::Tls { .. })
+    }
+
     /// See [`super::RedisNode::resolve`].
     pub async fn resolve(&self, limit: Duration) -> Answer<Vec<SocketAddr>> {
         let (Address::Tcp { host, port } | Address::Tls { host, port, .. }) =

@@ -12,7 +12,7 @@ use redis::aio::MultiplexedConnection;
 use super::acl::{self, RIGHTS, Right, Trial};
 use super::{RedisNode, failure};
 use crate::clock;
-use crate::node::{Answer, NodeError};
+use crate::node::Answer;
 
 const PROBE: &str = include_str!("../probe.lua");
 
@@ -100,7 +100,7 @@ impl RedisNode {
         let examination = self.examine_unbounded(key);
         tokio::time::timeout(limit, examination)
             .await
-            .unwrap_or(Err(NodeError::TimedOut(limit)))
+            .unwrap_or_else(|_| Err(self.too_late(limit)))
     }
 
     async fn examine_unbounded(&self, key: &str) -> Answer<Examination> {
@@ -282,6 +282,7 @@ impl Info {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::NodeError;
 
     #[test]
     fn valkey_is_told_from_the_redis_that_it_pretends_to_be() {

@@ -26,7 +26,7 @@ use self::script::script;
 use super::parting::{HISTORY_DAYS, HISTORY_RUNS};
 use super::{
     Answer, Ballot, Endpoint, Entry, Extension, Foreign, Node, NodeError, NodeName, Notice,
-    Notices, Parting, Raised, Release, TOKEN_LEN, Vote,
+    Notices, Parting, Raised, Release, TOKEN_LEN, Vote, in_ms,
 };
 
 pub use self::connection::SetupError;
@@ -122,7 +122,19 @@ impl RedisNode {
         // The one bound over connect and command; no default of the library is in force.
         tokio::time::timeout(limit, exchange)
             .await
-            .unwrap_or(Err(NodeError::TimedOut(limit)))
+            .unwrap_or_else(|_| Err(self.too_late(limit)))
+    }
+
+    /// Why there is no answer within `limit`. A port without TLS waits for more of a handshake.
+    fn too_late(&self, limit: Duration) -> NodeError {
+        if self.connector.speaks_tls() && self.slot().open.is_none() {
+            NodeError::Unreachable(format!(
+                "no TLS handshake within {}, as from a port without TLS",
+                humantime::format_duration(in_ms(limit))
+            ))
+        } else {
+            NodeError::TimedOut(limit)
+        }
     }
 
     /// Takes note of a `reply` over the connection of that `number`.
