@@ -280,3 +280,4 @@ complete -c redlock -n '__fish_seen_subcommand_from extend' -s r -l resource -x 
 complete -c redlock -n '__fish_seen_subcommand_from release' -s r -l resource -x -a '(__redlock_names)'
 complete -c redlock -n '__fish_seen_subcommand_from inspect' -f -a '(__redlock_names)'
 complete -c redlock -n '__fish_seen_subcommand_from history' -f -a '(__redlock_names)'
+complete -c redlock -n '__fish_seen_subcommand_from completions' -f -a 'bash elvish fish powershell zsh'

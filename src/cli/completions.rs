@@ -7,7 +7,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 
-use clap::builder::{OsStringValueParser, PossibleValuesParser};
+use clap::builder::{OsStringValueParser, PossibleValue, PossibleValuesParser};
 use clap::{Arg, Command as Definition, ValueHint};
 use clap_complete::{Generator, Shell};
 
@@ -204,6 +204,14 @@ fn for_fish(mut script: String, definition: &Definition) -> String {
     for command in definition.get_subcommands() {
         let name = command.get_name();
         let names = format!("complete -c redlock -n '__fish_seen_subcommand_from {name}'");
+        // The library leaves out the words that an argument can be, and offers files.
+        for argument in command.get_positionals() {
+            let words = argument.get_possible_values();
+            let words: Vec<&str> = words.iter().map(PossibleValue::get_name).collect();
+            if !words.is_empty() {
+                let _ = writeln!(script, "{names} -f -a '{}'", words.join(" "));
+            }
+        }
         if command.get_positionals().any(is_lock) {
             let _ = writeln!(script, "{names} -f -a '(__redlock_names)'");
         }

@@ -60,7 +60,7 @@ pub fn leave<T>(outcome: Outcome, token: &[u8], about: &About<T>) -> Result<Exit
         Outcome::Held(by) if is_of(token, &by) => (Exit::Lost, hand::over(name, &by)),
         Outcome::Held(by) => (Exit::Conflict(CONFLICT), hand::held_now(name, &by)),
         Outcome::Refused => {
-            let advice = "check user, password and ACL";
+            let advice = "check user, password, ACL and certificates";
             (Exit::Refused, hand::no_quorum(name, answers, *text, advice))
         }
         Outcome::NoQuorum => (

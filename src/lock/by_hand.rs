@@ -95,7 +95,14 @@ impl<N: ByHand> Redlock<N> {
                 async move { node.extend(entry, 0, limit).await }
             })
             .await;
-        (extended(&answers), self.names(answers))
+        let outcome = extended(&answers);
+        if matches!(outcome, Outcome::Gone | Outcome::Held(_)) {
+            // What is left of it, prolonged just now, is worth nothing and would only be in the way.
+            let proof = Arc::new(Proof::Token(token.as_str().as_bytes().to_vec()));
+            let proofs = vec![proof; self.nodes().len()];
+            self.remove(key, &proofs, node_timeout).await;
+        }
+        (outcome, self.names(answers))
     }
 
     /// Gives back the lock under `key` that `token` proves to be ours; another program's value is

@@ -33,7 +33,7 @@ pub fn not_free(name: &str, failure: &Failure, waited: Option<Duration>) -> Line
 #[must_use]
 pub fn not_acquired(name: &str, failure: &Failure) -> Line {
     let (event, advice) = match &failure.verdict {
-        Verdict::Refused => ("refused", "; check user, password and ACL"),
+        Verdict::Refused => ("refused", "; check user, password, ACL and certificates"),
         Verdict::SameServer(..) => ("unavailable", "; give each server once"),
         Verdict::Split => ("split", ""),
         _ => ("unavailable", ""),

@@ -121,7 +121,9 @@ pub fn still_waiting(names: &str, failure: &Failure, waited: Duration) -> String
 #[must_use]
 pub fn not_acquired(names: &str, failure: &Failure) -> Line {
     let advice = match &failure.verdict {
-        Verdict::Refused => "; check user, password and ACL. The command was not started",
+        Verdict::Refused => {
+            "; check user, password, ACL and certificates. The command was not started"
+        }
         Verdict::SameServer(..) => "; give each server once. The command was not started",
         _ => "; the command was not started",
     };

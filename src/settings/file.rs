@@ -316,6 +316,11 @@ impl<'t> Reader<'t> {
 
     fn entry(&self, key: &Key, value: &Spanned<DeValue>, part: Part) -> Result<Entry, Error> {
         let Some(setting) = known(key.get_ref()) else {
+            if part == Part::Resource && matches!(value.get_ref(), DeValue::Table(_)) {
+                let message = "no section can be inside of a resource's; write a name with dots in quotes, \
+                               as in [resource.\"one.two\"]";
+                return Err(self.error(key, message));
+            }
             return Err(self.error(key, &unknown(key.get_ref(), part)));
         };
         let row = setting.row();
@@ -371,7 +376,11 @@ fn unknown(key: &str, part: Part) -> String {
     let fitting = names
         .filter(|row| row.place != Place::Nowhere && misplaced(row.place, part).is_none())
         .map(|row| row.key);
+    let sections = ["defaults", "resource"]
+        .into_iter()
+        .filter(|_| part == Part::Top);
     let nearest = fitting
+        .chain(sections)
         .map(|name| (strsim::jaro_winkler(name, key), name))
         .max_by(|(one, _), (other, _)| one.total_cmp(other));
     match nearest {

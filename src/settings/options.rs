@@ -433,6 +433,11 @@ fn local(found: &Found) -> Result<Local, String> {
             )),
             path => Ok(Local::At(path)),
         },
+        (Raw::Text(text), _) if text.as_encoded_bytes().starts_with(b"~") => Err(format!(
+            "'{}' would be a directory of that very name, for shells leave this ~ as it is; \
+             write out the home directory, or begin with ./ if that is meant",
+            text.to_string_lossy()
+        )),
         _ => found.path().map(Local::At),
     }
 }

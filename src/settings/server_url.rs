@@ -55,7 +55,8 @@ pub fn masked(text: &str) -> String {
     let (user, host) = match rest.rsplit_once('@') {
         Some((front, host)) => match front.split_once(':') {
             Some((user, _)) => (format!("{user}:***@"), host),
-            None => (format!("{front}@"), host),
+            // A user by the rules; a password by those of redis-cli, and by mistake.
+            None => ("***@".to_owned(), host),
         },
         None => (String::new(), rest),
     };
@@ -106,8 +107,22 @@ fn read(text: &str) -> Result<Endpoint, String> {
         "redis+unix" | "valkey+unix" => Way::Unix,
         _ => return Err(format!("'{scheme}' is an unknown scheme; use {SCHEMES}")),
     };
+    if rest
+        .split([',', ' '])
+        .skip(1)
+        .any(|more| more.contains("://"))
+    {
+        return Err(
+            "this is more than one server; repeat --server for each, or write them all into \
+                    REDLOCK_SERVERS"
+                .to_owned(),
+        );
+    }
     if way != Way::Unix && has_raw_password(rest) {
         return Err(format!("in a user or password, {ESCAPES}"));
+    }
+    if way != Way::Unix && is_bare_ipv6(rest) {
+        return Err("an IPv6 address stands in brackets, as in redis://[::1]:6379".to_owned());
     }
     let url = Url::parse(text).map_err(|error| explain(error, way))?;
     if url.fragment().is_some() {
@@ -118,6 +133,14 @@ fn read(text: &str) -> Result<Endpoint, String> {
     } else {
         tcp(&url, way)
     }
+}
+
+/// Whether the host is an IPv6 address, perhaps with a port, without its brackets.
+fn is_bare_ipv6(rest: &str) -> bool {
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let host = rest[..end].rsplit('@').next().unwrap_or_default();
+    let address = |text: &str| text.parse::<std::net::Ipv6Addr>().is_ok();
+    address(host) || host.rsplit_once(':').is_some_and(|(host, _)| address(host))
 }
 
 /// Whether the `@` in front of the host comes after what ends all that stands before a path: a
@@ -286,6 +309,15 @@ mod tests {
             ("redis://h/x", "redis://h: the database must be a number"),
             ("redis://h?db=1", "redis://h: nothing may follow a ?"),
             ("redis://[::1", "redis://[::1: invalid IPv6 address"),
+            (
+                "redis://me:pw@::1:7001/2",
+                "redis://: an IPv6 address stands in brackets",
+            ),
+            (
+                "redis://a,redis://b",
+                "redis://a,redis: this is more than one server",
+            ),
+            ("redis://a:7 b://c", "redis://a: this is more than one"),
             (
                 "redis://:a/b@h",
                 "redis://h: in a user or password, write : as %3A, / as %2F",

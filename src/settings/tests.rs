@@ -367,6 +367,21 @@ fn a_bad_variable_is_a_usage_error_that_names_it() {
 }
 
 #[test]
+fn a_home_that_the_shell_has_not_filled_in_is_no_directory() {
+    let expected = "--local: '~/locks' would be a directory of that very name";
+    assert_refused(
+        &Host::new(),
+        "--local=~/locks -r a c",
+        Exit::Usage,
+        expected,
+    );
+    let host = Host::new().with_file("local = '~/locks'\n");
+    let expected = "DIR/config.toml:1: local: '~/locks' would be a directory";
+    assert_refused(&host, "-r a c", Exit::Configuration, expected);
+    Host::new().good("--local=./~/locks -r a c");
+}
+
+#[test]
 fn a_resource_without_a_sensible_name_is_a_usage_error() {
     let host = Host::new();
     let refused = |name: String| {
@@ -499,6 +514,18 @@ const BAD_FILES: &[(&str, &str)] = &[
         "DIR/config.toml:1: server: unknown key; did you mean 'servers'?",
     ),
     ("config = 'x'\n", "DIR/config.toml:1: config: unknown key"),
+    (
+        "[default]\nttl = '1s'\n",
+        "DIR/config.toml:1: default: unknown key; did you mean 'defaults'?",
+    ),
+    (
+        "[resources.a]\nttl = '1s'\n",
+        "DIR/config.toml:1: resources: unknown key; did you mean 'resource'?",
+    ),
+    (
+        "[resource.sys.log]\nttl = '1s'\n",
+        "DIR/config.toml:1: log: no section can be inside of a resource's",
+    ),
     (
         "ttl = '1s'\n",
         "DIR/config.toml:1: ttl: move it into [defaults] or [resource",

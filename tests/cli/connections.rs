@@ -80,7 +80,7 @@ fn a_wrong_or_missing_password_is_a_refusal_and_never_shown() {
         let end = run_on(&urls(&servers, &userinfo, "")).end();
         end.assert_code(77).assert_says(&[
             "WRONGPASS wrong user or password",
-            "check user, password and ACL",
+            "check user, password, ACL and certificates",
         ]);
         assert!(!end.stderr.contains(wrong), "{end:?}");
     }

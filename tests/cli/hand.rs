@@ -208,6 +208,19 @@ fn extend_raises_the_rest_and_never_lowers_it() {
 }
 
 #[test]
+fn extend_prolongs_nothing_of_a_lock_that_most_servers_have_lost() {
+    let cluster = Cluster::start(3);
+    let place = Place::of(&cluster);
+    let token = place.acquire("job", "60s");
+    for server in &cluster.servers[..2] {
+        let _: u32 = server.ask(&["DEL", "lock:job"]);
+    }
+    let line = ["extend", "-r", "job", "--token", &token, "-t", "24h"];
+    place.redlock(line).end().assert_code(76);
+    assert_eq!(cluster.locks(), [""; 0]);
+}
+
+#[test]
 fn a_token_is_read_from_standard_input_or_the_environment() {
     let cluster = Cluster::start(3);
     let place = Place::of(&cluster);

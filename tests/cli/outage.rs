@@ -56,7 +56,7 @@ fn a_majority_that_turns_us_away_is_told_apart_from_an_outage() {
         let end = run_with(&good, &bad);
         assert_eq!(end.code(), Some(77), "{}: {end:?}", bad[0].what);
         assert_tells_of_all(&end, &good, &bad);
-        end.assert_says(&["check user, password and ACL"]);
+        end.assert_says(&["check user, password, ACL and certificates"]);
     }
 }
 

@@ -116,6 +116,7 @@ fn fish_completes_commands_values_and_names() {
     };
     assert_eq!(complete("redlock doc"), ["doctor"]);
     assert_eq!(complete("redlock run --on-lost "), ["stop", "warn"]);
+    assert_eq!(complete("redlock completions f"), ["fish"]);
     assert_eq!(complete("redlock run -r dep"), ["deploy:shop"]);
     assert_eq!(
         complete("redlock run --resource=dep"),

@@ -48,7 +48,7 @@ fn away(error: &NodeError) -> Finding {
             Severity::NoVote,
             format!("turned us away: {error}"),
             WITHOUT_IT,
-            "check user, password and ACL; the smallest rule is below",
+            "check user, password, ACL and certificates; the smallest rule is below",
         ),
         _ => found(
             Severity::NoVote,

@@ -57,6 +57,8 @@ fn of_connection(text: String) -> NodeError {
             "; name the server in its URL as its certificate does"
         } else if text.contains("UnknownIssuer") {
             "; if it is right, name its authority with --tls-ca"
+        } else if text.contains("CaUsedAsEndEntity") {
+            "; it is an authority's (CA:TRUE): give the server one that the authority has signed"
         } else {
             ""
         };
