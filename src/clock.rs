@@ -155,7 +155,13 @@ pub fn unix_ms() -> u64 {
     let since_epoch = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
-    u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
+    whole_ms(since_epoch)
+}
+
+/// `duration` in milliseconds, rounded down: as Redis, JSON and messages have it.
+#[must_use]
+pub fn whole_ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Sleeps until `instant` has come.

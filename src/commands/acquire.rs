@@ -5,10 +5,12 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Stop, attempt, by_hand, holder, nodes, stdout};
+use crate::clock::whole_ms;
 use crate::exit::Exit;
 use crate::job::Signals;
 use crate::lock::quorum::Verdict;
@@ -105,12 +107,7 @@ fn claim(settings: &AcquireSettings, world: &World) -> (Claim, Policy) {
     )
 }
 
-fn not_acquired(
-    name: &str,
-    world: &World,
-    failure: &Failure,
-    waited: Option<std::time::Duration>,
-) -> Stop {
+fn not_acquired(name: &str, world: &World, failure: &Failure, waited: Option<Duration>) -> Stop {
     let exit = attempt::exit_of(&failure.verdict, by_hand::CONFLICT);
     let line = match &failure.verdict {
         Verdict::Held(_) if attempt::is_around(world, failure) => report::nested(name),
@@ -129,16 +126,10 @@ fn print(held: &Held<AnyNode>, settings: &AcquireSettings) -> std::io::Result<()
             "resource": settings.resource.as_str(),
             "token": token,
             "fencing_token": held.fencing_token,
-            "ttl_ms": ms(settings.ttl),
-            "valid_ms": ms(held.valid_until.remaining()),
+            "ttl_ms": whole_ms(settings.ttl),
+            "valid_ms": whole_ms(held.valid_until.remaining()),
             "nodes": hand::votes_json(&held.named_votes()),
         })),
     };
     stdout::put(&format!("{text}\n"))
-}
-
-fn ms(duration: std::time::Duration) -> Value {
-    u64::try_from(duration.as_millis())
-        .unwrap_or(u64::MAX)
-        .into()
 }

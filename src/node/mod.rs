@@ -17,6 +17,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::clock::whole_ms;
+
 pub use by_hand::{ByHand, Found, Listed, Page, Proof, Removal, Sight, Values, Wanted};
 pub use endpoint::{Credentials, Endpoint, Secret, TlsFiles};
 pub use local::LocalNode;
@@ -182,7 +184,7 @@ pub enum NodeError {
 
 /// Rounded up to milliseconds: what is left of a limit is no round number.
 fn in_ms(limit: Duration) -> Duration {
-    let whole = Duration::from_millis(limit.as_millis().try_into().unwrap_or(u64::MAX));
+    let whole = Duration::from_millis(whole_ms(limit));
     if whole < limit {
         whole + Duration::from_millis(1)
     } else {

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::words::exact_ms;
 use super::{escape, short};
+use crate::clock::whole_ms;
 use crate::lock::fitness::{Facts, Finding, Fitness, Severity};
 use crate::node::{Examination, FileSystem, LocalExamination, NodeError, NodeName};
 
@@ -367,10 +369,10 @@ fn server_json(facts: &Examination) -> Value {
         "mode": info.map(|info| text(&info.mode)),
         "role": info.map(|info| if info.is_replica() { "replica" } else { "primary" }),
         "replicas": info.map(|info| info.replicas),
-        "uptime_ms": info.map(|info| ms(info.uptime)),
-        "first_answer_ms": fraction(facts.first),
-        "latency_ms": facts.trips.get(facts.trips.len() / 2).map(|trip| fraction(*trip)),
-        "latency_min_ms": facts.trips.first().map(|trip| fraction(*trip)),
+        "uptime_ms": info.map(|info| whole_ms(info.uptime)),
+        "first_answer_ms": exact_ms(facts.first),
+        "latency_ms": facts.trips.get(facts.trips.len() / 2).map(|trip| exact_ms(*trip)),
+        "latency_min_ms": facts.trips.first().map(|trip| exact_ms(*trip)),
         "clock_offset_ms": facts.clock_offset_ms,
         "maxmemory": info.map(|info| info.maxmemory),
         "used_memory": info.map(|info| info.used_memory),
@@ -380,15 +382,6 @@ fn server_json(facts: &Examination) -> Value {
         "save": facts.config.as_ref().map(|config| text(&config.save)),
         "forbidden": failed(|error| matches!(error, NodeError::Refused(_))),
     })
-}
-
-fn ms(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Milliseconds with three digits behind the point: a round trip is often less than one.
-fn fraction(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 1_000_000.0).round() / 1000.0
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::runs;
 use super::table::{self, Cell, Column, Fit, Paper, Side, Tint};
-use super::words::{age, holder, holder_json, short};
+use super::words::{age, exact_ms, holder, holder_json, short};
+use crate::clock::whole_ms;
 use crate::lock::claim::holder_of;
 use crate::lock::forms::Form;
 use crate::lock::history::Run;
@@ -96,7 +97,7 @@ pub fn to_json(name: &str, view: &View) -> Value {
         "state": standing(view.standing),
         "holder": holder.as_ref().map(holder_json),
         "fencing_token": view.fencing_token,
-        "ttl_ms": view.ttl.map(ms),
+        "ttl_ms": view.ttl.map(whole_ms),
         "votes": view.votes,
         "quorum": view.quorum,
         "nodes": nodes,
@@ -112,19 +113,10 @@ fn node_json(node: &NodeView) -> Value {
     json!({
         "node": node.name.0,
         "state": node_state(node),
-        "ttl_ms": ttl.map(ms),
+        "ttl_ms": ttl.map(whole_ms),
         "latency_ms": latency,
         "error": trouble(node),
     })
-}
-
-/// Milliseconds, as exact as a microsecond.
-fn exact_ms(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 1e6).round() / 1000.0
-}
-
-fn ms(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn standing(standing: Standing) -> &'static str {

@@ -12,6 +12,7 @@ use super::words::{
     vote_text,
 };
 use super::{Level, Line};
+use crate::clock::whole_ms;
 use crate::lock::claim::{holder_of, marker_of};
 use crate::lock::quorum::{Verdict, majority};
 use crate::lock::{Failure, Held, Letting, Loss};
@@ -29,10 +30,7 @@ pub fn acquired<N>(names: &str, held: &Held<N>, took: Duration) -> Line {
     Line::new(Level::Detail, "acquired", message)
         .with("resource", names)
         .with("fencing_token", fence.0)
-        .with(
-            "valid_ms",
-            u64::try_from(valid.as_millis()).unwrap_or(u64::MAX),
-        )
+        .with("valid_ms", whole_ms(valid))
 }
 
 /// A server that restarts may vote before the lock that it has forgotten would be over.
@@ -268,8 +266,7 @@ pub(super) fn with_holder(line: Line, by: Option<&Foreign>) -> Line {
         Some(MarkerKind::Kept) => "kept",
         Some(MarkerKind::Done) => "done",
     });
-    let rest = by.and_then(|by| by.ttl);
-    let rest_ms = rest.map(|rest| u64::try_from(rest.as_millis()).unwrap_or(u64::MAX));
+    let rest_ms = by.and_then(|by| by.ttl).map(whole_ms);
     let line = line.with("state", state).with("ttl_ms", rest_ms);
     let holder = by.and_then(|by| holder_of(&by.value));
     line.with("holder", holder.as_ref().map(holder_json))

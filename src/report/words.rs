@@ -78,6 +78,11 @@ fn two(large: u64, large_unit: char, small: u64, small_unit: char) -> String {
     }
 }
 
+/// Milliseconds with three digits behind the point: a round trip is often less than one.
+pub(super) fn exact_ms(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1000.0
+}
+
 /// Who has a key, as a message names them: `web-2 (pid 4123, backup.sh) for 3m12s`.
 #[must_use]
 pub fn holder(by: &Foreign) -> String {

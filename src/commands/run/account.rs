@@ -130,7 +130,7 @@ impl Account {
             host: holder.host,
             user: holder.user,
             started: rfc3339(self.acquired_at?),
-            ran_ms: ms(self.ran),
+            ran_ms: clock::whole_ms(self.ran),
             outcome: self.outcome,
             exit_code,
             signal: signal.map(ToOwned::to_owned),
@@ -142,11 +142,6 @@ impl Account {
 /// A signal as `kill -l` calls it.
 pub fn signal_name(signal: Signal) -> &'static str {
     signal.as_str().trim_start_matches("SIG")
-}
-
-/// Whole milliseconds.
-pub fn ms(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn node_of_vote(name: &NodeName, vote: Option<&Answer<Vote>>) -> NodeAccount {

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::account::{Account, NodeAccount, ms, signal_name};
+use super::account::{Account, NodeAccount, signal_name};
+use crate::clock::whole_ms;
 use crate::job::Ended;
 use crate::lock::Resource;
 use crate::report;
@@ -20,10 +21,10 @@ pub fn json(resources: &[Resource], account: &Account, exit_code: u8) -> String 
         "resources": names,
         "outcome": account.outcome,
         "exit_code": exit_code,
-        "ran_ms": account.child.map(|_| ms(account.ran)),
+        "ran_ms": account.child.map(|_| whole_ms(account.ran)),
         "child": child,
         "fencing_token": account.fencing_token,
-        "waited_ms": ms(account.waited),
+        "waited_ms": whole_ms(account.waited),
         "released": account.released,
         "holder": account.holder.as_ref().map(report::holder_json),
         "nodes": account.nodes.iter().map(node).collect::<Vec<_>>(),
@@ -35,7 +36,7 @@ fn node(node: &NodeAccount) -> Value {
     let mut object = Map::new();
     object.insert("node".to_owned(), node.name.0.clone().into());
     object.insert("state".to_owned(), node.state.into());
-    object.insert("ttl_ms".to_owned(), node.ttl.map(ms).into());
+    object.insert("ttl_ms".to_owned(), node.ttl.map(whole_ms).into());
     object.insert("error".to_owned(), node.error.clone().into());
     Value::Object(object)
 }

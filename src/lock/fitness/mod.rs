@@ -10,6 +10,7 @@ mod together;
 use std::time::Duration;
 
 use super::quorum::majority;
+use crate::clock::whole_ms;
 use crate::node::{Answer, Examination, LocalExamination, NodeError, NodeName};
 
 /// How bad a finding is, the worst first.
@@ -205,8 +206,7 @@ fn found(
 
 /// A duration as a message shows it, in whole milliseconds.
 fn show(duration: Duration) -> String {
-    let ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    let text = humantime::format_duration(Duration::from_millis(ms));
+    let text = humantime::format_duration(Duration::from_millis(whole_ms(duration)));
     text.to_string().replace(' ', "")
 }
 

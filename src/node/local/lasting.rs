@@ -47,10 +47,9 @@ impl Lasting<'_> {
         let rest = until_ms
             .checked_sub(clock::unix_ms())
             .filter(|&rest| rest > 0)?;
-        let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
         Some(Lock {
             value: value.to_vec(),
-            until_ms: now_ms.saturating_add(rest.min(span_ms)),
+            until_ms: clock::whole_ms(now).saturating_add(rest.min(span_ms)),
         })
     }
 
@@ -62,7 +61,7 @@ impl Lasting<'_> {
         sharing: Sharing,
     ) -> Result<(), StoreError> {
         let span = lock.left(now).unwrap_or_default();
-        let span_ms = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        let span_ms = clock::whole_ms(span);
         let until_ms = clock::unix_ms().saturating_add(span_ms);
         let head = format!("{until_ms} {span_ms}\n");
         let bytes = [head.as_bytes(), &lock.value].concat();

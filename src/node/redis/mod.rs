@@ -28,6 +28,7 @@ use super::{
     Answer, Ballot, Endpoint, Entry, Extension, Foreign, Node, NodeError, NodeName, Notice,
     Notices, Parting, Raised, Release, TOKEN_LEN, Vote, in_ms,
 };
+use crate::clock::whole_ms;
 
 pub use self::connection::SetupError;
 
@@ -193,11 +194,11 @@ impl Node for RedisNode {
         let mut command = eval(ACQUIRE, &entry);
         command
             .arg(&entry.value)
-            .arg(ms(entry.ttl))
+            .arg(whole_ms(entry.ttl))
             .arg(ballot.unix_ms)
             .arg(mark(&entry))
             .arg(ballot.min_uptime.as_secs())
-            .arg(ms(entry.stay));
+            .arg(whole_ms(entry.stay));
         let reply: Vec<Vec<u8>> = self.call(command, Creates::Keys, limit).await?;
         match &reply[..] {
             [word, fence, run_id] if word == b"granted" => {
@@ -233,7 +234,10 @@ impl Node for RedisNode {
 
     async fn raise(&self, entry: Arc<Entry>, fence: u64, limit: Duration) -> Answer<Raised> {
         let mut command = eval(RAISE, &entry);
-        command.arg(mark(&entry)).arg(fence).arg(ms(entry.stay));
+        command
+            .arg(mark(&entry))
+            .arg(fence)
+            .arg(whole_ms(entry.stay));
         let reply: Vec<Vec<u8>> = self.call(command, Creates::Nothing, limit).await?;
         match &reply[..] {
             [word, fence] if word == b"raised" => Ok(Raised::To(number(fence)?)),
@@ -247,8 +251,8 @@ impl Node for RedisNode {
         command
             .arg(mark(&entry))
             .arg(fence)
-            .arg(ms(entry.ttl))
-            .arg(ms(entry.stay));
+            .arg(whole_ms(entry.ttl))
+            .arg(whole_ms(entry.stay));
         let reply: Vec<Vec<u8>> = self.call(command, Creates::Nothing, limit).await?;
         extension(&reply)
     }
@@ -258,9 +262,9 @@ impl Node for RedisNode {
         command
             .arg(mark(&entry))
             .arg(fence)
-            .arg(ms(entry.ttl))
+            .arg(whole_ms(entry.ttl))
             .arg(&entry.value)
-            .arg(ms(entry.stay));
+            .arg(whole_ms(entry.stay));
         let reply: Vec<Vec<u8>> = self.call(command, Creates::Keys, limit).await?;
         extension(&reply)
     }
@@ -370,10 +374,6 @@ fn release_command(entry: &Entry, parting: &Parting) -> redis::Cmd {
         .arg(HISTORY_DAYS * 24 * 60 * 60 * 1000)
         .arg(if parting.quiet { "quiet" } else { "" });
     command
-}
-
-fn ms(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn extension(reply: &[Vec<u8>]) -> Answer<Extension> {
