@@ -3,7 +3,9 @@
 //! Values leave here as they were typed, under the long name of their option: `settings` merges
 //! them with environment and file, and says what is wrong with them. So every value is judged in
 //! one place, wherever it came from. Nobody but this file and its folder knows which library takes
-//! arguments apart; what it is told is in `definition`. Called by `commands`; read by `settings`.
+//! arguments apart; what it is told is in `definition`, for locks by hand in `hand`, as rows of the
+//! form that is in `known`; `completions` makes the scripts for shells. Called by `commands`; read
+//! by `settings`.
 
 pub mod completions;
 mod definition;

@@ -1,7 +1,8 @@
 //! The one table of exit codes.
 //!
 //! Scripts and crontabs are written against these numbers, so a number is never used for two things
-//! and never changes. Made by `commands`, carried out by `commands::main`.
+//! and never changes. Made by `settings` (64 and 78) and `commands`, carried out by
+//! `commands::main`.
 
 use nix::sys::signal::Signal;
 

@@ -2,6 +2,10 @@
 //! parses, hands over, and leaves with the right code or by the right signal.
 //!
 //! The only place where errors of all layers meet and become an [`Exit`] and a [`Line`].
+//!
+//! Not commands: `attempt` is what `run` and `acquire` share, `by_hand` what those by hand do;
+//! `nodes` opens the servers, `holder` says who we are, `stdout` and `watch` are where results go,
+//! `panicking` is what is still done after a bug. `names` is the command of the completions.
 
 mod acquire;
 mod attempt;

@@ -17,7 +17,7 @@
 //! leader, which the leader opened itself: it stands for that very process and its group, whoever
 //! reaps the leader and whatever becomes of the number. With Linux 6.9 and later the group is
 //! signalled through it, and there is nothing to get wrong. Before that the number is used, as long
-//! as it is certainly ours: see `Target::signal`.
+//! as it is certainly ours: see `Target::signal` in `post`.
 //!
 //! **Between fork and exit** the guard runs only what is in `post`: async-signal-safe calls, no
 //! allocation, no lock, nothing that can panic. What the two say to each other is in `talk`, the

@@ -4,7 +4,8 @@
 //! [`guard`] is the tiny process that does so when we cannot; [`terminal`] passes the terminal
 //! between a shell, us and the command; [`group`] tells whether anything of that group still runs;
 //! [`signals`] is what others send to us, as one stream; [`death`] lets us die as the command did;
-//! `spared` keeps a fork of the guard small; [`resolver`] keeps a statically linked libc from
+//! [`spawn`] starts a process without a copy of ours, `spared` keeps a fork of the guard small;
+//! `start` is what comes before everything else; [`resolver`] keeps a statically linked libc from
 //! loading the system's. The only place with `unsafe`.
 
 pub mod child;

@@ -153,8 +153,8 @@ impl Terminal {
         }
     }
 
-    /// Before `job`, which was stopped by `signal`, is continued: it gets the terminal if it wants
-    /// it and we are in front.
+    /// Before `job`, which stood still, is continued: it gets the terminal if it wants it and we
+    /// are in front.
     pub fn before_going_on(&mut self, job: Pid, wants: Wants) {
         if wants == Wants::Terminal && is_in_front(getpgrp()) {
             self.give_to(job);

@@ -1,7 +1,8 @@
 //! What the answers of the nodes mean together: verdicts, validity, fencing rounds.
 //!
 //! PURE: no I/O, no clock, no task. Everything that decides whether somebody holds a lock is in
-//! here, so that it can be checked by enumeration. Called by `redlock` and `lease`.
+//! here, so that it can be checked by enumeration. Used by all of `lock`, and by whoever counts
+//! nodes.
 
 use std::time::Duration;
 

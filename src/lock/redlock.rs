@@ -93,7 +93,7 @@ impl Failure {
         free.map(|(index, _)| index).collect()
     }
 
-    /// The holder who is in the way, if the nodes that answered name one: the one that most name.
+    /// The holder who is in the way: whom a quorum names, else the first whom any node names.
     #[must_use]
     pub fn holder(&self) -> Option<&Foreign> {
         if let Verdict::Held(by) = &self.verdict {

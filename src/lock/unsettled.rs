@@ -40,7 +40,8 @@ impl<N: Node> Unsettled<N> {
         self.0.push(grip);
     }
 
-    /// Lets go once more of what the nodes took for another holder. Their votes say so.
+    /// Lets go once more of what nodes took for another holder, and takes their votes away: what
+    /// was left of us is a failure of theirs, and nobody's lock.
     pub(super) async fn settle(&self, votes: &mut Answers<Vote>, limit: Duration) -> Found {
         let mut found = Found::Nothing;
         for grip in &self.0 {

@@ -2,7 +2,10 @@
 //!
 //! A node knows nothing of quorums, and never decides anything: it answers [`Vote`]s and friends,
 //! or fails with a [`NodeError`]. The scripts beside this file are the whole protocol; [`redis`]
-//! sends them, [`local`] does the same on files of this host. Called by `lock`.
+//! sends them, [`local`] does the same on files of this host. [`endpoint`] is where a server is,
+//! [`parting`] what is left on a node when a lock is let go, [`notices`] how a release is heard,
+//! [`by_hand`] what people ask, [`glob`] which keys they mean. Called by `lock`; `commands` opens
+//! nodes, and examines them for `doctor`.
 
 pub mod by_hand;
 pub mod endpoint;
@@ -192,7 +195,7 @@ fn in_ms(limit: Duration) -> Duration {
     }
 }
 
-/// The answer of one node, with its place in the list of the configured nodes.
+/// What one node answered, or why it gave no answer that counts.
 pub type Answer<T> = Result<T, NodeError>;
 
 /// How a node is called in messages: `host:port`, the path of a socket or of a directory. Never a
@@ -212,10 +215,11 @@ pub trait Node: Send + Sync + 'static {
     /// How the node is called in messages.
     fn name(&self) -> &NodeName;
 
-    /// Takes every key of `entry` if all are free (or ours already) and the server is old enough
-    /// for the `ballot`, and raises the fencing counters to one number: the largest of each counter
-    /// plus one, and the client's wall clock, as far as it is within [`CLOCK_ERROR_MS`] of the
-    /// node's own.
+    /// Takes every key of `entry` if all are free and the server is old enough for the `ballot`,
+    /// and raises the fencing counters to one number: the largest of each counter plus one, and
+    /// the client's wall clock, as far as it is within [`CLOCK_ERROR_MS`] of the node's own. If
+    /// this very entry is there already, a server answers [`Vote::Twin`]: it was asked by another
+    /// name. A directory, which has one name, grants it again.
     fn acquire(
         &self,
         entry: Arc<Entry>,

@@ -228,7 +228,7 @@ pub fn read(path: &Path) -> std::io::Result<Content> {
     Ok(Content { text, mode })
 }
 
-/// The reason alone, without the number that the library adds.
+/// Why a file that a user named cannot be read, as it reads in a sentence.
 #[must_use]
 pub fn reason(error: &std::io::Error) -> String {
     match error.kind() {

@@ -2,9 +2,10 @@
 //! text that a user wrote and has to wonder about it. No message and no `Debug` shows a password.
 //!
 //! `options` is the table of what there is, `sources` the one way in which values are merged,
-//! `file` the file, `servers` the quorum they make, `template` the names of resources, `world` the
-//! environment; `run`, `hand` and `doctor` are what those commands are to do, `shown` all of it for
-//! people. Called by `commands`; opens no connection.
+//! `file` the file, `servers` the quorum they make, `server_url` and `duration` how these are
+//! written, `template` the names of resources, `world` the environment; `run`, `hand` and `doctor`
+//! are what those commands are to do, `shown` is `redlock config`. Called by `commands`; opens no
+//! connection.
 
 mod doctor;
 mod duration;

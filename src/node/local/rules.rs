@@ -34,7 +34,8 @@ pub(super) enum Changes {
     Marked(Vec<usize>),
 }
 
-/// `acquire.lua`: takes every lock, or none. `floor` is the least fencing token to give.
+/// `acquire.lua`: takes every lock, or none. `floor` is the least fencing token to give. Unlike the
+/// script it also takes what is ours already: nobody asks one directory by two names.
 pub(super) fn acquire(
     records: &mut [Record],
     entry: &Entry,

@@ -49,7 +49,7 @@ impl Host {
         )
     }
 
-    /// The one file below the directory whose name is as long as a record's.
+    /// The files below the directory whose names are as long as a record's.
     fn records(&self) -> Vec<PathBuf> {
         let mut files = all_files(&self.directory());
         files.retain(|file| file.file_name().is_some_and(|name| name.len() == 40));
