@@ -287,16 +287,15 @@ pub fn holder_of(value: &[u8]) -> Option<Holder> {
 #[must_use]
 pub fn marker_of(value: &[u8]) -> Option<MarkerKind> {
     let (state, _) = take_apart(value)?;
-    [MarkerKind::Kept, MarkerKind::Done]
-        .into_iter()
-        .find(|kind| kind.state() == state)
+    MarkerKind::of_state(state)
 }
 
 /// The state and the JSON of a value that a redlock wrote.
 fn take_apart(value: &[u8]) -> Option<(u8, &[u8])> {
     let (token, rest) = value.split_at_checked(TOKEN_LEN)?;
     let (state, json) = rest.split_first()?;
-    let ours = token.iter().all(u8::is_ascii_hexdigit) && b" ~!".contains(state);
+    let is_state = *state == b' ' || MarkerKind::of_state(*state).is_some();
+    let ours = token.iter().all(u8::is_ascii_hexdigit) && is_state;
     ours.then_some((*state, json))
 }
 

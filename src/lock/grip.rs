@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::quorum::{self, Answers};
 use crate::clock::{self, Instant};
-use crate::node::{Answer, Entry, Node, NodeError, Parting, Release, TOKEN_LEN, Vote};
+use crate::node::{Answer, Entry, Node, NodeError, Parting, Release, Vote};
 
 /// The least time that a release gives the nodes beyond a quorum: a few round trips of a local
 /// network.
@@ -133,11 +133,6 @@ impl<N: Node> Grip<N> {
     #[must_use]
     pub fn entry(&self) -> &Arc<Entry> {
         &self.entry
-    }
-
-    /// What its values begin with.
-    pub(super) fn token(&self) -> &[u8] {
-        &self.entry.value[..TOKEN_LEN]
     }
 
     /// Lets the requests that are still under way go on by themselves.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::grip::Grip;
 use super::quorum::Answers;
-use crate::node::{Node, NodeError, TOKEN_LEN, Vote};
+use crate::node::{Node, NodeError, Vote};
 
 /// Earlier attempts of this acquisition that may still stand on some nodes: their release is on its
 /// way, or was lost. Nobody else holds what they hold.
@@ -46,7 +46,7 @@ impl<N: Node> Unsettled<N> {
         let mut found = Found::Nothing;
         for grip in &self.0 {
             let is_its = |vote: &Option<_>| match vote {
-                Some(Ok(Vote::Taken { by, .. })) => by.value.get(..TOKEN_LEN) == Some(grip.token()),
+                Some(Ok(Vote::Taken { by, .. })) => by.value.starts_with(grip.entry().token()),
                 _ => false,
             };
             let nodes: Vec<usize> = (0..votes.len())

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::claim::{FencingToken, holder_of, marker_of};
 use super::quorum::{drift, majority};
-use crate::node::{Answer, Foreign, NodeError, NodeName, Sight, TOKEN_LEN};
+use crate::node::{Answer, Foreign, MarkerKind, NodeError, NodeName, Sight};
 
 /// A server that has been up for less than this may have forgotten a lock. The default of
 /// `--restart-window`.
@@ -165,10 +165,10 @@ impl View {
 /// What the state in a value says. Another program's value is a lock that is held.
 #[must_use]
 pub fn standing_of(value: &[u8]) -> Standing {
-    match value.get(TOKEN_LEN).filter(|_| holder_of(value).is_some()) {
-        Some(b'~') => Standing::Kept,
-        Some(b'!') => Standing::Done,
-        _ => Standing::Held,
+    match marker_of(value).filter(|_| holder_of(value).is_some()) {
+        Some(MarkerKind::Kept) => Standing::Kept,
+        Some(MarkerKind::Done) => Standing::Done,
+        None => Standing::Held,
     }
 }
 

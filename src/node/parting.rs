@@ -54,6 +54,23 @@ impl MarkerKind {
             Self::Done => b'!',
         }
     }
+
+    /// What the byte behind a token says; `None` if somebody holds the lock.
+    #[must_use]
+    pub fn of_state(state: u8) -> Option<Self> {
+        [Self::Kept, Self::Done]
+            .into_iter()
+            .find(|kind| kind.state() == state)
+    }
+
+    /// The word for a lock like this, in messages and in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Kept => "kept",
+            Self::Done => "done",
+        }
+    }
 }
 
 impl Parting {

@@ -261,11 +261,7 @@ pub fn gone_before_release(names: &str) -> Line {
 }
 
 pub(super) fn with_holder(line: Line, by: Option<&Foreign>) -> Line {
-    let state = by.map(|by| match marker_of(&by.value) {
-        None => "held",
-        Some(MarkerKind::Kept) => "kept",
-        Some(MarkerKind::Done) => "done",
-    });
+    let state = by.map(|by| marker_of(&by.value).map_or("held", MarkerKind::name));
     let rest_ms = by.and_then(|by| by.ttl).map(whole_ms);
     let line = line.with("state", state).with("ttl_ms", rest_ms);
     let holder = by.and_then(|by| holder_of(&by.value));

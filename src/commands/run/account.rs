@@ -149,7 +149,7 @@ fn node_of_vote(name: &NodeName, vote: Option<&Answer<Vote>>) -> NodeAccount {
     match vote {
         Some(Ok(Vote::Granted { .. })) => node.state = Some("free"),
         Some(Ok(Vote::Taken { by, .. })) => {
-            node.state = Some(marker_of(&by.value).map_or("held", state_name));
+            node.state = Some(marker_of(&by.value).map_or("held", MarkerKind::name));
             node.ttl = by.ttl;
         }
         Some(Ok(Vote::Young { .. })) => node.state = Some("restarted"),
@@ -167,7 +167,7 @@ fn node_of_release(
 ) -> NodeAccount {
     let mut node = silent(name);
     match answer {
-        Some(Ok(Release::Released)) => node.state = Some(marker.map_or("free", state_name)),
+        Some(Ok(Release::Released)) => node.state = Some(marker.map_or("free", MarkerKind::name)),
         Some(Ok(Release::NotOurs)) => node.error = Some("the lock was gone".to_owned()),
         Some(Err(error)) => node.error = Some(error.to_string()),
         None => node.error = Some("no answer yet".to_owned()),
@@ -181,12 +181,5 @@ fn silent(name: &NodeName) -> NodeAccount {
         state: None,
         ttl: None,
         error: None,
-    }
-}
-
-fn state_name(kind: MarkerKind) -> &'static str {
-    match kind {
-        MarkerKind::Kept => "kept",
-        MarkerKind::Done => "done",
     }
 }

@@ -133,10 +133,10 @@ impl Lock {
 
     /// Why others are kept out, if nobody holds it.
     pub(super) fn marker(&self) -> Option<MarkerKind> {
-        let state = self.value.get(TOKEN_LEN)?;
-        [MarkerKind::Kept, MarkerKind::Done]
-            .into_iter()
-            .find(|kind| kind.state() == *state)
+        self.value
+            .get(TOKEN_LEN)
+            .copied()
+            .and_then(MarkerKind::of_state)
     }
 
     /// The lock that `bytes` mean, or `None` if they are damaged.

@@ -141,9 +141,8 @@ async fn next(changes: Option<&Changes>) {
 }
 
 fn is_marker(value: &[u8]) -> bool {
-    let markers = [MarkerKind::Kept, MarkerKind::Done].map(MarkerKind::state);
-    let state = value.get(TOKEN_LEN);
-    state.is_some_and(|state| markers.contains(state))
+    let state = value.get(TOKEN_LEN).copied();
+    state.and_then(MarkerKind::of_state).is_some()
 }
 
 /// What the kernel tells of the folders of some records.

@@ -148,17 +148,11 @@ pub fn words(trial: &[&str], key: &str) -> Vec<String> {
     let word = |word: &&str| match *word {
         LOCK => key.to_owned(),
         FENCE => super::fence_key(key),
-        HISTORY => format!("{{{key}}}:history"),
-        CHANNEL => channel(key),
+        HISTORY => super::history_key(key),
+        CHANNEL => super::channel(key),
         other => other.to_owned(),
     };
     trial.iter().map(word).collect()
-}
-
-/// Where the release of `key` is told.
-#[must_use]
-pub fn channel(key: &str) -> String {
-    format!("released:{key}")
 }
 
 /// The smallest rule for a user of redlock, where keys are `before`, a resource's name and `after`.

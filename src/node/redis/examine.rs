@@ -195,7 +195,7 @@ impl RedisNode {
             }
         }
         if let Some(right) = subscribe {
-            let answer = self.connector.subscribe(&acl::channel(key)).await;
+            let answer = self.connector.subscribe(&super::channel(key)).await;
             tried.push((right, answer));
         }
         Ok(tried)

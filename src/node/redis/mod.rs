@@ -296,7 +296,7 @@ impl Node for RedisNode {
     }
 
     async fn listen(&self, keys: Arc<[String]>, limit: Duration) -> Answer<Notices> {
-        let channels: Vec<String> = keys.iter().map(|key| format!("released:{key}")).collect();
+        let channels: Vec<String> = keys.iter().map(|key| channel(key)).collect();
         let listening = self.connector.listen(&channels);
         let (connection, mut pushed) = tokio::time::timeout(limit, listening)
             .await
@@ -359,6 +359,11 @@ fn mark(entry: &Entry) -> &[u8] {
 /// Where the runs of `key` are listed; `release.lua` makes the same name.
 fn history_key(key: &str) -> String {
     format!("{{{key}}}:history")
+}
+
+/// Where the release of `key` is told; `notify.lua` makes the same name.
+fn channel(key: &str) -> String {
+    format!("released:{key}")
 }
 
 fn release_command(entry: &Entry, parting: &Parting) -> redis::Cmd {
