@@ -6,8 +6,8 @@ use tokio::runtime;
 
 use super::Stop;
 use crate::exit::Exit;
-use crate::lock::by_hand::Named;
 use crate::lock::outcome::Outcome;
+use crate::lock::quorum::Named;
 use crate::node::{Answer, Foreign, TOKEN_LEN};
 use crate::report::{Line, hand};
 

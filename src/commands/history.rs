@@ -70,7 +70,7 @@ fn no_quorum(
     let refused = answers
         .iter()
         .filter(|(_, answer)| matches!(answer, Err(NodeError::Refused(_))));
-    let exit = if refused.count() > answers.len() - needed {
+    let exit = if quorum::rules_out_quorum(refused.count(), answers.len()) {
         Exit::Refused
     } else {
         Exit::Unavailable

@@ -7,6 +7,7 @@ use crate::exit::Exit;
 use crate::lock::KeyFormat;
 use crate::lock::forms::Form;
 use crate::lock::list::Catalogue;
+use crate::lock::quorum::rules_out_quorum;
 use crate::lock::view::{Standing, View};
 use crate::node::{NodeError, Values, Wanted};
 use crate::report::table::Paper;
@@ -78,11 +79,10 @@ fn print(catalogue: &Catalogue, settings: &ListSettings, paper: Paper) -> io::Re
 
 fn exit(catalogue: &Catalogue) -> Exit {
     let nodes = catalogue.nodes().len();
-    let spare = nodes - crate::lock::quorum::majority(nodes);
     let refused = |(_, error): &(_, &NodeError)| matches!(error, NodeError::Refused(_));
-    if catalogue.failures().count() <= spare {
+    if !rules_out_quorum(catalogue.failures().count(), nodes) {
         Exit::Success
-    } else if catalogue.failures().filter(refused).count() > spare {
+    } else if rules_out_quorum(catalogue.failures().filter(refused).count(), nodes) {
         Exit::Refused
     } else {
         Exit::Unavailable

@@ -12,11 +12,11 @@ use tokio::task::JoinSet;
 
 use super::claim::Token;
 use super::outcome::{Outcome, evicted, extended, has_quorum, refused, removed};
-use super::quorum::Answers;
+use super::quorum::{Answers, Named, named};
 use super::redlock::{Held, Redlock};
 use super::view::{Look, View};
 use crate::clock;
-use crate::node::{Answer, ByHand, Entry, Extension, Node, NodeName, Proof, Removal, Vote};
+use crate::node::{Answer, ByHand, Entry, Extension, Node, Proof, Removal, Vote};
 
 /// How often nodes that did not answer are asked again when there is no quorum without them.
 const RETRIES: u32 = 3;
@@ -33,9 +33,6 @@ const LIMIT_GROWTH: u32 = 4;
 
 /// The least time that nodes beyond the quorum are given to answer when a lock was acquired.
 const LEAST_GRACE: Duration = Duration::from_millis(20);
-
-/// What each node answered, by name.
-pub type Named<T> = Vec<(NodeName, Option<Answer<T>>)>;
 
 impl<N: ByHand> Redlock<N> {
     /// Looks at `key` on all nodes.
@@ -67,7 +64,7 @@ impl<N: ByHand> Redlock<N> {
             },
             None => unreachable!("every node was asked"),
         };
-        let looks = self.names(looks).into_iter();
+        let looks = named(self.nodes(), looks).into_iter();
         let looks: Vec<_> = looks.map(|(name, answer)| (name, look(answer))).collect();
         View::of(&looks)
     }
@@ -102,7 +99,7 @@ impl<N: ByHand> Redlock<N> {
             let proofs = vec![proof; self.nodes().len()];
             self.remove(key, &proofs, node_timeout).await;
         }
-        (outcome, self.names(answers))
+        (outcome, named(self.nodes(), answers))
     }
 
     /// Gives back the lock under `key` that `token` proves to be ours; another program's value is
@@ -116,7 +113,7 @@ impl<N: ByHand> Redlock<N> {
         let proof = Arc::new(Proof::Token(token.to_vec()));
         let proofs = vec![proof; self.nodes().len()];
         let answers = self.remove(key, &proofs, node_timeout).await;
-        (removed(&answers), self.names(answers))
+        (removed(&answers), named(self.nodes(), answers))
     }
 
     /// Takes away the lock that `shown` is a view of, and nothing else. A node that showed nothing
@@ -140,7 +137,7 @@ impl<N: ByHand> Redlock<N> {
             .map(|print| Arc::new(Proof::Print(print.clone().unwrap_or(most.clone()))))
             .collect();
         let answers = self.remove(key, &proofs, node_timeout).await;
-        (evicted(&answers), self.names(answers))
+        (evicted(&answers), named(self.nodes(), answers))
     }
 
     async fn remove(
@@ -198,11 +195,6 @@ impl<N: ByHand> Redlock<N> {
         }
         answers
     }
-
-    fn names<T>(&self, answers: Answers<T>) -> Named<T> {
-        let names = self.nodes().iter().map(|node| node.name().clone());
-        names.zip(answers).collect()
-    }
 }
 
 impl<N: Node> Held<N> {
@@ -221,7 +213,6 @@ impl<N: Node> Held<N> {
     /// What each node answered.
     #[must_use]
     pub fn named_votes(&self) -> Named<Vote> {
-        let names = self.grip.nodes().iter().map(|node| node.name().clone());
-        names.zip(self.votes.clone()).collect()
+        named(self.grip.nodes(), self.votes.clone())
     }
 }

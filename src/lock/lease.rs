@@ -14,10 +14,10 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::claim::{FencingToken, Token};
 use super::ear::{Ear, Heard};
 use super::grip::Grip;
-use super::quorum::{self, Answers, Keeping};
+use super::quorum::{self, Answers, Keeping, Named};
 use super::redlock::Held;
 use crate::clock::{self, Instant};
-use crate::node::{Answer, Extension, Node, NodeName};
+use crate::node::{Answer, Extension, Node};
 
 /// How often a lock is extended within its TTL: two rounds may fail and a third still be in time.
 const ROUNDS_PER_TTL: u32 = 3;
@@ -61,7 +61,7 @@ pub enum State {
         /// As in [`State::Held`]; a failed round does not move it.
         until: Instant,
         /// What each node answered.
-        answers: Vec<(NodeName, Option<Answer<Extension>>)>,
+        answers: Named<Extension>,
     },
     /// Not ours any more, or not for sure. The last state there is.
     Lost(Loss),
@@ -73,7 +73,7 @@ pub struct Loss {
     /// Why.
     pub why: LossReason,
     /// What each node answered in the last round.
-    pub answers: Vec<(NodeName, Option<Answer<Extension>>)>,
+    pub answers: Named<Extension>,
 }
 
 /// Why a lock is lost.
@@ -278,7 +278,7 @@ impl<N: Node> Keeper<N> {
                 Keeping::Unknown | Keeping::Undecided => {
                     failures += 1;
                     self.reopen_failed(&round.answers);
-                    let answers = self.named(round.answers);
+                    let answers = quorum::named(self.grip.nodes(), round.answers);
                     self.publish.send_replace(State::Unknown {
                         until: self.valid_until,
                         answers,
@@ -386,13 +386,8 @@ impl<N: Node> Keeper<N> {
     fn lost(&self, why: LossReason, answers: Answers<Extension>) {
         let loss = Loss {
             why,
-            answers: self.named(answers),
+            answers: quorum::named(self.grip.nodes(), answers),
         };
         self.publish.send_replace(State::Lost(loss));
-    }
-
-    fn named(&self, answers: Answers<Extension>) -> Vec<(NodeName, Option<Answer<Extension>>)> {
-        let names = self.grip.nodes().iter().map(|node| node.name().clone());
-        names.zip(answers).collect()
     }
 }

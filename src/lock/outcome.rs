@@ -2,7 +2,7 @@
 //!
 //! PURE, like `quorum`: no I/O, no clock. Called by `by_hand`.
 
-use super::quorum::{Answers, majority};
+use super::quorum::{Answers, majority, rules_out_quorum};
 use crate::node::{Extension, Foreign, NodeError, Removal};
 
 /// What was done to a lock that somebody has the token of.
@@ -40,7 +40,7 @@ pub(super) fn refused<T>(answers: &Answers<T>) -> bool {
     let refused = answers
         .iter()
         .filter(|answer| matches!(answer, Some(Err(NodeError::Refused(_)))));
-    refused.count() > answers.len() - majority(answers.len())
+    rules_out_quorum(refused.count(), answers.len())
 }
 
 /// What the answers to an extension come to.
@@ -59,7 +59,7 @@ pub(super) fn extended(answers: &Answers<Extension>) -> Outcome {
         .count();
     if done >= quorum {
         Outcome::Done
-    } else if said.len() - done > answers.len() - quorum {
+    } else if rules_out_quorum(said.len() - done, answers.len()) {
         not_ours(&said, quorum)
     } else if refused(answers) {
         Outcome::Refused

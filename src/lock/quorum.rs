@@ -4,20 +4,45 @@
 //! here, so that it can be checked by enumeration. Used by all of `lock`, and by whoever counts
 //! nodes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Instant;
-use crate::node::{Answer, Extension, Foreign, NodeError, Raised, Vote};
+use crate::node::{Answer, Extension, Foreign, Node, NodeError, NodeName, Raised, Vote};
 
 /// The answers of one round, a slot for each configured node; `None` is an answer that is not there
 /// yet.
 pub type Answers<T> = Vec<Option<Answer<T>>>;
+
+/// The same with the names of the nodes, for whoever is told.
+pub type Named<T> = Vec<(NodeName, Option<Answer<T>>)>;
+
+/// The `answers` of `nodes`, which are in the same order, with their names.
+pub fn named<N: Node, T>(nodes: &[Arc<N>], answers: Answers<T>) -> Named<T> {
+    let names = nodes.iter().map(|node| node.name().clone());
+    names.zip(answers).collect()
+}
 
 /// How many of `nodes` are a quorum: the majority of the configured nodes, not of those that
 /// answered.
 #[must_use]
 pub fn majority(nodes: usize) -> usize {
     nodes / 2 + 1
+}
+
+/// Whether `some` of `nodes` are so many that the others are no quorum without them.
+#[must_use]
+pub fn rules_out_quorum(some: usize, nodes: usize) -> bool {
+    nodes - some < majority(nodes)
+}
+
+/// Two nodes that are one server, by their places: what they answered as their `run_ids` is equal.
+#[must_use]
+pub fn same_run(run_ids: &[Option<&String>]) -> Option<(usize, usize)> {
+    let count = run_ids.len();
+    (0..count)
+        .flat_map(|first| (first + 1..count).map(move |second| (first, second)))
+        .find(|&(first, second)| run_ids[first].is_some() && run_ids[first] == run_ids[second])
 }
 
 /// How much the clocks of servers and host may differ over one `ttl`.
@@ -100,7 +125,7 @@ pub fn verdict(votes: &[Option<Answer<Vote>>]) -> Verdict {
         return Verdict::Undecided;
     }
     let refused = |vote: &&Option<Answer<Vote>>| matches!(vote, Some(Err(NodeError::Refused(_))));
-    if votes.iter().filter(refused).count() > votes.len() - quorum {
+    if rules_out_quorum(votes.iter().filter(refused).count(), votes.len()) {
         Verdict::Refused
     } else if answered >= quorum {
         Verdict::Split
@@ -165,21 +190,22 @@ fn largest_group(votes: &[Option<Answer<Vote>>]) -> (usize, Option<&Foreign>) {
 }
 
 fn same_server(votes: &[Option<Answer<Vote>>]) -> Option<(usize, usize)> {
-    let run_id = |index: usize| match &votes[index] {
-        Some(Ok(
-            Vote::Granted { run_id, .. }
-            | Vote::Taken { run_id, .. }
-            | Vote::Young { run_id, .. }
-            | Vote::Twin { run_id },
-        )) => run_id.as_ref(),
-        _ => None,
-    };
-    let pairs =
-        (0..votes.len()).flat_map(|first| (first + 1..votes.len()).map(move |s| (first, s)));
-    pairs
-        .into_iter()
-        .find(|&(first, second)| run_id(first).is_some() && run_id(first) == run_id(second))
-        .or_else(|| twins(votes))
+    fn run_id(vote: &Answer<Vote>) -> Option<&String> {
+        match vote {
+            Ok(
+                Vote::Granted { run_id, .. }
+                | Vote::Taken { run_id, .. }
+                | Vote::Young { run_id, .. }
+                | Vote::Twin { run_id },
+            ) => run_id.as_ref(),
+            Err(_) => None,
+        }
+    }
+    let run_ids: Vec<_> = votes
+        .iter()
+        .map(|vote| vote.as_ref().and_then(run_id))
+        .collect();
+    same_run(&run_ids).or_else(|| twins(votes))
 }
 
 /// A node that says that it has granted by another name, and that name, if it can be no other.
@@ -288,7 +314,7 @@ pub fn keeping(answers: &[Option<Answer<Extension>>]) -> Keeping {
     let not_ours = count(|e| *e != Extension::Extended);
     if extended >= quorum {
         Keeping::Extended
-    } else if not_ours > answers.len() - quorum {
+    } else if rules_out_quorum(not_ours, answers.len()) {
         Keeping::Lost
     } else if answers.iter().any(Option::is_none) {
         Keeping::Undecided

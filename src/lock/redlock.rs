@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use super::claim::{Claim, FencingToken, Token};
 use super::ear::{Attention, CROWD, Ear};
 use super::grip::{self, Grip, Settled};
-use super::quorum::{self, Answers, Fencing, Verdict};
+use super::quorum::{self, Answers, Fencing, Named, Verdict};
 use super::restart::{RestartGuard, Restarts};
 use super::unsettled::{Found, Unsettled};
 use super::wait::{Informed, Next, Patience, Retries};
@@ -69,7 +69,7 @@ pub struct Failure {
     /// What the votes came to.
     pub verdict: Verdict,
     /// What each node answered, in the order of the configuration.
-    pub votes: Vec<(NodeName, Option<Answer<Vote>>)>,
+    pub votes: Named<Vote>,
     /// A lock was granted, and could not be made valid: why.
     pub invalid: Option<Invalid>,
 }
@@ -302,10 +302,9 @@ impl<N: Node> Redlock<N> {
     }
 
     fn failure(&self, verdict: Verdict, votes: Answers<Vote>, invalid: Option<Invalid>) -> Failure {
-        let names = self.nodes.iter().map(|node| node.name().clone());
         Failure {
             verdict,
-            votes: names.zip(votes).collect(),
+            votes: quorum::named(&self.nodes, votes),
             invalid,
         }
     }

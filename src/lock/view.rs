@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::claim::{FencingToken, holder_of, marker_of};
-use super::quorum::{drift, majority};
+use super::quorum::{drift, majority, rules_out_quorum, same_run};
 use crate::node::{Answer, Foreign, MarkerKind, NodeError, NodeName, Sight};
 
 /// A server that has been up for less than this may have forgotten a lock. The default of
@@ -148,17 +148,15 @@ impl View {
     #[must_use]
     pub fn is_refused(&self) -> bool {
         let refused = |node: &&NodeView| matches!(node.look.answer, Err(NodeError::Refused(_)));
-        self.nodes.iter().filter(refused).count() > self.nodes.len() - self.quorum
+        rules_out_quorum(self.nodes.iter().filter(refused).count(), self.nodes.len())
     }
 
     /// Two nodes that are one server, by their places.
     #[must_use]
     pub fn same_server(&self) -> Option<(usize, usize)> {
-        let run_id = |index: usize| self.nodes[index].look.answer.as_ref().ok()?.run_id.as_ref();
-        let count = self.nodes.len();
-        (0..count)
-            .flat_map(|first| (first + 1..count).map(move |second| (first, second)))
-            .find(|&(first, second)| run_id(first).is_some() && run_id(first) == run_id(second))
+        let answers = self.nodes.iter().map(|node| node.look.answer.as_ref());
+        let run_ids: Vec<_> = answers.map(|answer| answer.ok()?.run_id.as_ref()).collect();
+        same_run(&run_ids)
     }
 }
 

@@ -9,10 +9,9 @@ use super::words::{extension_text, holder, is_standing, list, short, standing, v
 use super::{Level, Line};
 use crate::errno;
 use crate::lock::Failure;
-use crate::lock::by_hand::Named;
 use crate::lock::claim::holder_of;
 use crate::lock::list::Catalogue;
-use crate::lock::quorum::{Verdict, majority};
+use crate::lock::quorum::{Named, Verdict, majority};
 use crate::lock::view::{NodeView, Standing, View, standing_of};
 use crate::node::{Answer, Extension, Foreign, Removal, Vote};
 

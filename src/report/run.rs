@@ -14,7 +14,7 @@ use super::words::{
 use super::{Level, Line};
 use crate::clock::whole_ms;
 use crate::lock::claim::{holder_of, marker_of};
-use crate::lock::quorum::{Verdict, majority};
+use crate::lock::quorum::{Named, Verdict, majority};
 use crate::lock::{Failure, Held, Letting, Loss};
 use crate::node::{Answer, Extension, Foreign, MarkerKind, NodeName};
 
@@ -45,7 +45,7 @@ pub fn longer_than_window(names: &str, ttl: Duration, window: Duration) -> Line 
 
 /// A round of extension reached no quorum; the lock is still ours.
 #[must_use]
-pub fn not_extended(names: &str, answers: &[(NodeName, Option<Answer<Extension>>)]) -> Line {
+pub fn not_extended(names: &str, answers: &Named<Extension>) -> Line {
     let answers = list(answers, extension_text);
     let message = format!("{names} was extended on no quorum of servers ({answers}); trying again");
     Line::new(Level::Detail, "not_extended", message).with("resource", names)

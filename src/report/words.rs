@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::clock;
 use crate::lock::Holder;
 use crate::lock::claim::{holder_of, marker_of};
+use crate::lock::quorum::Named;
 use crate::node::{Answer, Extension, Foreign, MarkerKind, NodeError, NodeName, Release, Vote};
 
 /// An instant of the wall clock, in UTC and whole milliseconds.
@@ -163,10 +164,7 @@ pub(super) fn age(since: &str) -> Option<Duration> {
 }
 
 /// `host:port: answer, host:port: answer`.
-pub(super) fn list<T>(
-    answers: &[(NodeName, Option<Answer<T>>)],
-    text: fn(Option<&Answer<T>>) -> String,
-) -> String {
+pub(super) fn list<T>(answers: &Named<T>, text: fn(Option<&Answer<T>>) -> String) -> String {
     let one = |(name, answer): &(NodeName, Option<Answer<T>>)| {
         format!("{name}: {}", text(answer.as_ref()))
     };

@@ -9,8 +9,9 @@ use super::ending::{End, LockWas, TimeWas};
 use super::{Run, valid_until};
 use crate::clock::{self, Instant};
 use crate::job::{Child, Deadlines, Ended, News, Scope, Signals, Watch};
+use crate::lock::quorum::Named;
 use crate::lock::{Lease, Loss, LossReason, State};
-use crate::node::{Answer, AnyNode, Extension, NodeName};
+use crate::node::{AnyNode, Extension};
 use crate::report;
 use crate::settings::OnLost;
 
@@ -43,7 +44,7 @@ struct Course {
     time: TimeWas,
     extensions: u64,
     /// What the nodes answered in the last round that extended nothing.
-    answers: Vec<(NodeName, Option<Answer<Extension>>)>,
+    answers: Named<Extension>,
 }
 
 impl Course {

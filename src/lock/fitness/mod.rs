@@ -9,7 +9,7 @@ mod together;
 
 use std::time::Duration;
 
-use super::quorum::majority;
+use super::quorum::{majority, rules_out_quorum};
 use crate::clock::whole_ms;
 use crate::node::{Answer, Examination, LocalExamination, NodeError, NodeName};
 
@@ -115,7 +115,7 @@ impl Fitness {
     /// Whether those that turned us away are enough to rule out a quorum, whatever the others do.
     #[must_use]
     pub fn is_refused(&self) -> bool {
-        self.votes.len() - self.refusals < self.quorum()
+        rules_out_quorum(self.refusals, self.votes.len())
     }
 }
 
