@@ -30,7 +30,7 @@ const MAY_USE: [(&str, &[&str]); 10] = [
 
 /// Of these parts only the plain data may be used: part, user, modules.
 const ONLY_DATA: [(&str, &str, &[&str]); 2] = [
-    ("lock", "settings", &["claim"]),
+    ("lock", "settings", &["claim", "restart"]),
     ("node", "settings", &["endpoint"]),
 ];
 

@@ -95,12 +95,7 @@ fn claim(settings: &AcquireSettings, world: &World) -> (Claim, Policy) {
     let holder = holder::of_our_parent(world, settings.note.as_deref());
     let resources = std::slice::from_ref(&settings.resource);
     let key_format = &settings.common.key_format;
-    let policy = attempt::policy(
-        &settings.common,
-        settings.wait,
-        settings.restart_guard,
-        settings.restart_window,
-    );
+    let policy = attempt::policy(&settings.common, settings.wait, settings.restarts);
     (
         Claim::new(resources, key_format, settings.ttl, holder),
         policy,

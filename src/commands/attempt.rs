@@ -12,7 +12,7 @@ use crate::lock::{Failure, Patience, Policy, RestartGuard, Restarts};
 use crate::node::TOKEN_LEN;
 use crate::report::live::LiveLine;
 use crate::report::{self, Reporter};
-use crate::settings::{self, Common, Servers, Wait, World};
+use crate::settings::{Common, Servers, Wait, World};
 
 /// The variable with the tokens of all redlocks around a command but the one that started it.
 pub const OUTER_TOKENS: &str = "REDLOCK_OUTER_TOKENS";
@@ -21,12 +21,7 @@ pub const OUTER_TOKENS: &str = "REDLOCK_OUTER_TOKENS";
 const TICK: Duration = Duration::from_secs(1);
 
 /// How the settings want a lock to be tried for.
-pub fn policy(
-    common: &Common,
-    wait: Wait,
-    guard: settings::RestartGuard,
-    window: Duration,
-) -> Policy {
+pub fn policy(common: &Common, wait: Wait, restarts: Restarts) -> Policy {
     Policy {
         node_timeout: common.node_timeout,
         patience: match wait {
@@ -34,14 +29,7 @@ pub fn policy(
             Wait::For(duration) => Patience::For(duration),
             Wait::Forever => Patience::Forever,
         },
-        restarts: Restarts {
-            guard: match guard {
-                settings::RestartGuard::Auto => RestartGuard::Auto,
-                settings::RestartGuard::Strict => RestartGuard::Strict,
-                settings::RestartGuard::Off => RestartGuard::Off,
-            },
-            window,
-        },
+        restarts,
         rng: fastrand::Rng::new(),
     }
 }

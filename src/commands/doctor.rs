@@ -9,10 +9,10 @@ use super::{Stop, by_hand, nodes, stdout};
 use crate::cli;
 use crate::exit::Exit;
 use crate::lock::Redlock;
-use crate::lock::fitness::{self, Expectations, Facts, Fitness, Guard};
+use crate::lock::fitness::{self, Expectations, Facts, Fitness};
 use crate::node::{AnyNode, Node, NodeName, acl};
 use crate::report::doctor::{self as report, Page, Rule};
-use crate::settings::{DoctorSettings, RestartGuard, World};
+use crate::settings::{DoctorSettings, World};
 
 /// The least time that a server has to tell everything. Longer than any run would wait: a slow
 /// server shall be called slow rather than dead.
@@ -82,13 +82,8 @@ async fn examine_all(
 fn expectations(settings: &DoctorSettings) -> Expectations {
     Expectations {
         node_timeout: settings.common.node_timeout,
-        restart_window: settings.restart_window,
+        restarts: settings.restarts,
         longest_ttl: settings.longest_ttl,
-        guard: match settings.restart_guard {
-            RestartGuard::Auto => Guard::Auto,
-            RestartGuard::Strict => Guard::Strict,
-            RestartGuard::Off => Guard::Off,
-        },
     }
 }
 

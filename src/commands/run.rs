@@ -146,12 +146,7 @@ impl Run<'_> {
             self.holder(),
         )
         .staying(settings.min_hold.max(settings.once_per.unwrap_or_default()));
-        let policy = attempt::policy(
-            &settings.common,
-            settings.wait,
-            settings.restart_guard,
-            settings.restart_window,
-        );
+        let policy = attempt::policy(&settings.common, settings.wait, settings.restarts);
         attempt::mention_window(
             self.reporter,
             &settings.common,

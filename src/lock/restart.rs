@@ -2,8 +2,8 @@
 //!
 //! A server that came back without its data would grant a lock that it granted before. Redis' own
 //! advice is to keep it out for the longest TTL in use; we do that for the user, and let the
-//! server's own script apply it. Plain data; what the votes mean is decided in `quorum`. Called by
-//! `redlock`.
+//! server's own script apply it. Plain data; what the votes mean is decided in `quorum`. Used by
+//! `redlock`, `fitness` and `settings`.
 
 use std::time::Duration;
 
@@ -29,14 +29,20 @@ pub struct Restarts {
 
 impl Restarts {
     /// For how long a server must have been up before it grants a lock of `ttl`, in whole seconds.
+    #[must_use]
+    pub fn min_uptime(&self, ttl: Duration) -> Duration {
+        match self.guard {
+            RestartGuard::Off => Duration::ZERO,
+            RestartGuard::Auto | RestartGuard::Strict => self.young_until(ttl),
+        }
+    }
+
+    /// Until what age a server may have forgotten a lock of `ttl`, in whole seconds.
     ///
     /// One second more than the window, since servers tell their age in whole seconds and may round
     /// it up. Our own TTL counts if it is longer: whoever uses one may use it elsewhere.
     #[must_use]
-    pub fn min_uptime(&self, ttl: Duration) -> Duration {
-        if self.guard == RestartGuard::Off {
-            return Duration::ZERO;
-        }
+    pub fn young_until(&self, ttl: Duration) -> Duration {
         let window = self.window.max(ttl);
         let whole = window.as_secs() + u64::from(window.subsec_nanos() > 0);
         Duration::from_secs(whole.saturating_add(1))

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::file::File;
 use super::sources::Sources;
-use super::{Common, Error, RestartGuard, World, common_of, options};
+use super::{Common, Error, World, common_of, options, restarts};
 use crate::cli;
+use crate::lock::restart::Restarts;
 
 /// What `redlock doctor` is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,9 +17,7 @@ pub struct DoctorSettings {
     /// The longest TTL that any run has by these settings.
     pub longest_ttl: Duration,
     /// Whether servers that restarted may grant.
-    pub restart_guard: RestartGuard,
-    /// For how long a server counts as restarted.
-    pub restart_window: Duration,
+    pub restarts: Restarts,
 }
 
 /// What `redlock doctor` is to do.
@@ -39,8 +38,7 @@ pub fn doctor(options: &cli::Options, world: &World) -> Result<DoctorSettings, E
     let settings = DoctorSettings {
         common: common_of(&sources)?,
         longest_ttl: sources.value(&options::TTL)?,
-        restart_guard: sources.value(&options::RESTART_GUARD)?,
-        restart_window: sources.value(&options::RESTART_WINDOW)?,
+        restarts: restarts(&sources)?,
     };
     let mut longest_ttl = settings.longest_ttl;
     for name in &names {

@@ -4,17 +4,19 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io::Read;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::time::Duration;
 
 use super::file::File;
 use super::options::{self, Choice};
 use super::sources::{AnySetting, Sources};
 use super::{
-    Common, Error, RestartGuard, Verbosity, Wait, World, common_of, resources, single, verbosity,
+    Common, Error, Verbosity, Wait, World, common_of, resources, restarts, single, verbosity,
 };
 use crate::cli::HandArguments;
 use crate::errno;
 use crate::exit::Exit;
 use crate::lock::claim::{Resource, Token};
+use crate::lock::restart::Restarts;
 
 /// The longest token that is read: the value of a lock of any library fits.
 const TOKEN_LIMIT: u64 = 4096;
@@ -39,15 +41,13 @@ pub struct AcquireSettings {
     /// What to lock.
     pub resource: Resource,
     /// For how long.
-    pub ttl: std::time::Duration,
+    pub ttl: Duration,
     /// Whether to wait for a lock that is held.
     pub wait: Wait,
     /// Shown to whoever looks at the lock.
     pub note: Option<String>,
     /// Whether servers that restarted may grant.
-    pub restart_guard: RestartGuard,
-    /// For how long a server counts as restarted.
-    pub restart_window: std::time::Duration,
+    pub restarts: Restarts,
     /// How to print the token.
     pub format: Format,
 }
@@ -62,7 +62,7 @@ pub struct ExtendSettings {
     /// The proof of ownership.
     pub token: Token,
     /// For how long from now, at least.
-    pub ttl: std::time::Duration,
+    pub ttl: Duration,
 }
 
 /// What `redlock release` is to do.
@@ -154,8 +154,7 @@ pub fn acquire(arguments: &HandArguments, world: &World) -> Result<AcquireSettin
         note: sources
             .optional(&options::NOTE)?
             .filter(|note| !note.is_empty()),
-        restart_guard: sources.value(&options::RESTART_GUARD)?,
-        restart_window: sources.value(&options::RESTART_WINDOW)?,
+        restarts: restarts(&sources)?,
         format: format(arguments),
         common: common_of(&sources)?,
     })

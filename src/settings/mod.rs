@@ -35,6 +35,7 @@ pub use self::world::{User, World};
 use crate::cli::{self, Cli};
 use crate::exit::Exit;
 use crate::lock::claim::{KeyFormat, Resource};
+use crate::lock::restart::Restarts;
 use crate::node::endpoint::Endpoint;
 
 /// Why settings make no sense: where, what, and what to do.
@@ -127,15 +128,12 @@ pub enum Wait {
     Forever,
 }
 
-/// Whether servers that restarted within the restart window may grant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RestartGuard {
-    /// If all of them did: a cold start.
-    Auto,
-    /// Never.
-    Strict,
-    /// Always.
-    Off,
+/// Whether servers that restarted may grant, and for how long a server counts as restarted.
+fn restarts(sources: &Sources) -> Result<Restarts, Error> {
+    Ok(Restarts {
+        guard: sources.value(&options::RESTART_GUARD)?,
+        window: sources.value(&options::RESTART_WINDOW)?,
+    })
 }
 
 /// In which manner to tell that there are no settings which make sense: what makes none counts as

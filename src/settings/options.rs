@@ -11,9 +11,10 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use super::sources::{AnySetting, Form, Found, Origin, Place, Raw, Row, Setting};
-use super::{LogFormat, OnLost, RestartGuard, Wait, duration, server_url};
+use super::{LogFormat, OnLost, Wait, duration, server_url};
 use crate::exit::Exit;
 use crate::lock::claim::KeyFormat;
+use crate::lock::restart::RestartGuard;
 use crate::node::endpoint::Endpoint;
 
 /// The shortest TTL that can be kept and the longest that is not a mistake.

@@ -12,11 +12,12 @@ use super::options::{self, Choice};
 use super::sources::{AnySetting, Sources};
 use super::template::Moment;
 use super::{
-    Common, Error, RestartGuard, Wait, World, common_of, duration, resource, resources, single,
+    Common, Error, Wait, World, common_of, duration, resource, resources, restarts, single,
 };
 use crate::cli::{self, Before};
 use crate::exit::Exit;
 use crate::lock::claim::Resource;
+use crate::lock::restart::Restarts;
 
 /// The most of the stop signal's grace, unless the user says otherwise.
 const KILL_AFTER: Duration = Duration::from_secs(5);
@@ -56,9 +57,7 @@ pub struct RunSettings {
     /// What is stored of the command.
     pub store_command: StoreCommand,
     /// Whether servers that restarted may grant.
-    pub restart_guard: RestartGuard,
-    /// For how long a server counts as restarted.
-    pub restart_window: Duration,
+    pub restarts: Restarts,
     /// Whether the run is recorded with the lock.
     pub history: History,
     /// Where to tell how it ended.
@@ -148,8 +147,7 @@ pub fn run(arguments: &cli::RunArguments, world: &World) -> Result<RunSettings, 
             Choice::Yes => StoreCommand::Nothing,
             Choice::No => StoreCommand::FileName,
         },
-        restart_guard: sources.value(&options::RESTART_GUARD)?,
-        restart_window: sources.value(&options::RESTART_WINDOW)?,
+        restarts: restarts(&sources)?,
         history: match sources.value(&options::NO_HISTORY)? {
             Choice::Yes => History::Off,
             Choice::No => History::Kept,

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use super::sources::AnySetting;
 use super::*;
+use crate::lock::restart::RestartGuard;
 use crate::node::endpoint::{Address, Secret};
 
 const THREE: &str = "--server redis://a --server redis://b --server redis://c";
@@ -143,8 +144,8 @@ fn without_options_a_run_is_what_a_cron_line_wants() {
     assert_eq!(run.on_lost, OnLost::Stop);
     assert_eq!(run.note, None);
     assert_eq!(run.store_command, StoreCommand::FileName);
-    assert_eq!(run.restart_guard, RestartGuard::Auto);
-    assert_eq!(run.restart_window, seconds(60));
+    assert_eq!(run.restarts.guard, RestartGuard::Auto);
+    assert_eq!(run.restarts.window, seconds(60));
     assert_eq!(run.common.node_timeout, Duration::from_millis(80));
     assert_eq!(
         run.common.key_format,
@@ -183,8 +184,8 @@ fn every_option_does_what_it_says() {
     assert_eq!(run.on_lost, OnLost::Warn);
     assert_eq!(run.note.as_deref(), Some("hi"));
     assert_eq!(run.store_command, StoreCommand::Nothing);
-    assert_eq!(run.restart_guard, RestartGuard::Off);
-    assert_eq!(run.restart_window, seconds(7_200));
+    assert_eq!(run.restarts.guard, RestartGuard::Off);
+    assert_eq!(run.restarts.window, seconds(7_200));
     assert_eq!(run.command, ["c", "-x"]);
 }
 

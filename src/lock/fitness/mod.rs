@@ -10,6 +10,7 @@ mod together;
 use std::time::Duration;
 
 use super::quorum::{majority, rules_out_quorum};
+use super::restart::{RestartGuard, Restarts};
 use crate::clock::whole_ms;
 use crate::node::{Answer, Examination, LocalExamination, NodeError, NodeName};
 
@@ -55,23 +56,10 @@ pub enum Facts {
 pub struct Expectations {
     /// How long a server may take to connect and answer.
     pub node_timeout: Duration,
-    /// For how long a server that restarted may have forgotten locks.
-    pub restart_window: Duration,
+    /// What becomes of a server that restarted.
+    pub restarts: Restarts,
     /// The longest TTL in the settings.
     pub longest_ttl: Duration,
-    /// What becomes of a server that restarted within the window.
-    pub guard: Guard,
-}
-
-/// What becomes of servers that restarted within the window, as settings say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Guard {
-    /// They grant if all of them did.
-    Auto,
-    /// They never grant.
-    Strict,
-    /// They grant.
-    Off,
 }
 
 /// What all findings come to.
@@ -159,12 +147,9 @@ struct Expected {
 }
 
 impl Expectations {
-    /// For how long a server must have been up to grant; a second more than the window, since it
-    /// counts whole seconds.
-    fn min_uptime(&self) -> Duration {
-        let window = self.restart_window.max(self.longest_ttl);
-        let whole = window.as_secs() + u64::from(window.subsec_nanos() > 0);
-        Duration::from_secs(whole + 1)
+    /// Until what age a server may have forgotten a lock of the longest TTL.
+    fn young_until(&self) -> Duration {
+        self.restarts.young_until(self.longest_ttl)
     }
 }
 
@@ -173,10 +158,10 @@ fn is_cold_start(nodes: &[(NodeName, Facts)], expectations: &Expectations) -> bo
         Facts::Redis(Ok(facts)) => facts
             .info
             .as_ref()
-            .is_some_and(|info| info.uptime < expectations.min_uptime()),
+            .is_some_and(|info| info.uptime < expectations.young_until()),
         _ => false,
     };
-    expectations.guard == Guard::Auto && nodes.iter().all(|(_, facts)| young(facts))
+    expectations.restarts.guard == RestartGuard::Auto && nodes.iter().all(|(_, facts)| young(facts))
 }
 
 /// Whether the node says no to us, and will say so again.

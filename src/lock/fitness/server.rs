@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::together::direction;
-use super::{Expected, Finding, Guard, Severity, found, show};
+use super::{Expected, Finding, Severity, found, show};
+use crate::lock::restart::RestartGuard;
 use crate::node::acl::{Need, Right};
 use crate::node::{Answer, Examination, Info, NodeError, Role};
 
@@ -217,9 +218,9 @@ fn memory(info: &Info) -> Option<Finding> {
 
 fn disk(facts: &Examination, info: &Info, expected: &Expected) -> Option<Finding> {
     let settings = &expected.settings;
-    let window = show(settings.restart_window.max(settings.longest_ttl));
-    let guard = match settings.guard {
-        Guard::Off => {
+    let window = show(settings.restarts.window.max(settings.longest_ttl));
+    let guard = match settings.restarts.guard {
+        RestartGuard::Off => {
             "and it votes at once (--restart-guard off): a second host gets them".to_owned()
         }
         _ => format!(
@@ -273,20 +274,20 @@ fn disk(facts: &Examination, info: &Info, expected: &Expected) -> Option<Finding
 }
 
 fn age(info: &Info, expected: &Expected) -> Option<Finding> {
-    let min_uptime = expected.settings.min_uptime();
+    let min_uptime = expected.settings.young_until();
     let rest = min_uptime.saturating_sub(info.uptime);
     if rest.is_zero() || expected.cold_start {
         return None;
     }
     let problem = format!("restarted {} ago", show(info.uptime));
-    Some(match expected.settings.guard {
-        Guard::Off => found(
+    Some(match expected.settings.restarts.guard {
+        RestartGuard::Off => found(
             Severity::Warning,
             problem,
             "if it has forgotten locks, it grants them to a second host (--restart-guard off)",
             "restart-guard = \"auto\"",
         ),
-        Guard::Auto | Guard::Strict => found(
+        RestartGuard::Auto | RestartGuard::Strict => found(
             Severity::NoVote,
             problem,
             format!(

@@ -35,10 +35,20 @@ fn with(change: impl FnOnce(&mut Info)) -> Examination {
 
 const USUAL: Expectations = Expectations {
     node_timeout: Duration::from_millis(80),
-    restart_window: Duration::from_mins(1),
+    restarts: Restarts {
+        guard: RestartGuard::Auto,
+        window: Duration::from_mins(1),
+    },
     longest_ttl: Duration::from_secs(30),
-    guard: Guard::Auto,
 };
+
+fn guarded(guard: RestartGuard) -> Expectations {
+    let restarts = Restarts {
+        guard,
+        ..USUAL.restarts
+    };
+    Expectations { restarts, ..USUAL }
+}
 
 fn judged(nodes: Vec<Answer<Examination>>, expectations: &Expectations) -> Fitness {
     let named = |(index, facts): (usize, Answer<Examination>)| {
@@ -177,9 +187,8 @@ fn a_young_server_has_no_vote_unless_all_are_young() {
     let cold = judged(all(), &USUAL);
     assert_eq!(cold.voters(), 3);
     assert_eq!(cold.findings[0].severity, Severity::Note);
-    let guard = |guard| Expectations { guard, ..USUAL };
-    assert_eq!(judged(all(), &guard(Guard::Strict)).voters(), 0);
-    let off = judged(all(), &guard(Guard::Off));
+    assert_eq!(judged(all(), &guarded(RestartGuard::Strict)).voters(), 0);
+    let off = judged(all(), &guarded(RestartGuard::Off));
     assert_eq!(
         (off.voters(), off.findings[0].severity),
         (3, Severity::Warning)
@@ -200,14 +209,14 @@ fn persistence_says_how_the_restart_window_helps_or_not() {
         facts
     };
     let effect = |guard| {
-        let expectations = Expectations { guard, ..USUAL };
-        let fitness = judged(vec![Ok(forgetful()), Ok(good()), Ok(good())], &expectations);
+        let nodes = vec![Ok(forgetful()), Ok(good()), Ok(good())];
+        let fitness = judged(nodes, &guarded(guard));
         let found = &fitness.findings[0];
         assert_eq!(found.severity, Severity::Warning);
         found.effect.clone()
     };
-    assert!(effect(Guard::Auto).contains("it grants none for 1m after a restart"));
-    assert!(effect(Guard::Off).contains("votes at once"));
+    assert!(effect(RestartGuard::Auto).contains("it grants none for 1m after a restart"));
+    assert!(effect(RestartGuard::Off).contains("votes at once"));
     let unknown = Examination {
         config: None,
         ..forgetful()

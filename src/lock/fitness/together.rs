@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::server::CLOCKS_DIFFER_MS;
-use super::{Expected, Facts, Finding, Guard, Severity, found, show};
+use super::{Expected, Facts, Finding, Severity, found, show};
 use crate::lock::quorum::majority;
+use crate::lock::restart::{RestartGuard, Restarts};
 use crate::node::{Examination, Info, NodeName};
 
 /// Judges all servers as one quorum.
@@ -52,13 +53,14 @@ fn number(count: usize) -> Option<Finding> {
 /// Design: a TTL longer than the window is mentioned.
 fn window(expected: &Expected) -> Option<Finding> {
     let settings = &expected.settings;
-    (settings.guard != Guard::Off && settings.longest_ttl > settings.restart_window).then(|| {
+    let Restarts { guard, window } = settings.restarts;
+    (guard != RestartGuard::Off && settings.longest_ttl > window).then(|| {
         found(
             Severity::Warning,
             format!(
                 "the longest TTL in the settings is {}, the restart window {}",
                 show(settings.longest_ttl),
-                show(settings.restart_window)
+                show(window)
             ),
             "a run with a shorter TTL lets a restarted server vote before the lock that it may \
              have forgotten has expired",
