@@ -61,21 +61,10 @@ pub enum Command {
 /// What was typed after `redlock history`.
 #[derive(Debug)]
 pub struct HistoryArguments {
-    /// The options of every command.
+    /// Its options, and those of every command.
     pub options: Options,
     /// The name.
     pub resource: OsString,
-    /// How to show it.
-    pub show: Show,
-}
-
-/// How to show what was asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Show {
-    /// To people.
-    Table,
-    /// To programs.
-    Json,
 }
 
 /// What was typed after `redlock run`.
@@ -162,11 +151,6 @@ impl Cli {
             Some(("history", matches)) => Command::History(HistoryArguments {
                 options: Options::of(matches),
                 resource: typed(matches, "name").pop().unwrap_or_default(),
-                show: if matches.get_flag("json") {
-                    Show::Json
-                } else {
-                    Show::Table
-                },
             }),
             Some((name, matches)) if hand::is_one(name) => hand::command(name, matches),
             Some(("doctor", matches)) => Command::Doctor(Options::of(matches)),

@@ -17,8 +17,8 @@ use crate::lock::quorum::Verdict;
 use crate::lock::{Acquisition, Audience, Claim, Failure, Held, Policy};
 use crate::node::{AnyNode, Parting};
 use crate::report::{self, Reporter, hand};
-use crate::settings::hand::{AcquireSettings, Format};
-use crate::settings::{Wait, World};
+use crate::settings::hand::AcquireSettings;
+use crate::settings::{Format, Wait, World};
 
 /// Acquires the lock.
 ///

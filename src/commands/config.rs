@@ -11,7 +11,5 @@ use crate::settings::{self, World};
 ///
 /// If they make no sense.
 pub fn config(options: &cli::Options, world: &World) -> Result<Exit, Stop> {
-    let text = settings::config(options, world)
-        .map_err(|error| Stop::new(error.exit, "settings", error.message))?;
-    stdout::print(&text)
+    stdout::print(&settings::config(options, world)?)
 }

@@ -6,13 +6,12 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::{Stop, by_hand, nodes, stdout};
-use crate::cli;
 use crate::exit::Exit;
 use crate::lock::Redlock;
 use crate::lock::fitness::{self, Expectations, Facts, Fitness};
 use crate::node::{AnyNode, Node, NodeName, acl};
 use crate::report::doctor::{self as report, Page, Rule};
-use crate::settings::{DoctorSettings, World};
+use crate::settings::{DoctorSettings, Format, World};
 
 /// The least time that a server has to tell everything. Longer than any run would wait: a slow
 /// server shall be called slow rather than dead.
@@ -23,20 +22,16 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// # Errors
 ///
 /// If there is nothing to examine.
-pub fn doctor(
-    settings: &DoctorSettings,
-    options: &cli::Options,
-    world: &World,
-) -> Result<Exit, Stop> {
+pub fn doctor(settings: &DoctorSettings, world: &World) -> Result<Exit, Stop> {
     let nodes = by_hand::tell(async {
         let redlock = nodes::open(&settings.common).await?;
         Ok(examine_all(&redlock, settings).await)
     })?;
     let fitness = fitness::judge(&nodes, &expectations(settings));
     let rule = rule(settings, &nodes);
-    let text = match options.values("json") {
-        Some(_) => report::json(&nodes, &fitness, rule.as_ref()),
-        None => report::text(&nodes, &fitness, rule.as_ref(), page(world)),
+    let text = match settings.format {
+        Format::Json => report::json(&nodes, &fitness, rule.as_ref()),
+        Format::Text => report::text(&nodes, &fitness, rule.as_ref(), page(world)),
     };
     stdout::written(stdout::put(&text).map(|()| verdict(&fitness)))
 }

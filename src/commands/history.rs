@@ -5,14 +5,13 @@
 use std::io::{self, Write as _};
 
 use super::{Stop, by_hand, nodes, stdout};
-use crate::cli::Show;
 use crate::exit::Exit;
 use crate::lock::history::{self, Run};
 use crate::lock::quorum;
 use crate::node::{Answer, NodeError, NodeName};
 use crate::report::table::Paper;
 use crate::report::{self, runs};
-use crate::settings::{HistorySettings, World};
+use crate::settings::{Format, HistorySettings, World};
 
 /// How much longer than usual a server may take at the second attempt, as when acquiring.
 const SLOW: u32 = 4;
@@ -22,13 +21,13 @@ const SLOW: u32 = 4;
 /// # Errors
 ///
 /// If no quorum of nodes answered.
-pub fn history(settings: &HistorySettings, show: Show, world: &World) -> Result<Exit, Stop> {
+pub fn history(settings: &HistorySettings, world: &World) -> Result<Exit, Stop> {
     by_hand::tell(async {
         let runs = history::merge(ask(settings).await?);
         let name = settings.resource.as_str();
-        match show {
-            Show::Table => stdout::written(table(&runs, world)),
-            Show::Json => stdout::print(&runs::json(name, &runs)),
+        match settings.format {
+            Format::Text => stdout::written(table(&runs, world)),
+            Format::Json => stdout::print(&runs::json(name, &runs)),
         }
     })
 }

@@ -13,8 +13,8 @@ use crate::lock::{Redlock, Resource};
 use crate::node::AnyNode;
 use crate::report::table::Paper;
 use crate::report::{self, lock_view};
-use crate::settings::World;
-use crate::settings::hand::{Format, InspectSettings, Show};
+use crate::settings::hand::{InspectSettings, Show};
+use crate::settings::{Format, World};
 
 /// How often a watched lock is looked at.
 const EVERY: Duration = Duration::from_secs(1);

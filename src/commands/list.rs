@@ -12,8 +12,8 @@ use crate::lock::view::{Standing, View};
 use crate::node::{NodeError, Values, Wanted};
 use crate::report::table::Paper;
 use crate::report::{self, Reporter, hand, lock_view};
-use crate::settings::World;
-use crate::settings::hand::{Format, ListSettings};
+use crate::settings::hand::ListSettings;
+use crate::settings::{Format, World};
 
 /// How much longer than usual a node has for a page: it may be busy with those of others.
 const PATIENCE: u32 = 4;

@@ -117,7 +117,7 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         cli::Command::Config(options) => config::config(options, &world),
         cli::Command::History(arguments) => settings::history(arguments, &world)
             .map_err(Stop::from)
-            .and_then(|settings| history::history(&settings, arguments.show, &world)),
+            .and_then(|settings| history::history(&settings, &world)),
         cli::Command::Acquire(arguments) => hand::acquire(arguments, &world)
             .map_err(Stop::from)
             .map(|settings| {
@@ -139,7 +139,7 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> Exit {
             .map(|settings| told(&settings.common, |to| list::list(&settings, &world, to))),
         cli::Command::Doctor(options) => settings::doctor(options, &world)
             .map_err(Stop::from)
-            .and_then(|settings| doctor::doctor(&settings, options, &world)),
+            .and_then(|settings| doctor::doctor(&settings, &world)),
         cli::Command::Completions(_, shell) => stdout::print(&cli::completions::script(shell)),
         cli::Command::CompleteNames(_, words) => names::names(words, &world),
     };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::file::File;
 use super::sources::Sources;
-use super::{Common, Error, World, common_of, options, restarts};
+use super::{Common, Error, Format, World, common_of, format, options, restarts};
 use crate::cli;
 use crate::lock::restart::Restarts;
 
@@ -14,6 +14,8 @@ use crate::lock::restart::Restarts;
 pub struct DoctorSettings {
     /// What every command needs.
     pub common: Common,
+    /// How to print what is found.
+    pub format: Format,
     /// The longest TTL that any run has by these settings.
     pub longest_ttl: Duration,
     /// Whether servers that restarted may grant.
@@ -37,6 +39,7 @@ pub fn doctor(options: &cli::Options, world: &World) -> Result<DoctorSettings, E
     let mut sources = sources.with_file(file);
     let settings = DoctorSettings {
         common: common_of(&sources)?,
+        format: format(options),
         longest_ttl: sources.value(&options::TTL)?,
         restarts: restarts(&sources)?,
     };

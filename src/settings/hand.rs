@@ -10,11 +10,11 @@ use super::file::File;
 use super::options::{self, Choice};
 use super::sources::{AnySetting, Sources};
 use super::{
-    Common, Error, Verbosity, Wait, World, common_of, resources, restarts, single, verbosity,
+    Common, Error, Format, Verbosity, Wait, World, common_of, format, note, resources, restarts,
+    single, verbosity,
 };
 use crate::cli::HandArguments;
 use crate::errno;
-use crate::exit::Exit;
 use crate::lock::claim::{Resource, Token};
 use crate::lock::restart::Restarts;
 
@@ -23,15 +23,6 @@ const TOKEN_LIMIT: u64 = 4096;
 
 /// The longest pattern: no name is longer than 512 bytes, but many characters may be escaped.
 const PATTERN_LIMIT: usize = 4096;
-
-/// For whom results are printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// For people.
-    Text,
-    /// For programs.
-    Json,
-}
 
 /// What `redlock acquire` is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,11 +142,9 @@ pub fn acquire(arguments: &HandArguments, world: &World) -> Result<AcquireSettin
         resource,
         ttl: sources.value(&options::TTL)?,
         wait: sources.optional(&options::WAIT)?.unwrap_or(Wait::No),
-        note: sources
-            .optional(&options::NOTE)?
-            .filter(|note| !note.is_empty()),
+        note: note(&sources)?,
         restarts: restarts(&sources)?,
-        format: format(arguments),
+        format: format(&arguments.options),
         common: common_of(&sources)?,
     })
 }
@@ -172,7 +161,7 @@ pub fn extend(
 ) -> Result<ExtendSettings, Error> {
     let resource = one_resource(arguments, world, "extend -r NAME --token TOKEN")?;
     let Some(given) = token(arguments, world, input)? else {
-        return Err(usage(
+        return Err(Error::usage(
             "no token: give what acquire has printed with --token TOKEN, with --token - on \
              standard input, or as REDLOCK_TOKEN",
         ));
@@ -182,7 +171,7 @@ pub fn extend(
         .and_then(Token::parse);
     let token = token.ok_or_else(|| {
         let message = "this is no token of redlock, which has 32 digits from 0 to f";
-        usage(&format!("{}: {message}", given.origin))
+        Error::usage(&format!("{}: {message}", given.origin))
     })?;
     let sources = sources(arguments, world, &options::EXTEND)?;
     Ok(ExtendSettings {
@@ -208,17 +197,19 @@ pub fn release(
     let right = match (has("force"), has("yes")) {
         (true, _) if has("token") => {
             let message = "--force excludes --token: with a token, the lock is yours to release";
-            return Err(usage(message));
+            return Err(Error::usage(message));
         }
         (true, true) => Right::Force,
         (true, false) => Right::Ask,
         (false, true) => {
-            return Err(usage("--yes needs --force: it answers what --force asks"));
+            return Err(Error::usage(
+                "--yes needs --force: it answers what --force asks",
+            ));
         }
         (false, false) => match token(arguments, world, input)? {
             Some(given) => Right::Token(GivenToken(given.bytes)),
             None => {
-                return Err(usage(
+                return Err(Error::usage(
                     "no token: give what acquire has printed with --token TOKEN, with --token - \
                      on standard input, or as REDLOCK_TOKEN; --force takes a lock from its holder",
                 ));
@@ -240,7 +231,7 @@ pub fn release(
 /// If the settings make no sense.
 pub fn inspect(arguments: &HandArguments, world: &World) -> Result<InspectSettings, Error> {
     if arguments.names.is_empty() {
-        return Err(usage(
+        return Err(Error::usage(
             "no name given; name what to look at, as in redlock inspect daily-report",
         ));
     }
@@ -251,11 +242,11 @@ pub fn inspect(arguments: &HandArguments, world: &World) -> Result<InspectSettin
     // What was typed stands against what the environment says.
     let watch = has("watch") || !has("json") && sources.value(&options::WATCH)? == Choice::Yes;
     let show = match (watch, has("json")) {
-        (true, true) => return Err(usage("--watch excludes --json: it is for people")),
-        (true, false) if quiet => return Err(usage("--watch excludes --quiet")),
+        (true, true) => return Err(Error::usage("--watch excludes --json: it is for people")),
+        (true, false) if quiet => return Err(Error::usage("--watch excludes --quiet")),
         (true, false) => Show::Watch,
         (false, _) if quiet => Show::Nothing,
-        (false, _) => Show::Once(format(arguments)),
+        (false, _) => Show::Once(format(&arguments.options)),
     };
     Ok(InspectSettings {
         resources,
@@ -275,12 +266,12 @@ pub fn list(arguments: &HandArguments, world: &World) -> Result<ListSettings, Er
         Some(pattern) => pattern
             .to_str()
             .filter(|pattern| pattern.len() <= PATTERN_LIMIT)
-            .ok_or_else(|| usage("the pattern is no UTF-8, or longer than any name"))?,
+            .ok_or_else(|| Error::usage("the pattern is no UTF-8, or longer than any name"))?,
     };
     let sources = sources(arguments, world, &[])?;
     Ok(ListSettings {
         pattern: pattern.to_owned(),
-        format: format(arguments),
+        format: format(&arguments.options),
         common: common_of(&sources)?,
     })
 }
@@ -301,27 +292,20 @@ fn sources<'a>(
         .with_resource(single(&arguments.names)))
 }
 
-fn format(arguments: &HandArguments) -> Format {
-    match arguments.options.values("json") {
-        Some(_) => Format::Json,
-        None => Format::Text,
-    }
-}
-
 fn one_resource(
     arguments: &HandArguments,
     world: &World,
     example: &str,
 ) -> Result<Resource, Error> {
     match &arguments.names[..] {
-        [] => Err(usage(&format!(
+        [] => Err(Error::usage(&format!(
             "no resource given; name it with -r, as in redlock {example}"
         ))),
         [_] => {
             let mut one = resources(&arguments.names, "--resource", world)?;
             Ok(one.remove(0))
         }
-        _ => Err(usage(
+        _ => Err(Error::usage(
             "several resources given; by hand they are handled one by one",
         )),
     }
@@ -349,7 +333,7 @@ fn token(
         },
     };
     if bytes.is_empty() {
-        return Err(usage(&format!("{origin}: the token is empty")));
+        return Err(Error::usage(&format!("{origin}: the token is empty")));
     }
     Ok(Some(Given { bytes, origin }))
 }
@@ -359,22 +343,18 @@ fn read(input: impl Read) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     let read = input.take(TOKEN_LIMIT + 1).read_to_end(&mut bytes);
     read.map_err(|error| {
-        usage(&format!(
+        Error::usage(&format!(
             "cannot read the token from standard input: {}",
             errno::reason(&error)
         ))
     })?;
     if bytes.len() as u64 > TOKEN_LIMIT {
-        return Err(usage("standard input: this is too long for a token"));
+        return Err(Error::usage("standard input: this is too long for a token"));
     }
     if bytes.ends_with(b"\n") {
         bytes.pop();
     }
     Ok(bytes)
-}
-
-fn usage(message: &str) -> Error {
-    Error::new(Exit::Usage, message)
 }
 
 #[cfg(test)]

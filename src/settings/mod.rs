@@ -53,6 +53,11 @@ impl Error {
         let message = message.into();
         Self { exit, message }
     }
+
+    /// What was typed, or is in the environment, makes no sense.
+    fn usage(message: &str) -> Self {
+        Self::new(Exit::Usage, message)
+    }
 }
 
 /// In which manner to tell things.
@@ -115,6 +120,17 @@ pub struct HistorySettings {
     pub common: Common,
     /// Whose runs to show.
     pub resource: Resource,
+    /// How to print them.
+    pub format: Format,
+}
+
+/// For whom results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For programs (`--json`).
+    Json,
 }
 
 /// Whether to wait for a lock that is held.
@@ -194,7 +210,11 @@ fn common_for(
 pub fn history(arguments: &cli::HistoryArguments, world: &World) -> Result<HistorySettings, Error> {
     let resource = resource(&arguments.resource, "NAME", &Moment::now(world))?;
     let common = common_for(arguments.resource.to_str(), &arguments.options, world)?;
-    Ok(HistorySettings { common, resource })
+    Ok(HistorySettings {
+        common,
+        resource,
+        format: format(&arguments.options),
+    })
 }
 
 fn common_of(sources: &Sources) -> Result<Common, Error> {
@@ -208,6 +228,19 @@ fn common_of(sources: &Sources) -> Result<Common, Error> {
         servers: servers::of(sources)?,
         output,
     })
+}
+
+fn format(options: &cli::Options) -> Format {
+    match options.values("json") {
+        Some(_) => Format::Json,
+        None => Format::Text,
+    }
+}
+
+/// What others are to be shown, unless there is nothing to show.
+fn note(sources: &Sources) -> Result<Option<String>, Error> {
+    let note = sources.optional(&options::NOTE)?;
+    Ok(note.filter(|note| !note.is_empty()))
 }
 
 /// Of quiet and verbose the nearer one counts.
@@ -229,7 +262,7 @@ fn verbosity(sources: &Sources) -> Result<Verbosity, Error> {
 fn resources(typed: &[OsString], label: &str, world: &World) -> Result<Vec<Resource>, Error> {
     if typed.is_empty() {
         let message = "no resource given; name it with -r, as in redlock run -r NAME -- COMMAND";
-        return Err(Error::new(Exit::Usage, message));
+        return Err(Error::usage(message));
     }
     let moment = Moment::now(world);
     typed
@@ -240,7 +273,7 @@ fn resources(typed: &[OsString], label: &str, world: &World) -> Result<Vec<Resou
 
 /// The resource that was typed as `label`.
 fn resource(typed: &OsStr, label: &str, moment: &Moment) -> Result<Resource, Error> {
-    let wrong = |message: &str| Error::new(Exit::Usage, format!("{label}: {message}"));
+    let wrong = |message: &str| Error::usage(&format!("{label}: {message}"));
     let name = typed
         .to_str()
         .ok_or_else(|| wrong("the name of a resource is not UTF-8"))?;

@@ -12,18 +12,17 @@ use super::options::{self, Choice};
 use super::sources::{AnySetting, Sources};
 use super::template::Moment;
 use super::{
-    Common, Error, Wait, World, common_of, duration, resource, resources, restarts, single,
+    Common, Error, Wait, World, common_of, duration, note, resource, resources, restarts, single,
 };
 use crate::cli::{self, Before};
-use crate::exit::Exit;
 use crate::lock::claim::Resource;
 use crate::lock::restart::Restarts;
 
 /// The most of the stop signal's grace, unless the user says otherwise.
-const KILL_AFTER: Duration = Duration::from_secs(5);
+const USUAL_KILL_AFTER: Duration = Duration::from_secs(5);
 
 /// The most of the time between the kill and the end of the lock.
-pub(super) const MARGIN: Duration = Duration::from_millis(500);
+const MARGIN_LIMIT: Duration = Duration::from_millis(500);
 
 /// What `redlock run` is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,14 +119,14 @@ pub fn run(arguments: &cli::RunArguments, world: &World) -> Result<RunSettings, 
     let resources = resources(&arguments.resources, "--resource", world)?;
     if arguments.command.is_empty() {
         let message = "no command given; write it after --, as in redlock run -r NAME -- COMMAND";
-        return Err(Error::new(Exit::Usage, message));
+        return Err(Error::usage(message));
     }
     let file = File::find_and_read(&sources)?;
     let sources = sources
         .with_file(file)
         .with_resource(single(&arguments.resources));
     let ttl = sources.value(&options::TTL)?;
-    let margin = MARGIN.min(ttl / 20);
+    let margin = margin(ttl);
     Ok(RunSettings {
         resources,
         ttl,
@@ -140,9 +139,7 @@ pub fn run(arguments: &cli::RunArguments, world: &World) -> Result<RunSettings, 
         margin,
         stop_signal: sources.value(&options::SIGNAL)?,
         on_lost: sources.value(&options::ON_LOST)?,
-        note: sources
-            .optional(&options::NOTE)?
-            .filter(|note| !note.is_empty()),
+        note: note(&sources)?,
         store_command: match sources.value(&options::NO_COMMAND)? {
             Choice::Yes => StoreCommand::Nothing,
             Choice::No => StoreCommand::FileName,
@@ -206,7 +203,7 @@ fn check_place_of_resource(arguments: &cli::RunArguments) -> Result<(), Error> {
                 "no resource given: {option} stands behind '{command}', which was taken for the \
                  command; options stand before it (the directory of --local is written --local=DIR)"
             );
-            Err(Error::new(Exit::Usage, message))
+            Err(Error::usage(&message))
         }
         _ => Ok(()),
     }
@@ -217,6 +214,11 @@ fn unless_zero(duration: Option<Duration>) -> Option<Duration> {
     duration.filter(|duration| !duration.is_zero())
 }
 
+/// The time between SIGKILL and the end of a lock of `ttl`.
+pub(super) fn margin(ttl: Duration) -> Duration {
+    MARGIN_LIMIT.min(ttl / 20)
+}
+
 /// The grace between the stop signal and SIGKILL. Design: a TTL that leaves no time for the command
 /// to run before it must be stopped again is refused.
 pub(super) fn kill_after(
@@ -225,7 +227,7 @@ pub(super) fn kill_after(
     margin: Duration,
 ) -> Result<Duration, Error> {
     let Some((kill_after, origin)) = sources.located(&options::KILL_AFTER)? else {
-        return Ok(KILL_AFTER.min(ttl / 4));
+        return Ok(USUAL_KILL_AFTER.min(ttl / 4));
     };
     let needed = kill_after.saturating_add(margin).saturating_mul(2);
     if ttl > needed {

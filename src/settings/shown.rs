@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use super::file::File;
 use super::options::{self, COMMON, RUN};
-use super::run::{MARGIN, kill_after};
+use super::run::{kill_after, margin};
 use super::servers::{self, PassedOver};
 use super::sources::{AnySetting, Form, Found, Origin, Part, Place, Raw, Row, Sources};
 use super::template::Moment;
@@ -66,7 +66,7 @@ fn judge_run(sources: &Sources) -> Result<(), Error> {
         }
     }
     let ttl = sources.value(&options::TTL)?;
-    kill_after(sources, ttl, MARGIN.min(ttl / 20)).map(drop)
+    kill_after(sources, ttl, margin(ttl)).map(drop)
 }
 
 /// A section whose name no `-r` can have is a mistake that nobody would notice.

@@ -48,7 +48,7 @@ impl<'a> Moment<'a> {
             let Some((name, after)) = after.split_once('}') else {
                 let message =
                     format!("'{text}' has a brace that is not closed; write {{{{ for one");
-                return Err(usage(&message));
+                return Err(Error::usage(&message));
             };
             expanded.push_str(&self.value(name)?);
             rest = after;
@@ -67,7 +67,10 @@ impl<'a> Moment<'a> {
             "minute:utc" => two_digits(self.utc().minute()),
             "host" => self.world.host(),
             "user" => self.world.user_name(),
-            _ => return Err(usage(&format!("{{{name}}} is unknown; there are {KNOWN}"))),
+            _ => {
+                let message = format!("{{{name}}} is unknown; there are {KNOWN}");
+                return Err(Error::usage(&message));
+            }
         })
     }
 
@@ -97,10 +100,6 @@ fn date(time: DateTime) -> String {
 
 fn two_digits(number: i8) -> String {
     format!("{number:02}")
-}
-
-fn usage(message: &str) -> Error {
-    Error::new(Exit::Usage, message)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::cli::{Cli, Command};
+use crate::exit::Exit;
 use crate::settings::User;
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
