@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Stop, attempt, by_hand, holder, nodes, stdout};
+use super::{Stop, attempt, by_hand, holder, nodes, runtime, stdout};
 use crate::clock::whole_ms;
 use crate::exit::Exit;
 use crate::job::Signals;
@@ -30,7 +30,7 @@ pub fn acquire(
     world: &World,
     reporter: Reporter,
 ) -> Result<Exit, Stop> {
-    by_hand::tell(async {
+    runtime::run(async {
         let redlock = nodes::open(&settings.common).await?;
         // Before the first byte: a signal that comes now must not leave a key behind.
         let mut signals =

@@ -1,9 +1,5 @@
 //! What the commands of those who handle locks by hand have in common.
 
-use std::future::Future;
-
-use tokio::runtime;
-
 use super::Stop;
 use crate::exit::Exit;
 use crate::lock::outcome::Outcome;
@@ -13,21 +9,6 @@ use crate::report::{Line, hand};
 
 /// The exit code for "somebody else holds it", which only `run` lets the user choose.
 pub const CONFLICT: u8 = 75;
-
-/// Runs `story` to its end. A resolver's thread may hang for long; nobody waits for it.
-///
-/// # Errors
-///
-/// What the story ends with, or if the system refuses what every program needs.
-pub fn tell<T>(story: impl Future<Output = Result<T, Stop>>) -> Result<T, Stop> {
-    let runtime = runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Stop::system("start", &error))?;
-    let told = runtime.block_on(story);
-    runtime.shutdown_background();
-    told
-}
 
 /// What is said of a lock, and with which words its answers are told.
 pub struct About<'a, T> {

@@ -1,11 +1,12 @@
 //! `redlock doctor`: examine every server, judge, tell.
 
 use std::io::IsTerminal as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::{Stop, by_hand, nodes, stdout};
+use super::{Stop, nodes, runtime, stdout};
 use crate::exit::Exit;
 use crate::lock::Redlock;
 use crate::lock::fitness::{self, Expectations, Facts, Fitness};
@@ -23,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 ///
 /// If there is nothing to examine.
 pub fn doctor(settings: &DoctorSettings, world: &World) -> Result<Exit, Stop> {
-    let nodes = by_hand::tell(async {
+    let nodes = runtime::run(async {
         let redlock = nodes::open(&settings.common).await?;
         Ok(examine_all(&redlock, settings).await)
     })?;
@@ -59,7 +60,7 @@ async fn examine_all(
     let key = format!("{before}redlock-doctor-{:016x}{after}", fastrand::u64(..));
     let mut examining = JoinSet::new();
     for (index, node) in redlock.nodes().iter().enumerate() {
-        let (node, key) = (std::sync::Arc::clone(node), key.clone());
+        let (node, key) = (Arc::clone(node), key.clone());
         examining.spawn(async move {
             let facts = match &*node {
                 AnyNode::Redis(node) => Facts::Redis(node.examine(&key, limit).await.map(Box::new)),

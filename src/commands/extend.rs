@@ -1,7 +1,7 @@
 //! `redlock extend`: prolongs a lock that was taken by hand.
 
 use super::by_hand::{self, About};
-use super::{Stop, nodes};
+use super::{Stop, nodes, runtime};
 use crate::exit::Exit;
 use crate::report::hand;
 use crate::settings::hand::ExtendSettings;
@@ -12,7 +12,7 @@ use crate::settings::hand::ExtendSettings;
 ///
 /// If it is not ours any more, or nobody knows.
 pub fn extend(settings: &ExtendSettings) -> Result<Exit, Stop> {
-    by_hand::tell(async {
+    runtime::run(async {
         let redlock = nodes::open(&settings.common).await?;
         let key = settings.common.key_format.key(&settings.resource);
         let token = &settings.token;

@@ -4,12 +4,11 @@
 
 use std::io::{self, Write as _};
 
-use super::{Stop, by_hand, nodes, stdout};
+use super::{Stop, nodes, runtime, stdout};
 use crate::exit::Exit;
 use crate::lock::history::{self, Run};
 use crate::lock::quorum;
 use crate::node::{Answer, NodeError, NodeName};
-use crate::report::table::Paper;
 use crate::report::{self, runs};
 use crate::settings::{Format, HistorySettings, World};
 
@@ -22,7 +21,7 @@ const SLOW: u32 = 4;
 ///
 /// If no quorum of nodes answered.
 pub fn history(settings: &HistorySettings, world: &World) -> Result<Exit, Stop> {
-    by_hand::tell(async {
+    runtime::run(async {
         let runs = history::merge(ask(settings).await?);
         let name = settings.resource.as_str();
         match settings.format {
@@ -34,8 +33,7 @@ pub fn history(settings: &HistorySettings, world: &World) -> Result<Exit, Stop> 
 
 fn table(runs: &[Run], world: &World) -> io::Result<Exit> {
     let mut out = stdout::open()?;
-    let paper = Paper::of_stdout(world.variable("NO_COLOR").is_some());
-    runs::write(&mut out, paper, runs)?;
+    runs::write(&mut out, stdout::paper(world), runs)?;
     out.flush()?;
     Ok(Exit::Success)
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Stop, by_hand, nodes, stdout, watch};
+use super::watch::{self, Shown};
+use super::{Stop, nodes, runtime, stdout};
 use crate::exit::Exit;
 use crate::lock::history::{self, Run};
 use crate::lock::view::{Standing, View};
@@ -31,12 +32,12 @@ type Runs = Vec<Vec<Run>>;
 ///
 /// If it cannot, or cannot show it.
 pub fn inspect(settings: &InspectSettings, world: &World) -> Result<Exit, Stop> {
-    by_hand::tell(async {
+    runtime::run(async {
         if settings.show == Show::Watch {
             watch::refuse_without_terminal()?;
         }
         let redlock = nodes::open_to_look(&settings.common).await?;
-        let no_color = world.variable("NO_COLOR").is_some();
+        let paper = || stdout::paper(world);
         match settings.show {
             Show::Nothing => Ok(exit(&look(&redlock, settings).await?)),
             Show::Once(Format::Json) => {
@@ -45,7 +46,7 @@ pub fn inspect(settings: &InspectSettings, world: &World) -> Result<Exit, Stop> 
             Show::Once(Format::Text) => {
                 let seen = look(&redlock, settings).await?;
                 let runs = last_runs(&redlock, settings).await;
-                stdout::written(print(&seen, &runs, Paper::of_stdout(no_color)))
+                stdout::written(print(&seen, &runs, paper()))
             }
             Show::Watch => {
                 let mut screen = watch::Screen::open()?;
@@ -53,10 +54,12 @@ pub fn inspect(settings: &InspectSettings, world: &World) -> Result<Exit, Stop> 
                 loop {
                     let seen = look(&redlock, settings).await?;
                     let mut text = Vec::new();
-                    let written = write(&mut text, Paper::of_stdout(no_color), &seen, &runs);
+                    let written = write(&mut text, paper(), &seen, &runs);
                     written.expect("memory takes everything");
-                    if let Some(end) = screen.show(&text, EVERY).await? {
-                        return Ok(end.unwrap_or(exit(&seen)));
+                    match screen.show(&text, EVERY).await? {
+                        Shown::ForTheTime => {}
+                        Shown::UntilQuit => return Ok(exit(&seen)),
+                        Shown::UntilSignal(signal) => return Ok(Exit::Signal(signal)),
                     }
                 }
             }
@@ -72,12 +75,7 @@ async fn look<'a>(
     for resource in &settings.resources {
         let key = settings.common.key_format.key(resource);
         let view = redlock.inspect(&key, settings.common.node_timeout).await;
-        if let Some((first, second)) = view.same_server() {
-            return Err(nodes::same_server(
-                &view.nodes[first].name,
-                &view.nodes[second].name,
-            ));
-        }
+        nodes::refuse_twins_in(&view)?;
         seen.push((resource, view));
     }
     Ok(seen)

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write as _};
 
-use super::{Stop, by_hand, nodes, stdout};
+use super::{Stop, nodes, runtime, stdout};
 use crate::exit::Exit;
 use crate::lock::KeyFormat;
 use crate::lock::forms::Form;
@@ -24,13 +24,12 @@ const PATIENCE: u32 = 4;
 ///
 /// If it cannot, or cannot show them.
 pub fn list(settings: &ListSettings, world: &World, reporter: Reporter) -> Result<Exit, Stop> {
-    by_hand::tell(async {
+    runtime::run(async {
         let redlock = nodes::open_to_look(&settings.common).await?;
         let wanted = wanted(&settings.common.key_format, &settings.pattern);
         let limit = settings.common.node_timeout * PATIENCE;
         let catalogue = redlock.list(wanted, limit).await;
-        let paper = Paper::of_stdout(world.variable("NO_COLOR").is_some());
-        stdout::written(print(&catalogue, settings, paper))?;
+        stdout::written(print(&catalogue, settings, stdout::paper(world)))?;
         if let Some(line) = hand::not_listed(&catalogue) {
             reporter.tell(&line);
         }

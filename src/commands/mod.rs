@@ -4,8 +4,9 @@
 //! The only place where errors of all layers meet and become an [`Exit`] and a [`Line`].
 //!
 //! Not commands: `attempt` is what `run` and `acquire` share, `by_hand` what those by hand do;
-//! `nodes` opens the servers, `holder` says who we are, `stdout` and `watch` are where results go,
-//! `panicking` is what is still done after a bug. `names` is the command of the completions.
+//! `runtime` runs all of them, `nodes` opens the servers, `holder` says who we are, `stdout` and
+//! `watch` are where results go, `panicking` is what is still done after a bug. `names` is the
+//! command that completions call.
 
 mod acquire;
 mod attempt;
@@ -22,6 +23,7 @@ mod nodes;
 mod panicking;
 mod release;
 mod run;
+mod runtime;
 mod stdout;
 mod watch;
 

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::{Stop, by_hand, list, stdout};
+use super::nodes::{self, Purpose};
+use super::{Stop, list, runtime, stdout};
 use crate::cli::completions;
 use crate::exit::Exit;
 use crate::node::{AnyNode, ByHand, Wanted, glob};
@@ -35,7 +36,7 @@ pub fn names(words: &[OsString], world: &World) -> Result<Exit, Stop> {
 }
 
 fn find(common: &Common, prefix: &str) -> Option<BTreeSet<String>> {
-    let keys = by_hand::tell(async { Ok(keys(common, prefix).await) }).ok()?;
+    let keys = runtime::run(async { Ok(keys(common, prefix).await) }).ok()?;
     let names = keys?.into_iter().filter_map(|key| {
         let name = common.key_format.resource(&key)?;
         // A name with control characters is no lock of ours, and would be more than one line.
@@ -46,7 +47,7 @@ fn find(common: &Common, prefix: &str) -> Option<BTreeSet<String>> {
 
 async fn keys(common: &Common, prefix: &str) -> Option<BTreeSet<String>> {
     // Not `nodes::open`: whether two servers are one makes no difference here, and takes time.
-    let nodes = super::nodes::each(common, super::nodes::Purpose::Look).ok()?;
+    let nodes = nodes::each(common, Purpose::Look).ok()?;
     let pattern = format!("{}*", glob::escape(prefix));
     let wanted = Arc::new(list::wanted(&common.key_format, &pattern));
     let mut asking = JoinSet::new();

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -10,6 +11,7 @@ use super::Stop;
 use crate::exit::Exit;
 use crate::job;
 use crate::lock::Redlock;
+use crate::lock::view::View;
 use crate::node::{AnyNode, Endpoint, LocalNode, Node, NodeName, RedisNode};
 use crate::settings::{Common, Servers};
 
@@ -80,8 +82,19 @@ fn redis(endpoint: &Endpoint) -> Result<AnyNode, Stop> {
     Ok(AnyNode::Redis(Box::new(node)))
 }
 
-/// Two names of one server.
-pub fn same_server(first: &NodeName, second: &NodeName) -> Stop {
+/// Two names of one server would give it two votes. This is what looking at a lock has shown.
+///
+/// # Errors
+///
+/// If two nodes are one server: exit 78.
+pub fn refuse_twins_in(view: &View) -> Result<(), Stop> {
+    let name = |index: usize| &view.nodes[index].name;
+    view.same_server().map_or(Ok(()), |(first, second)| {
+        Err(same_server(name(first), name(second)))
+    })
+}
+
+fn same_server(first: &NodeName, second: &NodeName) -> Stop {
     misconfigured(format!(
         "{first} and {second} are the same server; give each server once"
     ))
@@ -91,8 +104,8 @@ fn misconfigured(message: String) -> Stop {
     Stop::new(Exit::Configuration, "settings", message)
 }
 
-/// Two names of one server would give it two votes. Names that are not resolved in time are left to
-/// the votes' `run_id`.
+/// The same as far as addresses show it, before anything is sent. Names that are not resolved in
+/// time are left to the votes' `run_id`.
 async fn refuse_twins(redlock: &Redlock<AnyNode>, limit: Duration) -> Result<(), Stop> {
     let mut seen: Vec<(SocketAddr, usize)> = Vec::new();
     for (index, addresses) in resolve_all(redlock, limit).await {
@@ -116,7 +129,7 @@ async fn refuse_twins(redlock: &Redlock<AnyNode>, limit: Duration) -> Result<(),
 async fn resolve_all(redlock: &Redlock<AnyNode>, limit: Duration) -> Vec<(usize, Vec<SocketAddr>)> {
     let mut resolving = JoinSet::new();
     for (index, node) in redlock.nodes().iter().enumerate() {
-        let node = std::sync::Arc::clone(node);
+        let node = Arc::clone(node);
         resolving.spawn(async move {
             match &*node {
                 AnyNode::Redis(node) => (index, node.resolve(limit).await.unwrap_or_default()),

@@ -6,7 +6,7 @@
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 use super::by_hand::{self, About};
-use super::{Stop, nodes};
+use super::{Stop, nodes, runtime};
 use crate::exit::Exit;
 use crate::lock::Redlock;
 use crate::lock::outcome::Outcome;
@@ -24,7 +24,7 @@ const ADVICE: &str = "what is left of it expires by itself";
 ///
 /// If it is somebody else's or nobody's, or nobody knows.
 pub fn release(settings: &ReleaseSettings, reporter: Reporter) -> Result<Exit, Stop> {
-    by_hand::tell(async {
+    runtime::run(async {
         let redlock = match &settings.right {
             Right::Ask if !can_ask() => {
                 let message = "there is no terminal to ask at whether to take the lock from its \
@@ -113,12 +113,7 @@ fn says_yes(holders: &str) -> bool {
 
 /// Ends the story if there is nothing to take away, or too little is known.
 fn refuse_unless_known(name: &str, shown: &View) -> Result<(), Stop> {
-    if let Some((first, second)) = shown.same_server() {
-        return Err(nodes::same_server(
-            &shown.nodes[first].name,
-            &shown.nodes[second].name,
-        ));
-    }
+    nodes::refuse_twins_in(shown)?;
     if shown.answered() < shown.quorum {
         let exit = if shown.is_refused() {
             Exit::Refused

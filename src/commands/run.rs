@@ -17,11 +17,9 @@ use std::ffi::OsString;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use tokio::runtime;
-
 use self::account::Account;
 use self::letting_go::Job;
-use super::{Stop, attempt, holder, nodes};
+use super::{Stop, attempt, holder, nodes, runtime};
 use crate::cli::{Before, RunArguments};
 use crate::clock::{self, Instant};
 use crate::exit::Exit;
@@ -39,10 +37,7 @@ use crate::settings::{self, RunSettings, StoreCommand, Wait, World};
 ///
 /// If the command was not started, for whatever reason, or redlock could not do its work.
 pub fn run(settings: &RunSettings, world: &World, reporter: Reporter) -> Result<Exit, Stop> {
-    let runtime = runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Stop::system("start", &error))?;
+    let runtime = runtime::new()?;
     // Everything happens on this thread: the kernel kills the child when the thread that started it
     // ends.
     let names: Vec<&str> = settings.resources.iter().map(Resource::as_str).collect();

@@ -9,6 +9,8 @@ use std::os::fd::AsFd as _;
 
 use super::Stop;
 use crate::exit::Exit;
+use crate::report::table::Paper;
+use crate::settings::World;
 
 /// Standard output as it is.
 ///
@@ -18,6 +20,11 @@ use crate::exit::Exit;
 pub fn open() -> io::Result<BufWriter<File>> {
     let descriptor = io::stdout().as_fd().try_clone_to_owned()?;
     Ok(BufWriter::new(File::from(descriptor)))
+}
+
+/// What it is to a reader, and whether it takes colours.
+pub fn paper(world: &World) -> Paper {
+    Paper::of_stdout(world.variable("NO_COLOR").is_some())
 }
 
 /// Writes `text` to it.

@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 use tokio::sync::mpsc;
 
@@ -22,6 +23,17 @@ const FOOTER: &str = "\x1b[2mq ends\x1b[0m";
 pub struct Screen {
     signals: Signals,
     keys: Option<Keys>,
+}
+
+/// For how long something was shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// For as long as it was to be.
+    ForTheTime,
+    /// Until q was pressed.
+    UntilQuit,
+    /// Until this signal came.
+    UntilSignal(Signal),
 }
 
 /// The keyboard, without the need to press enter.
@@ -68,24 +80,19 @@ impl Screen {
         Ok(screen)
     }
 
-    /// Shows `text` for a while. Answers how to leave if the user has seen enough: by the signal
-    /// that came, or as what was shown says.
+    /// Shows `text` for a while, or until the user has seen enough.
     ///
     /// # Errors
     ///
     /// If the terminal is gone.
-    pub async fn show(
-        &mut self,
-        text: &[u8],
-        time: Duration,
-    ) -> Result<Option<Option<Exit>>, Stop> {
+    pub async fn show(&mut self, text: &[u8], time: Duration) -> Result<Shown, Stop> {
         put(&frame(text))?;
         let until = clock::now() + time;
         tokio::select! {
             biased;
-            signal = self.signals.next() => Ok(Some(Some(Exit::Signal(signal)))),
-            () = quit(self.keys.as_mut()) => Ok(Some(None)),
-            () = clock::sleep_until(until) => Ok(None),
+            signal = self.signals.next() => Ok(Shown::UntilSignal(signal)),
+            () = quit(self.keys.as_mut()) => Ok(Shown::UntilQuit),
+            () = clock::sleep_until(until) => Ok(Shown::ForTheTime),
         }
     }
 }

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use super::Run;
 use crate::clock::Instant;
-use crate::commands::{by_hand, nodes, panicking};
+use crate::commands::{nodes, panicking, runtime};
 use crate::job::child;
 use crate::lock::{Lease, Redlock, Token};
 use crate::node::AnyNode;
@@ -59,7 +59,7 @@ impl Remains {
             return;
         }
         // What fails is left to expire: all that can be said of it is that there was a bug.
-        let _ = by_hand::tell(async {
+        let _ = runtime::run(async {
             let redlock = Arc::new(Redlock::new(nodes::each(
                 &self.common,
                 nodes::Purpose::Lock,
