@@ -3,7 +3,7 @@
 //! A grip exists from before the first byte of an attempt until its release. Invariant I4: whoever
 //! has one lets go of it, whatever came of the attempt. Used by `redlock` and `lease`.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -92,6 +92,11 @@ impl Letting {
         self.answers.iter().filter(left).count() >= quorum::majority(self.answers.len())
     }
 
+    /// Whether all of the `awaited` nodes have answered, whatever it was.
+    fn has_heard(&self, awaited: &[usize]) -> bool {
+        awaited.iter().all(|&index| self.answers[index].is_some())
+    }
+
     /// How many answers are still to come.
     fn missing(&self) -> usize {
         let answered = |answer: &&Option<Answer<_>>| matches!(answer, Some(Ok(_)));
@@ -135,26 +140,24 @@ impl<N: Node> Grip<N> {
         &self.entry
     }
 
+    fn stragglers(&self) -> MutexGuard<'_, JoinSet<(usize, Answer<Vote>)>> {
+        self.stragglers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Lets the requests that are still under way go on by themselves.
     pub(super) fn keep_stragglers(&self, pending: JoinSet<(usize, Answer<Vote>)>) {
-        *self
-            .stragglers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = pending;
+        *self.stragglers() = pending;
     }
 
     /// Hears what is still to be answered when the lock was acquired, until `until`.
     pub(super) async fn hear_stragglers(&self, votes: &mut Answers<Vote>, until: Instant) {
-        let stragglers = || {
-            self.stragglers
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-        };
-        let mut pending = std::mem::take(&mut *stragglers());
+        let mut pending = std::mem::take(&mut *self.stragglers());
         while let Some((index, vote)) = next_before(&mut pending, Some(until)).await {
             votes[index] = Some(vote);
         }
-        *stragglers() = pending;
+        *self.stragglers() = pending;
     }
 
     /// Lets go of a failed attempt that began at `started` and whose votes were `votes`. Waits for
@@ -188,11 +191,7 @@ impl<N: Node> Grip<N> {
         };
         let answered = |index: &usize| matches!(votes[*index], Some(Ok(_)));
         let awaited: Vec<usize> = owed.iter().copied().filter(answered).collect();
-        let is_enough = |letting: &Letting| {
-            awaited
-                .iter()
-                .all(|&index| letting.answers[index].is_some())
-        };
+        let is_enough = |letting: &Letting| letting.has_heard(&awaited);
         let mut letting = Letting::begin(self.nodes.len(), owed.len());
         self.let_go(&mut letting, telling, &is_enough).await;
         let is_let_go = |&index: &usize| matches!(letting.answers[index], Some(Ok(_)));
@@ -215,11 +214,7 @@ impl<N: Node> Grip<N> {
             audience: Audience::All,
             limit,
         };
-        let is_enough = |letting: &Letting| {
-            awaited
-                .iter()
-                .all(|&index| letting.answers[index].is_some())
-        };
+        let is_enough = |letting: &Letting| letting.has_heard(awaited);
         let mut letting = Letting::begin(all.len(), all.len());
         self.let_go(&mut letting, telling, &is_enough).await;
     }
@@ -282,10 +277,7 @@ impl<N: Node> Grip<N> {
     /// of it has reached its node.
     fn owing(&self) -> impl Iterator<Item = usize> {
         // Those that were sent have no more to do than to wait for an answer that nobody reads.
-        self.stragglers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .abort_all();
+        self.stragglers().abort_all();
         (0..self.nodes.len()).filter(|index| self.nodes[*index].may_hold_a_key())
     }
 

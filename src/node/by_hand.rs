@@ -8,7 +8,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Answer, AnyNode, Foreign, Node};
+use super::{Answer, AnyNode, Foreign, Node, either};
 
 /// What one node knows of one lock.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -126,23 +126,14 @@ pub trait ByHand: Node {
 
 impl ByHand for AnyNode {
     async fn inspect(&self, key: Arc<str>, limit: Duration) -> Answer<Sight> {
-        match self {
-            Self::Redis(node) => node.inspect(key, limit).await,
-            Self::Local(node) => node.inspect(key, limit).await,
-        }
+        either!(self, node => node.inspect(key, limit).await)
     }
 
     async fn remove(&self, key: Arc<str>, proof: Arc<Proof>, limit: Duration) -> Answer<Removal> {
-        match self {
-            Self::Redis(node) => node.remove(key, proof, limit).await,
-            Self::Local(node) => node.remove(key, proof, limit).await,
-        }
+        either!(self, node => node.remove(key, proof, limit).await)
     }
 
     async fn page(&self, wanted: Arc<Wanted>, cursor: u64, limit: Duration) -> Answer<Page> {
-        match self {
-            Self::Redis(node) => node.page(wanted, cursor, limit).await,
-            Self::Local(node) => node.page(wanted, cursor, limit).await,
-        }
+        either!(self, node => node.page(wanted, cursor, limit).await)
     }
 }

@@ -312,6 +312,7 @@ macro_rules! either {
         }
     };
 }
+use either;
 
 impl Node for AnyNode {
     fn name(&self) -> &NodeName {

@@ -5,7 +5,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::run::{outcome, with_holder};
-use super::words::{extension_text, holder, is_standing, list, short, standing, vote_text};
+use super::words::{
+    extension_text, holder, in_the_way, is_standing, list, short, standing, vote_text,
+};
 use super::{Level, Line};
 use crate::errno;
 use crate::lock::Failure;
@@ -13,14 +15,12 @@ use crate::lock::claim::holder_of;
 use crate::lock::list::Catalogue;
 use crate::lock::quorum::{Named, Verdict, majority};
 use crate::lock::view::{NodeView, Standing, View, standing_of};
-use crate::node::{Answer, Extension, Foreign, Removal, Vote};
+use crate::node::{Answer, Extension, Foreign, NodeName, Removal, Vote};
 
 /// Somebody else has the lock that was to be acquired.
 #[must_use]
 pub fn not_free(name: &str, failure: &Failure, waited: Option<Duration>) -> Line {
-    let by = failure
-        .holder()
-        .map_or_else(|| "is held by somebody".to_owned(), is_standing);
+    let by = in_the_way(failure);
     let end = waited.map_or_else(String::new, |waited| {
         format!("; gave up after {}", short(waited))
     });
@@ -65,7 +65,7 @@ pub fn token_not_written(name: &str, error: &std::io::Error) -> Line {
 #[must_use]
 pub fn votes_json(votes: &Named<Vote>) -> Value {
     let one = |(name, vote): &(_, Option<Answer<Vote>>)| {
-        let name: &crate::node::NodeName = name;
+        let name: &NodeName = name;
         let (state, error) = match vote {
             Some(Ok(Vote::Granted { .. })) => ("granted", None),
             Some(Ok(Vote::Taken { .. })) => ("taken", Some(vote_text(vote.as_ref()))),

@@ -17,28 +17,24 @@ use crate::lock::view::{NodeStanding, NodeView, Standing, View, YOUNG};
 use crate::node::{FOREIGN_VALUE_LIMIT, Foreign, NodeError};
 
 const NODE_COLUMNS: [Column; 5] = [
-    column("SERVER", Fit::Shorten(12), Side::Left),
-    column("STATE", Fit::Whole, Side::Left),
-    column("TTL", Fit::Whole, Side::Right),
-    column("LATENCY", Fit::Whole, Side::Right),
-    column("REMARKS", Fit::Shorten(8), Side::Left),
+    Column::new("SERVER", Fit::Shorten(12), Side::Left),
+    Column::new("STATE", Fit::Whole, Side::Left),
+    Column::new("TTL", Fit::Whole, Side::Right),
+    Column::new("LATENCY", Fit::Whole, Side::Right),
+    Column::new("REMARKS", Fit::Shorten(8), Side::Left),
 ];
 
 const LIST_COLUMNS: [Column; 9] = [
-    column("NAME", Fit::Shorten(16), Side::Left),
-    column("STATE", Fit::Whole, Side::Left),
-    column("HOLDER", Fit::Shorten(10), Side::Left),
-    column("PID", Fit::LeaveOut, Side::Right),
-    column("COMMAND", Fit::Shorten(8), Side::Left),
-    column("AGE", Fit::Whole, Side::Right),
-    column("TTL", Fit::Whole, Side::Right),
-    column("VOTES", Fit::Whole, Side::Right),
-    column("NOTE", Fit::Shorten(6), Side::Left),
+    Column::new("NAME", Fit::Shorten(16), Side::Left),
+    Column::new("STATE", Fit::Whole, Side::Left),
+    Column::new("HOLDER", Fit::Shorten(10), Side::Left),
+    Column::new("PID", Fit::LeaveOut, Side::Right),
+    Column::new("COMMAND", Fit::Shorten(8), Side::Left),
+    Column::new("AGE", Fit::Whole, Side::Right),
+    Column::new("TTL", Fit::Whole, Side::Right),
+    Column::new("VOTES", Fit::Whole, Side::Right),
+    Column::new("NOTE", Fit::Shorten(6), Side::Left),
 ];
-
-const fn column(title: &'static str, fit: Fit, side: Side) -> Column {
-    Column { title, fit, side }
-}
 
 /// Writes all that is known of a lock, and what its last `runs` tell.
 ///

@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::words::{
-    error_text, extension_text, holder_json, is_standing, list, release_text, rfc3339, short,
+    extension_text, holder_json, in_the_way, is_standing, list, release_text, rfc3339, short,
     vote_text,
 };
 use super::{Level, Line};
@@ -54,9 +54,7 @@ pub fn not_extended(names: &str, answers: &Named<Extension>) -> Line {
 /// Somebody else has the lock, and we do not wait for it, or not any longer.
 #[must_use]
 pub fn skipped(names: &str, failure: &Failure, waited: Option<Duration>) -> Line {
-    let by = failure
-        .holder()
-        .map_or_else(|| "is held by somebody".to_owned(), is_standing);
+    let by = in_the_way(failure);
     let end = match waited {
         Some(waited) => format!("gave up after {}", short(waited)),
         None => "skipped".to_owned(),
@@ -217,7 +215,7 @@ pub fn not_written(what: impl Into<String>) -> Line {
 pub fn no_history(name: &str, answers: &[(NodeName, Answer<Vec<String>>)], needed: usize) -> Line {
     let text = |answer: &Answer<Vec<String>>| match answer {
         Ok(_) => "answered".to_owned(),
-        Err(error) => error_text(error),
+        Err(error) => error.to_string(),
     };
     let told: Vec<String> = answers
         .iter()

@@ -10,17 +10,13 @@ use super::words::{age, short};
 use crate::lock::history::{self, Outcome, Run};
 
 const COLUMNS: [Column; 6] = [
-    column("STARTED", Fit::Whole, Side::Left),
-    column("HOST", Fit::Shorten(8), Side::Left),
-    column("USER", Fit::Shorten(6), Side::Left),
-    column("RAN", Fit::Whole, Side::Right),
-    column("ENDED", Fit::Shorten(10), Side::Left),
-    column("FENCING TOKEN", Fit::Whole, Side::Right),
+    Column::new("STARTED", Fit::Whole, Side::Left),
+    Column::new("HOST", Fit::Shorten(8), Side::Left),
+    Column::new("USER", Fit::Shorten(6), Side::Left),
+    Column::new("RAN", Fit::Whole, Side::Right),
+    Column::new("ENDED", Fit::Shorten(10), Side::Left),
+    Column::new("FENCING TOKEN", Fit::Whole, Side::Right),
 ];
-
-const fn column(title: &'static str, fit: Fit, side: Side) -> Column {
-    Column { title, fit, side }
-}
 
 /// Writes a table with one line for each run, the latest first; nothing without any.
 ///

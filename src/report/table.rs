@@ -113,6 +113,14 @@ pub struct Column {
     pub side: Side,
 }
 
+impl Column {
+    /// A column.
+    #[must_use]
+    pub const fn new(title: &'static str, fit: Fit, side: Side) -> Self {
+        Self { title, fit, side }
+    }
+}
+
 /// What happens to a column where there is little room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fit {
@@ -286,21 +294,9 @@ mod tests {
     use super::*;
 
     const COLUMNS: [Column; 3] = [
-        Column {
-            title: "NAME",
-            fit: Fit::Shorten(6),
-            side: Side::Left,
-        },
-        Column {
-            title: "TTL",
-            fit: Fit::Whole,
-            side: Side::Right,
-        },
-        Column {
-            title: "NOTE",
-            fit: Fit::Shorten(4),
-            side: Side::Left,
-        },
+        Column::new("NAME", Fit::Shorten(6), Side::Left),
+        Column::new("TTL", Fit::Whole, Side::Right),
+        Column::new("NOTE", Fit::Shorten(4), Side::Left),
     ];
 
     fn written(width: Option<usize>, rows: &[[&str; 3]]) -> String {
@@ -343,14 +339,8 @@ mod tests {
 
     #[test]
     fn what_matters_least_is_left_out_before_names_get_short() {
-        let columns = [
-            COLUMNS[0],
-            Column {
-                title: "PID",
-                fit: Fit::LeaveOut,
-                side: Side::Right,
-            },
-        ];
+        let pid = Column::new("PID", Fit::LeaveOut, Side::Right);
+        let columns = [COLUMNS[0], pid];
         let rows = || [["daily-report", "4123"].map(Cell::plain).to_vec()].into_iter();
         let text = |width| {
             let paper = Paper {

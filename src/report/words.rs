@@ -6,10 +6,10 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 
 use crate::clock;
-use crate::lock::Holder;
 use crate::lock::claim::{holder_of, marker_of};
 use crate::lock::quorum::Named;
-use crate::node::{Answer, Extension, Foreign, MarkerKind, NodeError, NodeName, Release, Vote};
+use crate::lock::{Failure, Holder};
+use crate::node::{Answer, Extension, Foreign, MarkerKind, NodeName, Release, Vote};
 
 /// An instant of the wall clock, in UTC and whole milliseconds.
 #[must_use]
@@ -144,6 +144,12 @@ pub(super) fn is_standing(by: &Foreign) -> String {
     format!("{verb} {}", standing(by))
 }
 
+/// The same of whoever was in the way of an attempt.
+pub(super) fn in_the_way(failure: &Failure) -> String {
+    let by = failure.holder();
+    by.map_or_else(|| "is held by somebody".to_owned(), is_standing)
+}
+
 /// A value that no redlock wrote: a holder without a name.
 fn nameless(by: &Foreign) -> String {
     let rest = match by.ttl {
@@ -183,7 +189,7 @@ pub(super) fn vote_text(vote: Option<&Answer<Vote>>) -> String {
         Some(Ok(Vote::Twin { .. })) => {
             "another name of a server that has been asked; give each server once".to_owned()
         }
-        Some(Err(error)) => error_text(error),
+        Some(Err(error)) => error.to_string(),
         None => "no answer yet".to_owned(),
     }
 }
@@ -193,7 +199,7 @@ pub(super) fn extension_text(extension: Option<&Answer<Extension>>) -> String {
         Some(Ok(Extension::Extended)) => "extended".to_owned(),
         Some(Ok(Extension::Missing)) => "gone".to_owned(),
         Some(Ok(Extension::Foreign(by))) => standing(by),
-        Some(Err(error)) => error_text(error),
+        Some(Err(error)) => error.to_string(),
         None => "no answer yet".to_owned(),
     }
 }
@@ -202,13 +208,9 @@ pub(super) fn release_text(release: Option<&Answer<Release>>) -> String {
     match release {
         Some(Ok(Release::Released)) => "released".to_owned(),
         Some(Ok(Release::NotOurs)) => "nothing to release".to_owned(),
-        Some(Err(error)) => error_text(error),
+        Some(Err(error)) => error.to_string(),
         None => "no answer yet".to_owned(),
     }
-}
-
-pub(super) fn error_text(error: &NodeError) -> String {
-    error.to_string()
 }
 
 #[cfg(test)]
