@@ -70,13 +70,18 @@ impl Wires {
 
 /// Whether what `wire` leads to rings. It does until it is wound again.
 pub fn rings(wire: RawFd) -> bool {
-    let mut timer = libc::pollfd {
-        fd: wire,
+    is_readable(wire)
+}
+
+/// Whether there is something to be read from `descriptor`, now.
+pub fn is_readable(descriptor: RawFd) -> bool {
+    let mut asked = libc::pollfd {
+        fd: descriptor,
         events: libc::POLLIN,
         revents: 0,
     };
     // SAFETY: one pollfd, and no waiting.
-    unsafe { libc::poll(&raw mut timer, 1, 0) > 0 }
+    unsafe { libc::poll(&raw mut asked, 1, 0) > 0 }
 }
 
 /// Absolute, or we could be stopped between reckoning how long it is and winding.

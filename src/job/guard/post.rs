@@ -10,7 +10,7 @@ use libc::{c_char, c_int, c_void};
 use nix::errno::Errno;
 use nix::unistd::Pid;
 
-use super::alarms::{Wires, rings};
+use super::alarms::{Wires, is_readable, rings};
 use super::talk::{ACTED, Heard, IN_TIME, Job, STANDING, receive, send_byte};
 use crate::job::spared::Spared;
 
@@ -225,16 +225,8 @@ impl Target {
 
     /// Whether the leader has ended, whoever has or has not reaped it.
     fn has_ended(&self) -> bool {
-        if self.leader < 0 {
-            return false;
-        }
-        let mut leader = libc::pollfd {
-            fd: self.leader,
-            events: libc::POLLIN,
-            revents: 0,
-        };
-        // SAFETY: one pollfd, and no waiting. A pidfd is readable once its process has ended.
-        unsafe { libc::poll(&raw mut leader, 1, 0) > 0 }
+        // A pidfd is readable once its process has ended.
+        self.leader >= 0 && is_readable(self.leader)
     }
 
     /// Sends `signal` to the group, if there is one.

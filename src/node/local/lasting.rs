@@ -18,8 +18,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::files::{self, Durability, Sharing, StoreError};
-use super::record::Lock;
+use super::record::{self, Lock};
 use super::store::names;
+use super::sweep;
 use crate::clock;
 use crate::node::parting::{HISTORY_DAYS, HISTORY_RUN_LIMIT, HISTORY_RUNS};
 
@@ -28,9 +29,6 @@ const DONE: &str = "done";
 
 /// The directory of the history.
 const HISTORY: &str = "history";
-
-/// How many neighbours a new file makes us look at, as in `sweep`.
-const NEIGHBOURS: usize = 16;
 
 /// Where one resource's files are, by the name of its record.
 pub(super) struct Lasting<'a> {
@@ -66,7 +64,7 @@ impl Lasting<'_> {
         let head = format!("{until_ms} {span_ms}\n");
         let bytes = [head.as_bytes(), &lock.value].concat();
         let folder = self.create_folder(DONE, sharing)?;
-        sweep(&folder, |path| {
+        sweep::neighbours(&folder, &names(&folder), |path| {
             let end = files::read(path).ok().flatten();
             let end = end.and_then(|bytes| decode(&bytes).map(|(until_ms, ..)| until_ms));
             end.is_some_and(|until_ms| until_ms < clock::unix_ms())
@@ -113,7 +111,7 @@ impl Lasting<'_> {
         let durability = Durability::UntilReboot;
         let _ = files::replace(&folder, self.name, text.as_bytes(), sharing, durability);
         if is_new {
-            sweep(&folder, is_old);
+            sweep::neighbours(&folder, &names(&folder), is_old);
         }
     }
 
@@ -133,13 +131,9 @@ impl Lasting<'_> {
 
 /// `UNTIL_UNIX_MS SPAN_MS`, a newline, the value.
 fn decode(bytes: &[u8]) -> Option<(u64, u64, &[u8])> {
-    let end = bytes.iter().position(|&byte| byte == b'\n')?;
-    let (until_ms, span_ms) = std::str::from_utf8(&bytes[..end]).ok()?.split_once(' ')?;
-    Some((
-        until_ms.parse().ok()?,
-        span_ms.parse().ok()?,
-        &bytes[end + 1..],
-    ))
+    let (head, value) = record::line(bytes)?;
+    let [until_ms, span_ms] = record::numbers(head)?;
+    Some((until_ms, span_ms, value))
 }
 
 /// Whether the file was not written to for longer than a history is kept.
@@ -147,20 +141,4 @@ fn is_old(path: &Path) -> bool {
     let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
     let age = modified.ok().and_then(|modified| modified.elapsed().ok());
     age.is_some_and(|age| age > Duration::from_hours(24 * HISTORY_DAYS))
-}
-
-/// Removes some of the files in `folder` that are spent, beginning anywhere.
-fn sweep(folder: &Path, is_spent: impl Fn(&Path) -> bool) {
-    let names = names(folder);
-    if names.is_empty() {
-        return;
-    }
-    let first = fastrand::usize(..names.len());
-    let some = names.iter().cycle().skip(first);
-    for name in some.take(names.len().min(NEIGHBOURS)) {
-        let path = folder.join(name);
-        if is_spent(&path) {
-            let _ = fs::remove_file(&path);
-        }
-    }
 }

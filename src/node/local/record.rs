@@ -150,13 +150,13 @@ impl Lock {
 }
 
 /// The first line, and what follows it.
-fn line(bytes: &[u8]) -> Option<(&str, &[u8])> {
+pub(super) fn line(bytes: &[u8]) -> Option<(&str, &[u8])> {
     let end = bytes.iter().position(|&byte| byte == b'\n')?;
     Some((std::str::from_utf8(&bytes[..end]).ok()?, &bytes[end + 1..]))
 }
 
 /// Exactly `N` numbers, with blanks between them.
-fn numbers<const N: usize>(text: &str) -> Option<[u64; N]> {
+pub(super) fn numbers<const N: usize>(text: &str) -> Option<[u64; N]> {
     let numbers: Option<Vec<u64>> = text.split(' ').map(|word| word.parse().ok()).collect();
     numbers?.try_into().ok()
 }

@@ -35,7 +35,7 @@ use std::time::Duration;
 
 use super::files::{self, Durability, LOCK, Sharing, StoreError};
 use super::lasting::Lasting;
-use super::record::Record;
+use super::record::{self, Record};
 use super::sweep;
 use super::turn::Queue;
 use crate::node::MarkerKind;
@@ -45,6 +45,9 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// What the name of a boot's directory begins with.
 pub(super) const BOOT_PREFIX: &str = "boot-";
+
+/// The length of a record's name, a SHA-1 in hexadecimal.
+const NAME_LEN: usize = 40;
 
 /// How far the fencing reservation is kept ahead, in tokens: a day, as long as they are
 /// milliseconds.
@@ -194,8 +197,7 @@ impl Store {
     /// The files of the records in one of the folders, 0 to 255.
     pub(super) fn records_in(&self, folder: u8) -> Result<Vec<PathBuf>, StoreError> {
         let folder = self.boot()?.join(format!("{folder:02x}"));
-        let mut names = names(&folder);
-        names.retain(|name| name.len() == file_name("").len());
+        let names = record_names(&folder);
         Ok(names.into_iter().map(|name| folder.join(name)).collect())
     }
 
@@ -403,13 +405,19 @@ fn encode_fences(floor: u64, reserved: u64) -> String {
 
 fn decode_fences(bytes: &[u8]) -> Option<(u64, u64)> {
     let text = std::str::from_utf8(bytes).ok()?.strip_suffix('\n')?;
-    let (floor, reserved) = text.split_once(' ')?;
-    Some((floor.parse().ok()?, reserved.parse().ok()?))
+    record::numbers(text).map(|[floor, reserved]| (floor, reserved))
 }
 
 /// The record at `path`, or `None` if it is no longer there or damaged.
 pub(super) fn peek(path: &Path) -> Option<Record> {
     Record::decode(&files::read(path).ok()??)
+}
+
+/// The names of the records in `folder`, which is in a boot's directory: those of SHA-1 digests.
+pub(super) fn record_names(folder: &Path) -> Vec<String> {
+    let mut names = names(folder);
+    names.retain(|name| name.len() == NAME_LEN);
+    names
 }
 
 /// The names in `directory`; none if it cannot be read.

@@ -2,48 +2,44 @@
 //!
 //! Who adds a record looks at some of its neighbours, under the lock that he holds anyway; who
 //! adds a folder looks at the same folder of earlier boots. Nothing here can fail: what stays is
-//! found the next time. Called by `store`.
+//! found the next time. Called by `store` and `lasting`.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::files::{LOCK, UNFINISHED, unfinished};
-use super::store::{BOOT_PREFIX, names, peek};
+use super::store::{BOOT_PREFIX, names, peek, record_names};
 use crate::clock;
 
-/// How many records one new record makes us look at. More than one, so that the spent ones get
-/// fewer.
+/// How many files one new file makes us look at. More than one, so that the spent ones get fewer.
 const NEIGHBOURS: usize = 16;
-
-/// The length of a record's name, a SHA-1 in hexadecimal.
-const NAME_LEN: usize = 40;
 
 /// For how long nobody may have touched what is not ours to lock, before it is removed. A directory
 /// may be shared with another host, whose boot looks to us like a former one: a lock lives for a
 /// day at most (the longest TTL) without being written to.
 const UNTOUCHED_MS: u64 = 2 * 24 * 60 * 60 * 1000;
 
-/// Removes spent records from `folder`, whose lock the caller holds. Looks at a few, beginning
-/// anywhere, so that in the end every one has its turn.
+/// Removes spent records from `folder`, whose lock the caller holds.
 pub(super) fn folder(folder: &Path) {
-    let mut names = names(folder);
-    names.retain(|name| name.len() == NAME_LEN);
+    let (now, unix_ms) = (clock::host_uptime(), clock::unix_ms());
+    neighbours(folder, &record_names(folder), |path| {
+        // What is damaged stays: somebody has to look at it.
+        peek(path).is_some_and(|record| record.is_spent(now, unix_ms))
+    });
+}
+
+/// Removes those of the files `names` in `folder` that are spent. Looks at a few, beginning
+/// anywhere, so that in the end every one has its turn.
+pub(super) fn neighbours(folder: &Path, names: &[String], is_spent: impl Fn(&Path) -> bool) {
     if names.is_empty() {
         return;
     }
     let first = fastrand::usize(..names.len());
-    let now = clock::host_uptime();
-    let unix_ms = clock::unix_ms();
-    for name in names
-        .iter()
-        .cycle()
-        .skip(first)
-        .take(names.len().min(NEIGHBOURS))
-    {
+    let some = names.iter().cycle().skip(first);
+    for name in some.take(names.len().min(NEIGHBOURS)) {
         let path = folder.join(name);
-        // What is damaged stays: somebody has to look at it.
-        if peek(&path).is_some_and(|record| record.is_spent(now, unix_ms)) {
+        if is_spent(&path) {
             let _ = fs::remove_file(&path);
         }
     }
