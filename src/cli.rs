@@ -250,7 +250,7 @@ fn answer(error: &clap::Error, arguments: &[OsString]) -> Answer {
     }
 }
 
-/// The options up to the mistake.
+/// The options up to a mistake, or to what is not there yet.
 fn understood(arguments: &[OsString]) -> Options {
     let lenient = definition().ignore_errors(true);
     let matches = lenient.try_get_matches_from(arguments);

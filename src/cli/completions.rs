@@ -7,11 +7,12 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 
-use clap::builder::{OsStringValueParser, PossibleValue, PossibleValuesParser};
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Arg, Command as Definition, ValueHint};
 use clap_complete::{Generator, Shell};
 
-use super::{Options, definition, typed};
+use super::known::positional;
+use super::{Options, definition, typed, understood};
 
 /// The command that the scripts call.
 pub const NAMES: &str = "complete-names";
@@ -69,13 +70,9 @@ Examples:
 
 /// The hidden command: it is for scripts, and no part of what is promised.
 pub(super) fn names() -> Definition {
-    Definition::new(NAMES).hide(true).arg(
-        Arg::new("words")
-            .value_name("WORD")
-            .value_parser(OsStringValueParser::new())
-            .num_args(0..)
-            .last(true),
-    )
+    Definition::new(NAMES)
+        .hide(true)
+        .arg(positional("words", "WORD").num_args(0..).last(true))
 }
 
 /// The script for `shell`, one of [`SHELLS`].
@@ -105,16 +102,7 @@ pub fn script(shell: &str) -> String {
 pub fn typing(words: &[OsString]) -> Typing {
     let (last, complete) = words.split_last().unzip();
     let last = last.map_or(OsStr::new(""), OsString::as_os_str);
-    let matches = definition()
-        .ignore_errors(true)
-        .try_get_matches_from(complete.unwrap_or_default());
-    let options = matches.map_or_else(
-        |_| Options::default(),
-        |matches| match matches.subcommand() {
-            Some((_, matches)) => Options::of(matches),
-            None => Options::of(&matches),
-        },
-    );
+    let options = understood(complete.unwrap_or_default());
     let last = last.to_string_lossy();
     let prefix = last.strip_prefix("--resource=").unwrap_or(&last);
     Typing {

@@ -2,10 +2,9 @@
 
 use std::ffi::OsString;
 
-use clap::builder::OsStringValueParser;
 use clap::{Arg, Command as Definition};
 
-use super::known::{Known, option, switch};
+use super::known::{Known, option, positional, switch};
 use super::{completions, hand};
 
 /// The least by which a plain `redlock run` can be taken apart: of all options those whose names
@@ -177,9 +176,7 @@ fn run() -> Definition {
 }
 
 fn command_of_job() -> Arg {
-    Arg::new("command")
-        .value_name("COMMAND")
-        .value_parser(OsStringValueParser::new())
+    positional("command", "COMMAND")
         .num_args(1..)
         // Whatever follows the command belongs to it. Hyphens must not be allowed for its first
         // word, or `-w5s` would be taken for a command.
@@ -196,12 +193,7 @@ fn history() -> Definition {
              run was given --no-history.",
         )
         .override_usage("redlock history [OPTIONS] NAME")
-        .arg(
-            Arg::new("name")
-                .value_name("NAME")
-                .value_parser(OsStringValueParser::new())
-                .help("The resource, written as for run"),
-        )
+        .arg(positional("name", "NAME").help("The resource, written as for run"))
         .arg(switch("json", "Print an array of JSON objects"))
 }
 
@@ -239,6 +231,13 @@ Exit codes:
   69  no quorum of servers has a vote
   77  so many servers refused that there can be no quorum: authentication or ACL
   78  something can give one lock to two holders, or the configuration makes no sense";
+
+/// Of `run` and of `acquire`.
+pub(super) const NOTE: Known = option(
+    "note",
+    "TEXT",
+    "Shown to whoever looks at the lock, as in --note 'deploying v42'",
+);
 
 /// The options of `run` that are about its lock.
 const LOCK: [Known; 10] = [
@@ -285,11 +284,7 @@ const LOCK: [Known; 10] = [
         "If the command exits 0, nobody runs it again until DUR after the lock was acquired, \
          less a tenth of DUR (at most 30s). If it fails, the next one may try again",
     ),
-    option(
-        "note",
-        "TEXT",
-        "Shown to whoever looks at the lock, as in --note 'deploying v42'",
-    ),
+    NOTE,
     switch(
         "no-command",
         "Do not store the command's file name with the lock; its arguments never are",

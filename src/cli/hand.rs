@@ -1,9 +1,9 @@
 //! What can be typed by those who handle locks by hand: acquire, extend, release, inspect, list.
 
-use clap::builder::OsStringValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command as Definition};
 
-use super::known::{Known, option, switch};
+use super::definition::NOTE;
+use super::known::{Known, option, positional, switch};
 use super::{Command, HandArguments, Options, typed};
 
 /// The commands, in the order in which the help shows them.
@@ -61,11 +61,7 @@ fn acquire() -> Definition {
             )
             .short('w')
             .value_optional(),
-            option(
-                "note",
-                "TEXT",
-                "Shown to whoever looks at the lock, as in --note 'deploying v42'",
-            ),
+            NOTE,
             switch(
                 "json",
                 "Print an object instead: resource, token, fencing_token, ttl_ms, valid_ms, nodes",
@@ -137,9 +133,7 @@ fn inspect() -> Definition {
         )
         .after_long_help(AFTER_INSPECT)
         .arg(
-            Arg::new("name")
-                .value_name("NAME")
-                .value_parser(OsStringValueParser::new())
+            positional("name", "NAME")
                 .num_args(1..)
                 .action(ArgAction::Append)
                 .help("The locks to look at"),
@@ -163,15 +157,10 @@ fn list() -> Definition {
              may be something else, only values in the form of a known Redlock library are shown.",
         )
         .after_long_help(AFTER_LIST)
-        .arg(
-            Arg::new("pattern")
-                .value_name("PATTERN")
-                .value_parser(OsStringValueParser::new())
-                .help(
-                    "Which names to list: * is anything, ? one character, [a-z] one of several, \
-                     \\* a star [default: *]. Quote it, or the shell takes it for files",
-                ),
-        )
+        .arg(positional("pattern", "PATTERN").help(
+            "Which names to list: * is anything, ? one character, [a-z] one of several, \
+                 \\* a star [default: *]. Quote it, or the shell takes it for files",
+        ))
         .arg(switch("json", "Print an array of objects instead"))
 }
 

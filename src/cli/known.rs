@@ -47,6 +47,12 @@ pub(super) const fn switch(long: &'static str, help: &'static str) -> Known {
     }
 }
 
+/// What stands without a name, called `value` in the help, of any bytes.
+pub(super) fn positional(id: &'static str, value: &'static str) -> Arg {
+    let argument = Arg::new(id).value_name(value);
+    argument.value_parser(OsStringValueParser::new())
+}
+
 impl Known {
     pub(super) const fn short(mut self, short: char) -> Self {
         self.short = Some(short);
