@@ -87,7 +87,7 @@ fn entry(token: u32) -> Arc<Entry> {
 
 fn in_runtime<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread()
-        .enable_time()
+        .enable_all()
         .build()
         .expect("a runtime")
         .block_on(future)
@@ -670,33 +670,34 @@ async fn wait_for(notices: &mut Notices) {
     assert!(matches!(next, Ok(Some(_))), "{next:?}");
 }
 
-fn with_files<T>(test: impl Future<Output = T>) -> T {
-    let mut runtime = tokio::runtime::Builder::new_current_thread();
-    runtime
-        .enable_all()
-        .build()
-        .expect("a runtime")
-        .block_on(test)
+/// Takes the free lock for `token`.
+async fn take(node: &LocalNode, token: u32) {
+    let vote = node.acquire(entry(token), ballot(1), LIMIT).await;
+    assert!(matches!(vote, Ok(Vote::Granted { .. })), "{vote:?}");
+}
+
+/// Gives it back.
+async fn let_go(node: &LocalNode, token: u32) {
+    let released = node.release(entry(token), Arc::default(), LIMIT).await;
+    assert_eq!(released, Ok(Release::Released));
 }
 
 #[test]
 fn of_those_who_wait_one_after_the_other_is_told_in_the_order_in_which_they_came() {
     let host = Host::new();
     let (holder, first, second) = (host.node(), host.node(), host.node());
-    with_files(async {
-        let take = |node, entry| LocalNode::acquire(node, entry, ballot(1), LIMIT);
-        let let_go = |node, entry| LocalNode::release(node, entry, Arc::default(), LIMIT);
-        take(&holder, entry(1)).await.expect("it is free");
+    in_runtime(async {
+        take(&holder, 1).await;
         let mut first_hears = listen(&first).await;
         let mut second_hears = listen(&second).await;
-        let_go(&holder, entry(1)).await.expect("an answer");
+        let_go(&holder, 1).await;
         wait_for(&mut first_hears).await;
         assert!(!is_told(&mut second_hears).await);
-        take(&first, entry(2)).await.expect("it is free");
+        take(&first, 2).await;
         drop(first_hears);
         // It is its turn, and the lock is held.
         assert!(!is_told(&mut second_hears).await);
-        let_go(&first, entry(2)).await.expect("an answer");
+        let_go(&first, 2).await;
         wait_for(&mut second_hears).await;
     });
 }
@@ -705,13 +706,11 @@ fn of_those_who_wait_one_after_the_other_is_told_in_the_order_in_which_they_came
 fn whose_turn_comes_when_the_lock_is_free_already_is_told() {
     let host = Host::new();
     let (holder, first, second) = (host.node(), host.node(), host.node());
-    with_files(async {
-        let vote = holder.acquire(entry(1), ballot(1), LIMIT).await;
-        vote.expect("it is free");
+    in_runtime(async {
+        take(&holder, 1).await;
         let first_hears = listen(&first).await;
         let mut second_hears = listen(&second).await;
-        let released = holder.release(entry(1), Arc::default(), LIMIT).await;
-        released.expect("an answer");
+        let_go(&holder, 1).await;
         assert!(!is_told(&mut second_hears).await);
         // As when it gives up waiting.
         drop(first_hears);
@@ -723,13 +722,11 @@ fn whose_turn_comes_when_the_lock_is_free_already_is_told() {
 fn who_leaves_a_free_lock_lets_the_next_try() {
     let host = Host::new();
     let (holder, broken, next) = (host.node(), host.node(), host.node());
-    with_files(async {
-        let vote = holder.acquire(entry(1), ballot(1), LIMIT).await;
-        vote.expect("it is free");
+    in_runtime(async {
+        take(&holder, 1).await;
         let mut broken_hears = listen(&broken).await;
         let mut next_hears = listen(&next).await;
-        let released = holder.release(entry(1), Arc::default(), LIMIT).await;
-        released.expect("an answer");
+        let_go(&holder, 1).await;
         wait_for(&mut broken_hears).await;
         wait_for(&mut next_hears).await;
     });
@@ -739,18 +736,14 @@ fn who_leaves_a_free_lock_lets_the_next_try() {
 fn who_waits_is_told_also_if_somebody_had_the_lock_only_in_between() {
     let host = Host::new();
     let (holder, waiter) = (host.node(), host.node());
-    with_files(async {
-        let vote = holder.acquire(entry(1), ballot(1), LIMIT).await;
-        vote.expect("it is free");
+    in_runtime(async {
+        take(&holder, 1).await;
         let mut waiter_hears = listen(&waiter).await;
-        let released = holder.release(entry(1), Arc::default(), LIMIT).await;
-        released.expect("an answer");
+        let_go(&holder, 1).await;
         wait_for(&mut waiter_hears).await;
         // Neither has to wait, so nobody looks in between.
-        let vote = holder.acquire(entry(2), ballot(2), LIMIT).await;
-        vote.expect("it is free");
-        let released = holder.release(entry(2), Arc::default(), LIMIT).await;
-        released.expect("an answer");
+        take(&holder, 2).await;
+        let_go(&holder, 2).await;
         wait_for(&mut waiter_hears).await;
     });
 }
@@ -759,9 +752,8 @@ fn who_waits_is_told_also_if_somebody_had_the_lock_only_in_between() {
 fn that_the_job_is_done_is_told_one_after_the_other() {
     let host = Host::new();
     let (holder, first, second) = (host.node(), host.node(), host.node());
-    with_files(async {
-        let vote = holder.acquire(entry(1), ballot(1), LIMIT).await;
-        vote.expect("it is free");
+    in_runtime(async {
+        take(&holder, 1).await;
         let mut first_hears = listen(&first).await;
         let mut second_hears = listen(&second).await;
         let done = Parting {
@@ -783,9 +775,8 @@ fn that_the_job_is_done_is_told_one_after_the_other() {
 fn whoever_holds_a_lock_is_told_at_once_whoever_waits() {
     let host = Host::new();
     let (holder, waiter) = (host.node(), host.node());
-    with_files(async {
-        let vote = holder.acquire(entry(1), ballot(1), LIMIT).await;
-        vote.expect("it is free");
+    in_runtime(async {
+        take(&holder, 1).await;
         let mut waiter_hears = listen(&waiter).await;
         let mut holder_hears = listen(&holder).await;
         fs::remove_file(&host.records()[0]).expect("ours");
