@@ -28,8 +28,7 @@ fn a_job_runs_holds_the_lock_meanwhile_and_leaves_no_key() {
         "-c",
         "echo ready; read _",
     ];
-    let mut run = cluster.redlock(job).start();
-    run.wait_for("ready");
+    let mut run = cluster.redlock(job).start_ready();
     for rest in cluster.pttls("lock:daily-report") {
         assert!((590_000..=600_000).contains(&rest), "{rest}");
     }
@@ -69,8 +68,7 @@ fn while_a_job_runs_a_second_one_is_skipped_and_afterwards_the_next_one_runs() {
         "-c",
         "echo ready; read _",
     ];
-    let mut first = cluster.redlock(job).start();
-    first.wait_for("ready");
+    let mut first = cluster.redlock(job).start_ready();
 
     let second = ["run", "-r", "daily-report", "--", "echo", "never"];
     let skipped = cluster.redlock(second).end();
@@ -124,8 +122,7 @@ fn on_a_terminal_a_skip_names_the_holder_and_with_quiet_it_does_not() {
         "-c",
         "echo ready; read _",
     ];
-    let mut holder = cluster.redlock(job).start();
-    holder.wait_for("ready");
+    let mut holder = cluster.redlock(job).start_ready();
     let on_terminal = |arguments: &[&str]| {
         let (status, screen) = cluster.redlock(arguments.iter().copied()).end_on_terminal();
         assert_eq!(status.code(), Some(75), "{screen}");
@@ -339,8 +336,10 @@ fn the_value_tells_a_person_who_has_the_lock() {
         "echo ready; read _",
         "secret",
     ];
-    let mut run = cluster.redlock(job).env("LOGNAME", "somebody").start();
-    run.wait_for("ready");
+    let mut run = cluster
+        .redlock(job)
+        .env("LOGNAME", "somebody")
+        .start_ready();
     let values = cluster.values("lock:job");
     let text = String::from_utf8(values[0].clone().expect("held")).expect("text");
     assert!(values.iter().all(|value| *value == values[0]), "{values:?}");
@@ -366,8 +365,7 @@ fn the_value_tells_a_person_who_has_the_lock() {
         "-c",
         "echo ready; read _",
     ];
-    let mut run = cluster.redlock(job).start();
-    run.wait_for("ready");
+    let mut run = cluster.redlock(job).start_ready();
     let value = cluster.values("lock:job")[0].clone().expect("held");
     assert!(!String::from_utf8_lossy(&value).contains("\"command\""));
     run.write_line("");

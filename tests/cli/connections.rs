@@ -148,8 +148,9 @@ fn databases_are_places_of_their_own_and_no_servers_of_their_own() {
     let cluster = Cluster::start(3);
     let fourth = urls(&cluster.servers, "", "/4");
     let job = ["run", "-r", "job", "sh", "-c", "echo ready; read _"];
-    let mut holder = Redlock::new(job).env("REDLOCK_SERVERS", &fourth).start();
-    holder.wait_for("ready");
+    let mut holder = Redlock::new(job)
+        .env("REDLOCK_SERVERS", &fourth)
+        .start_ready();
     assert_eq!(cluster.locks(), [""; 0], "nothing in database 0");
     run_on(&fourth).end().assert_code(75);
     assert_eq!(run_on(&cluster.urls()).end().assert_code(0).stdout, "ran\n");

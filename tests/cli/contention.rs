@@ -263,8 +263,7 @@ fn what_another_program_holds_is_held_and_stays_untouched() {
 fn a_long_wait_shows_on_a_terminal_how_it_stands() {
     let cluster = Cluster::start(3);
     let job = ["run", "-r", "job", "sh", "-c", "echo ready; read _"];
-    let mut holder = cluster.redlock(job).start();
-    holder.wait_for("ready");
+    let mut holder = cluster.redlock(job).start_ready();
     let wait = ["run", "-w", "2500ms", "-r", "job", "echo", "never"];
     let (status, screen) = cluster.redlock(wait).end_on_terminal();
     assert_eq!(status.code(), Some(75));

@@ -297,8 +297,7 @@ fn the_printed_rule_is_enough_for_everything() {
             "-c",
             "echo ready; read _",
         ];
-        let mut holder = as_user(&run).start();
-        holder.wait_for("ready");
+        let mut holder = as_user(&run).start_ready();
         let waiter = as_user(&["run", "-w", "-r", "job", "true"]).start();
         as_user(&["run", "-r", "job", "true"]).end().assert_code(75);
         let names = as_user(&["complete-names", "--", "redlock", "run", "-r", "j"]).end();

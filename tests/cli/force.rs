@@ -33,8 +33,7 @@ fn the_holder_that_loses_its_lock_stops_its_job_at_once() {
             "-c",
             "echo ready; sleep 600",
         ];
-        let mut run = place.redlock(job).start();
-        run.wait_for("ready");
+        let run = place.redlock(job).start_ready();
         // Before the holder listens, or after: it looks when it begins to.
         let end = place.redlock(FORCE).env("REDLOCK_VERBOSE", "1").end();
         end.assert_code(0)

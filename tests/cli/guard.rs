@@ -134,8 +134,7 @@ fn a_job_of_a_frozen_redlock_that_heeds_the_signal_is_asked_once_and_the_code_is
     let run = [
         "run", "-t", "2s", "-s", "USR1", "-r", "job", "sh", "-c", script,
     ];
-    let mut run = cluster.redlock(run).start();
-    run.wait_for("ready");
+    let mut run = cluster.redlock(run).start_ready();
     run.signal(Signal::SIGSTOP);
     run.wait_for("stopping");
     thread::sleep(Duration::from_millis(300));
@@ -149,10 +148,9 @@ fn a_job_of_a_frozen_redlock_that_heeds_the_signal_is_asked_once_and_the_code_is
 fn a_job_of_a_frozen_redlock_that_ends_by_itself_in_time_keeps_its_code() {
     let cluster = Cluster::start(3);
     let script = "echo ready; sleep 0.3; exit 4";
-    let mut run = cluster
+    let run = cluster
         .redlock(["run", "-t", "2s", "-r", "job", "sh", "-c", script])
-        .start();
-    run.wait_for("ready");
+        .start_ready();
     run.signal(Signal::SIGSTOP);
     eventually("the lock is free", || cluster.locks().is_empty());
     run.signal(Signal::SIGCONT);
@@ -169,8 +167,7 @@ fn a_loss_that_redlock_sees_itself_is_told_to_the_job_once() {
     let run = [
         "run", "-t", "3s", "-k", "600ms", "-s", "USR1", "-r", "job", "sh", "-c", script,
     ];
-    let mut run = cluster.redlock(run).start();
-    run.wait_for("ready");
+    let run = cluster.redlock(run).start_ready();
     for server in &cluster.servers {
         server.hang();
     }
@@ -311,8 +308,7 @@ fn a_guard_that_is_frozen_holds_nobody_up() {
     let cluster = Cluster::start(3);
     let script = "echo ready; read _; exit 5";
     let run = ["run", "-t", "1s", "-r", "job", "sh", "-c", script];
-    let mut run = cluster.redlock(run).start();
-    run.wait_for("ready");
+    let mut run = cluster.redlock(run).start_ready();
     let guard = guard_of(run.pid());
     kill(guard, Signal::SIGSTOP).expect("it runs");
     // Several extensions that it takes no notice of.
@@ -343,8 +339,7 @@ fn a_guard_that_gets_redlocks_arguments_overwrites_them() {
     let cluster = Cluster::start(3);
     let shim = Shim::build(ALL_IS_COPIED);
     let run = cluster.redlock(["run", "-r", "job", "sh", "-c", "echo ready; read _; exit 4"]);
-    let mut run = shim.load(run).start();
-    run.wait_for("ready");
+    let mut run = shim.load(run).start_ready();
     let shown = read(guard_of(run.pid()), "cmdline");
     assert_eq!(shown.trim_end_matches('\0'), "rl-guard");
     run.write_line("");
@@ -367,8 +362,7 @@ fn with_on_lost_warn_a_frozen_redlock_costs_the_job_nothing() {
         "-c",
         script,
     ];
-    let mut run = cluster.redlock(run).start();
-    run.wait_for("ready");
+    let mut run = cluster.redlock(run).start_ready();
     run.signal(Signal::SIGSTOP);
     thread::sleep(Duration::from_millis(2500));
     run.write_line("");
@@ -479,8 +473,7 @@ fn redlock_lets_others_run_first_when_its_job_is_over_and_not_before() {
         "-c",
         script,
     ];
-    let mut run = cluster.redlock(run).start();
-    run.wait_for("ready");
+    let mut run = cluster.redlock(run).start_ready();
     let (redlock, usual) = (run.pid(), niceness(Pid::this()));
     assert_eq!(niceness(redlock), usual);
     assert_eq!(niceness(guard_of(redlock)), usual);
@@ -519,8 +512,7 @@ fn a_command_dies_with_a_redlock_whose_guard_is_dead() {
 #[test]
 fn a_job_that_stands_still_hears_the_guard() {
     let place = Place::Servers(Cluster::start(3));
-    let mut run = place.run("-k 700ms -t 3s", STILL).start();
-    run.wait_for("ready");
+    let run = place.run("-k 700ms -t 3s", STILL).start_ready();
     thread::sleep(Duration::from_millis(300));
     run.signal(Signal::SIGSTOP);
     thread::sleep(Duration::from_secs(4));
@@ -553,10 +545,9 @@ fn a_kill_without_grace_by_the_guard_is_the_locks_as_well() {
 fn a_job_that_ends_after_its_lock_while_all_are_frozen_has_lost_it() {
     let cluster = Cluster::start(3);
     let script = "echo ready; sleep 4; exit 0";
-    let mut run = cluster
+    let run = cluster
         .redlock(["run", "-t", "2s", "-r", "job", "sh", "-c", script])
-        .start();
-    run.wait_for("ready");
+        .start_ready();
     thread::sleep(Duration::from_millis(300));
     let guard = guard_of(run.pid());
     kill(guard, Signal::SIGSTOP).expect("it is there");
@@ -573,8 +564,7 @@ fn what_the_guard_has_told_redlock_does_not_tell_again() {
     let place = Place::Servers(Cluster::start(3));
     let script =
         "exec 2>/dev/null; trap 'echo told' TERM; echo ready; while :; do sleep 0.02; done";
-    let mut run = place.run("-t 4s -k 1500ms", script).start();
-    run.wait_for("ready");
+    let mut run = place.run("-t 4s -k 1500ms", script).start_ready();
     thread::sleep(Duration::from_millis(400));
     run.signal(Signal::SIGSTOP);
     run.wait_for("told");

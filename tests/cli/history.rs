@@ -220,8 +220,7 @@ fn a_release_whose_answer_was_lost_is_one_run() {
         script,
     ])
     .env("REDLOCK_SERVERS", urls)
-    .start();
-    run.wait_for("ready");
+    .start_ready();
     thread::sleep(Duration::from_millis(700));
     let before: Vec<usize> = proxies.iter().map(proxy::Proxy::requests).collect();
     for proxy in &proxies {

@@ -13,8 +13,7 @@ const ROUNDS: usize = 12;
 /// How often `redlock`, whose job says `ready` and then reads, wakes in each of `ROUNDS` or more
 /// rounds.
 fn wakings(redlock: Redlock) -> Vec<u64> {
-    let mut run = redlock.start();
-    run.wait_for("ready");
+    let mut run = redlock.start_ready();
     // It has begun to listen for a forced release, and the first round is over.
     thread::sleep(Duration::from_millis(500));
     let mut wakings = Vec::new();

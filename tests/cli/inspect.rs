@@ -27,8 +27,7 @@ fn a_held_lock_is_shown_with_all_that_is_known() {
     for place in [Place::of(&cluster), Place::local(directory.path())] {
         let line = ["run", "-t", "1h", "-r", "job", "--note", "deploying v42"];
         let script = ["sh", "-c", "echo ready; read _"];
-        let mut run = place.redlock(line.into_iter().chain(script)).start();
-        run.wait_for("ready");
+        let mut run = place.redlock(line.into_iter().chain(script)).start_ready();
         let text = place.redlock(["inspect", "job"]).end();
         let pid = format!("pid {}", run.pid());
         for part in [

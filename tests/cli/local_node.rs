@@ -25,9 +25,7 @@ fn holder(directory: &Path) -> Process {
         "-c",
         "echo ready; read _; exit 6",
     ];
-    let mut run = redlock(directory, job).start();
-    run.wait_for("ready");
-    run
+    redlock(directory, job).start_ready()
 }
 
 #[test]

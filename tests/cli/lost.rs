@@ -120,8 +120,7 @@ fn a_job_that_heeds_the_signal_ends_at_once_when_the_lock_is_lost() {
     let arguments = [
         "run", "-t", "2s", "-s", "USR1", "-r", "job", "sh", "-c", script,
     ];
-    let mut run = cluster.redlock(arguments).start();
-    run.wait_for("ready");
+    let mut run = cluster.redlock(arguments).start_ready();
     for server in &cluster.servers {
         let _: () = server.ask(&["DEL", "lock:job"]);
     }
@@ -147,8 +146,7 @@ fn on_lost_warn_lets_the_job_end_and_tells_of_the_loss_all_the_same() {
         "-c",
         script,
     ];
-    let mut run = cluster.redlock(arguments).start();
-    run.wait_for("ready");
+    let mut run = cluster.redlock(arguments).start_ready();
     for server in &cluster.servers {
         let _: () = server.ask(&["SET", "lock:job", "somebody else's", "PX", "60000"]);
     }
@@ -180,8 +178,7 @@ fn a_minority_that_restarts_empty_gets_its_key_back_and_the_job_goes_on() {
         "-c",
         "echo ready; read _",
     ];
-    let mut run = cluster.redlock(arguments).start();
-    run.wait_for("ready");
+    let mut run = cluster.redlock(arguments).start_ready();
     let value = cluster.servers[1].get("lock:job");
     cluster.servers[0].kill();
     cluster.servers[0].restart();
@@ -249,8 +246,7 @@ fn a_lock_is_extended_for_as_long_as_its_job_runs() {
         "-c",
         "echo ready; sleep 7",
     ];
-    let mut run = cluster.redlock(arguments).start();
-    run.wait_for("ready");
+    let run = cluster.redlock(arguments).start_ready();
     let began = clock::now();
     let mut lowest = i64::MAX;
     while clock::now().since(began) < Duration::from_millis(6_500) {
@@ -275,8 +271,7 @@ fn a_lock_is_extended_for_as_long_as_its_job_runs() {
 fn a_foreign_value_on_one_node_survives_the_release() {
     let cluster = Cluster::start(3);
     let arguments = ["run", "-r", "job", "sh", "-c", "echo ready; read _"];
-    let mut run = cluster.redlock(arguments).start();
-    run.wait_for("ready");
+    let mut run = cluster.redlock(arguments).start_ready();
     let _: () = cluster.servers[2].ask(&["SET", "lock:job", "somebody else's"]);
     run.write_line("");
     run.end().assert_code(0);
@@ -291,8 +286,7 @@ fn a_release_takes_no_longer_than_it_may_however_patient_one_is_otherwise() {
     let cluster = Cluster::start(3);
     let words = ["run", "-t", "1m", "--node-timeout", "20s", "-r", "job"];
     let words = words.into_iter().chain(["sh", "-c", "echo ready; read _"]);
-    let mut run = cluster.redlock(words).start();
-    run.wait_for("ready");
+    let mut run = cluster.redlock(words).start_ready();
     cluster.servers[0].hang();
     cluster.servers[1].hang();
     let ended = clock::now();
@@ -311,8 +305,7 @@ fn a_release_that_reaches_no_quorum_says_until_when_others_are_locked_out() {
     let script = "echo ready; read _; exit 4";
     let mut run = cluster
         .redlock(["run", "-t", "30s", "-r", "job", "sh", "-c", script])
-        .start();
-    run.wait_for("ready");
+        .start_ready();
     cluster.servers[0].kill();
     cluster.servers[1].hang();
     run.write_line("");
@@ -328,8 +321,7 @@ fn a_release_is_repeated_when_all_connections_broke_meanwhile() {
     let script = "echo ready; read _";
     let mut run = cluster
         .redlock(["run", "-r", "job", "sh", "-c", script])
-        .start();
-    run.wait_for("ready");
+        .start_ready();
     thread::sleep(Duration::from_millis(600));
     for server in &cluster.servers {
         let _: u32 = server.ask(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
@@ -346,8 +338,7 @@ fn a_release_is_repeated_on_new_connections() {
     let script = "echo ready; read _";
     let mut run = Redlock::new(["run", "-r", "job", "sh", "-c", script])
         .env("REDLOCK_SERVERS", urls)
-        .start();
-    run.wait_for("ready");
+        .start_ready();
     thread::sleep(Duration::from_millis(600));
     for proxy in &proxies {
         proxy.forget();
@@ -362,10 +353,9 @@ fn a_firewall_that_forgets_connections_does_not_cost_a_lock() {
     let cluster = Cluster::start(3);
     let (proxies, urls) = proxy::before_each(&cluster);
     let script = "echo ready; sleep 5; exit 3";
-    let mut run = Redlock::new(["run", "-t", "3s", "-r", "job", "sh", "-c", script])
+    let run = Redlock::new(["run", "-t", "3s", "-r", "job", "sh", "-c", script])
         .env("REDLOCK_SERVERS", urls)
-        .start();
-    run.wait_for("ready");
+        .start_ready();
     thread::sleep(Duration::from_millis(600));
     for proxy in &proxies {
         proxy.forget();
@@ -381,8 +371,7 @@ fn a_late_set_on_a_connection_that_was_given_up_is_taken_back() {
     let script = "echo ready; read _";
     let mut run = Redlock::new(["run", "-t", "30s", "-r", "job", "sh", "-c", script])
         .env("REDLOCK_SERVERS", urls)
-        .start();
-    run.wait_for("ready");
+        .start_ready();
     proxies[2].set_requests(Fate::Pass);
     // The first round, after 200 ms, gives that connection up.
     thread::sleep(Duration::from_millis(800));
@@ -398,8 +387,7 @@ fn a_lock_that_somebody_made_permanent_stays_so() {
     let script = "echo ready; read _";
     let mut run = cluster
         .redlock(["run", "-t", "2s", "-r", "job", "sh", "-c", script])
-        .start();
-    run.wait_for("ready");
+        .start_ready();
     for server in &cluster.servers {
         let _: u32 = server.ask(&["PERSIST", "lock:job"]);
     }
@@ -415,8 +403,7 @@ fn what_is_put_back_leaves_the_other_its_longer_time() {
     let script = "echo ready; read _";
     let mut run = cluster
         .redlock(["run", "-t", "2s", "-r", "a", "-r", "b", "sh", "-c", script])
-        .start();
-    run.wait_for("ready");
+        .start_ready();
     let server = &cluster.servers[0];
     let _: u32 = server.ask(&["PEXPIRE", "lock:a", "3600000"]);
     let _: u32 = server.ask(&["DEL", "lock:b"]);
@@ -440,8 +427,7 @@ fn a_server_that_has_closed_its_connection_is_told_of_the_release_on_a_new_one()
         "-c",
         "echo ready; read _",
     ];
-    let mut run = cluster.redlock(run).start();
-    run.wait_for("ready");
+    let mut run = cluster.redlock(run).start_ready();
     let closed: i64 =
         cluster.servers[2].ask(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
     assert!(closed > 0, "it was connected");
@@ -455,8 +441,7 @@ fn a_lock_that_is_gone_is_told_also_where_connections_were_closed() {
     let cluster = Cluster::start(3);
     let script = "echo ready; read _";
     let run = ["run", "-t", "10m", "-r", "job", "sh", "-c", script];
-    let mut run = cluster.redlock(run).start();
-    run.wait_for("ready");
+    let mut run = cluster.redlock(run).start_ready();
     for server in &cluster.servers {
         let _: () = server.ask(&["FLUSHALL"]);
         let _: i64 = server.ask(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);

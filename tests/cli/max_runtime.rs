@@ -58,8 +58,7 @@ fn the_lock_is_kept_until_a_job_that_is_being_stopped_is_gone() {
     // It takes longer to stop than the TTL lasts without being extended.
     let slow = "trap 'sleep 2; echo stopped; exit 0' INT; echo ready; while :; do sleep 0.1; done";
     let options = "--max-runtime 300ms -s INT -t 6s -k 2500ms";
-    let mut run = place.run(options, slow).start();
-    run.wait_for("ready");
+    let run = place.run(options, slow).start_ready();
     thread::sleep(Duration::from_millis(1_200));
     place.run("", "echo never").end().assert_code(75);
     let end = run.end();

@@ -66,8 +66,7 @@ fn that_the_lock_may_not_stay_so_long_is_told() {
     let mut cluster = Cluster::start(3);
     let script = "echo ready; read _; exit 4";
     let run = ["run", "--min-hold", "1h", "-r", "job", "sh", "-c", script];
-    let mut run = cluster.redlock(run).start();
-    run.wait_for("ready");
+    let mut run = cluster.redlock(run).start_ready();
     cluster.servers[0].kill();
     cluster.servers[1].kill();
     run.write_line("");

@@ -161,8 +161,7 @@ fn done_without_a_quorum(cluster: &Cluster, options: &[&str]) -> Process {
         .iter()
         .chain(options);
     let script = ["sh", "-c", "echo ready; read _"];
-    let mut run = cluster.redlock(words.copied().chain(script)).start();
-    run.wait_for("ready");
+    let mut run = cluster.redlock(words.copied().chain(script)).start_ready();
     cluster.servers[0].hang();
     cluster.servers[1].hang();
     run.write_line("");
@@ -287,8 +286,7 @@ fn a_success_whose_lock_is_gone_is_not_noted_again_and_again() {
     let script = "echo ready; read _";
     let mut run = cluster
         .redlock(["run", "--once-per", "1h", "-r", "job", "sh", "-c", script])
-        .start();
-    run.wait_for("ready");
+        .start_ready();
     for server in &cluster.servers {
         let _: u32 = server.ask(&["DEL", "lock:job"]);
     }

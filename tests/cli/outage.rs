@@ -171,8 +171,7 @@ fn a_real_holder_seen_through_a_hole_is_no_skip() {
 fn job_that_waits(cluster: &Cluster) -> Process {
     let script = "echo ready; read _";
     let run = ["run", "-t", "10m", "-r", "job", "sh", "-c", script];
-    let mut run = cluster.redlock(run).start();
-    run.wait_for("ready");
+    let run = cluster.redlock(run).start_ready();
     eventually("the lock is everywhere", || {
         cluster.values("lock:job").iter().all(Option::is_some)
     });
@@ -216,8 +215,7 @@ fn a_release_whose_answers_came_late_is_no_lost_lock() {
     let (proxies, urls) = proxy::before_each(&cluster);
     let script = "echo ready; read _";
     let run = ["run", "-t", "10m", "-r", "job", "sh", "-c", script];
-    let mut run = Redlock::new(run).env("REDLOCK_SERVERS", urls).start();
-    run.wait_for("ready");
+    let mut run = Redlock::new(run).env("REDLOCK_SERVERS", urls).start_ready();
     // Later than a node has time: asked again, it has nothing of ours any more.
     for proxy in &proxies[..2] {
         proxy.set_replies(Fate::Delay(Duration::from_millis(200)));
@@ -321,8 +319,7 @@ fn an_attempt_is_taken_back_where_its_connection_broke_before_the_answer() {
 fn a_server_that_closes_and_then_hangs_keeps_nobody_waiting() {
     let cluster = Cluster::start(3);
     let holder = ["run", "-r", "job", "sh", "-c", "echo ready; read _"];
-    let mut holder = cluster.redlock(holder).start();
-    holder.wait_for("ready");
+    let mut holder = cluster.redlock(holder).start_ready();
     let (proxies, urls) = proxy::before_each(&cluster);
     for proxy in &proxies[..2] {
         proxy.set_replies(Fate::Delay(Duration::from_millis(100)));

@@ -25,10 +25,9 @@ struct Container {
 impl Container {
     fn start(cluster: &Cluster, script: &str) -> Self {
         let words = ["run", "-t", "2s", "-r", "job", "sh", "-c", script];
-        let mut run = Redlock::under(&CONTAINER, words)
+        let run = Redlock::under(&CONTAINER, words)
             .env("REDLOCK_SERVERS", cluster.urls())
-            .start();
-        run.wait_for("ready");
+            .start_ready();
         let unshare = run.pid();
         let children = fs::read_to_string(format!("/proc/{unshare}/task/{unshare}/children"));
         let children = children.expect("unshare runs");

@@ -123,10 +123,9 @@ fn second_holder(mode: &str) -> String {
         "-c",
         "echo ready; read _",
     ];
-    let mut holder = Redlock::new(job)
+    let _holder = Redlock::new(job)
         .env("REDLOCK_SERVERS", urls.join(" "))
-        .start();
-    holder.wait_for("ready");
+        .start_ready();
     // The first extension comes after a third of the TTL, and this takes a fraction of that. It
     // finds one server of three; the lock is held until the TTL is over, and the contender tries
     // for five seconds.
@@ -161,8 +160,7 @@ fn a_job_keeps_its_lock_while_all_servers_restart_one_after_the_other() {
         "-c",
         "echo ready; read _; exit 7",
     ];
-    let mut holder = cluster.redlock(job).start();
-    holder.wait_for("ready");
+    let mut holder = cluster.redlock(job).start_ready();
     let value = cluster.servers[0].get("lock:job");
     for index in 0..3 {
         cluster.servers[index].kill();

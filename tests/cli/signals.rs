@@ -76,8 +76,7 @@ fn the_lock_is_extended_while_a_command_takes_its_time_over_term_and_gone_right_
                   while :; do sleep 0.05; done";
     let mut run = cluster
         .redlock(["run", "-t", "1500ms", "-r", "job", "sh", "-c", script])
-        .start();
-    run.wait_for("ready");
+        .start_ready();
     run.signal(Signal::SIGTERM);
     run.wait_for("stopping");
     // Several TTLs long, nobody else gets in.
@@ -308,8 +307,7 @@ fn a_command_that_goes_on_after_its_lock_was_lost_can_be_stopped_and_continued()
         "-c",
         script,
     ];
-    let mut run = cluster.redlock(run).in_own_group().start();
-    run.wait_for("ready");
+    let mut run = cluster.redlock(run).in_own_group().start_ready();
     for round in ["one", "two"] {
         // The first time it loses the lock meanwhile, the second time it has lost it before.
         run.signal(Signal::SIGTSTP);
@@ -328,8 +326,7 @@ fn a_command_that_stood_still_goes_on_soon_after_a_short_outage() {
     let cluster = Cluster::start(3);
     let script = "echo ready; while read line; do echo \"got $line\"; done";
     let run = ["run", "-v", "-t", "1h", "-r", "job", "sh", "-c", script];
-    let mut run = cluster.redlock(run).in_own_group().start();
-    run.wait_for("ready");
+    let mut run = cluster.redlock(run).in_own_group().start_ready();
     // Whoever begins to listen asks the nodes as well.
     wait_for_listeners(&cluster, 1);
     run.signal(Signal::SIGTSTP);
@@ -354,8 +351,7 @@ fn a_job_that_is_continued_before_it_was_seen_to_stop_goes_on() {
     let script = "echo ready; while read line; do echo \"got $line\"; done";
     let run = ["run", "-r", "job", "sh", "-c", script];
     let run = Redlock::new(run).env("REDLOCK_LOCAL", directory.path());
-    let mut run = run.in_own_group().start();
-    run.wait_for("ready");
+    let mut run = run.in_own_group().start_ready();
     for round in 0..20 {
         run.signal(Signal::SIGTSTP);
         run.signal(Signal::SIGCONT);
@@ -419,8 +415,7 @@ fn a_redlock_under_nohup_survives_a_hangup() {
         "echo ready; read _; echo done",
     ];
     let run = Redlock::under(&["nohup"], job).env("REDLOCK_SERVERS", cluster.urls());
-    let mut run = run.start();
-    run.wait_for("ready");
+    let mut run = run.start_ready();
     run.signal(Signal::SIGHUP);
     run.write_line("");
     run.wait_for("done");

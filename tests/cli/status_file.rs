@@ -170,11 +170,10 @@ fn what_was_not_started_timed_out_or_was_lost_is_told_apart() {
         "-c",
         "echo ready; sleep 60",
     ];
-    let mut run = cluster
+    let run = cluster
         .redlock(job)
         .env("REDLOCK_STATUS_FILE", status.path())
-        .start();
-    run.wait_for("ready");
+        .start_ready();
     for server in &cluster.servers {
         let _: () = server.ask(&["SET", "lock:job", "another"]);
     }
@@ -197,8 +196,7 @@ fn a_signal_before_there_is_a_command_is_told_as_well() {
     let cluster = Cluster::start(3);
     let status = Status::new();
     let holder = ["run", "-r", "job", "sh", "-c", "echo ready; read _"];
-    let mut holder = cluster.redlock(holder).start();
-    holder.wait_for("ready");
+    let _holder = cluster.redlock(holder).start_ready();
     let waiter = cluster
         .redlock(["run", "-r", "job", "-w", "--", "true"])
         .env("REDLOCK_STATUS_FILE", status.path())

@@ -88,6 +88,14 @@ impl Redlock {
         self.command
     }
 
+    /// Starts it, and waits until its command has said `ready`.
+    #[track_caller]
+    pub fn start_ready(self) -> Process {
+        let mut process = self.start();
+        process.wait_for("ready");
+        process
+    }
+
     /// Starts it, with pipes.
     pub fn start(mut self) -> Process {
         self.command
