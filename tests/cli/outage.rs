@@ -1,7 +1,7 @@
 //! Servers that are no good from the start: a minority does not matter, a majority is an outage.
 
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::thread;
 use std::time::Duration;
 
 use crate::support::proxy::{self, Fate};
@@ -233,9 +233,16 @@ fn a_server_that_is_full_of_clients_is_an_outage_and_no_refusal() {
     let good = Server::with(&["--requirepass", "sesame"]);
     let taken: Vec<_> = full
         .iter()
-        .map(|s| TcpStream::connect(("127.0.0.1", s.port())).expect("it is there"))
+        .map(|s| {
+            let mut stream = TcpStream::connect(("127.0.0.1", s.port())).expect("it is there");
+            // Answered: it has the only place from now on.
+            stream.write_all(b"AUTH sesame\r\n").expect("it listens");
+            let mut answer = [0; 5];
+            stream.read_exact(&mut answer).expect("an answer");
+            assert_eq!(&answer, b"+OK\r\n");
+            stream
+        })
         .collect();
-    thread::sleep(Duration::from_millis(200));
     let url = |s: &Server| format!("redis://:sesame@127.0.0.1:{}", s.port());
     let urls: Vec<String> = full.iter().chain([&good]).map(url).collect();
     let end = Redlock::new(["run", "-r", "job", "echo", "ran"])
