@@ -98,16 +98,19 @@ fn it_costs_no_round_trip_and_can_be_left_out() {
     let cluster = Cluster::start(3);
     let (proxies, urls) = proxy::before_each(&cluster);
     let requests = |more: &[&str]| {
-        let before: usize = proxies.iter().map(Proxy::requests).sum();
+        let sum = || proxies.iter().map(Proxy::requests).sum::<usize>();
+        let before = sum();
         let words = ["run", "-r", "job"].iter().chain(more).chain(&["true"]);
         let run = Redlock::new(words.copied()).env("REDLOCK_SERVERS", &urls);
         run.end().assert_code(0);
-        proxies.iter().map(Proxy::requests).sum::<usize>() - before
+        sum() - before
     };
-    assert_eq!(requests(&["--no-history"]), 6);
+    // Two round trips to three servers. What the last one is sent is not waited for, and may come in
+    // one piece, or be counted with the next run; another round trip would be three more.
+    assert!(requests(&["--no-history"]) < 9);
     let place = Place::Servers(cluster);
     assert_eq!(history(&place), [json!(null); 0]);
-    assert_eq!(requests(&[]), 6);
+    assert!(requests(&[]) < 9);
     assert_eq!(history(&place).len(), 1);
 }
 
