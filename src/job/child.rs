@@ -15,9 +15,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
-use nix::unistd::{Pid, getpid};
+use nix::unistd::{Pid, getpgid, getpid};
 use tokio::signal::unix;
 
 use super::death;
@@ -144,6 +144,10 @@ impl Child {
     pub fn signal_group(&self, signal: Signal) {
         // The leader is not reaped, so the group is ours. It may be empty but for that zombie.
         let _ = killpg(self.leader, signal);
+        // A command that has left its group is the job all the same.
+        if getpgid(Some(self.leader)) != Ok(self.leader) {
+            let _ = kill(self.leader, signal);
+        }
         if signal == Signal::SIGKILL && self.killed.get().is_none() {
             self.killed.set(Some(clock::now()));
         }
@@ -235,6 +239,10 @@ impl Child {
                 if let Some(news) = self.heed(wish) {
                     return Poll::Ready(news);
                 }
+                continue;
+            }
+            if self.terminal.poll_resize(context).is_ready() {
+                self.signal_group(Signal::SIGWINCH);
                 continue;
             }
             let word = self.guard.as_ref().map(|guard| guard.poll_word(context));

@@ -47,6 +47,26 @@ pub fn ignore(signal: Signal) -> nix::Result<()> {
     unsafe { sigaction(signal, &ignored) }.map(drop)
 }
 
+/// Makes `signal` do nothing to us, and what it does by default to a command: whoever started us may
+/// have had it ignored, which stays so.
+///
+/// # Errors
+///
+/// If `signal` cannot be caught.
+pub fn survive(signal: Signal) -> nix::Result<()> {
+    extern "C" fn nothing(_: libc::c_int) {}
+    if is_ignored(signal) {
+        return Ok(());
+    }
+    let caught = SigAction::new(
+        SigHandler::Handler(nothing),
+        SaFlags::SA_RESTART,
+        SigSet::empty(),
+    );
+    // SAFETY: the handler does nothing.
+    unsafe { sigaction(signal, &caught) }.map(drop)
+}
+
 /// Dies of `signal`, as the command did, so that whoever started us sees the same. Answers the code
 /// 128 + the signal's number if that is impossible: as PID 1, or for a signal that does not kill.
 #[must_use]

@@ -38,8 +38,8 @@ fn judge(leader: Pid, us: Pid, processes: impl Iterator<Item = Result<Process, P
     let (mut leader_is_seen, mut all_are_seen) = (false, true);
     for process in processes {
         match process {
-            Ok(process) if process.group != leader => {}
             Ok(process) if process.id == leader => leader_is_seen = process.parent == us,
+            Ok(process) if process.group != leader => {}
             Ok(process) if process.is_alive() => return Members::Alive,
             Ok(_) => {}
             Err(_) => all_are_seen = false,

@@ -29,6 +29,7 @@ pub fn start_up(count: c_int, arguments: *const *const c_char) {
         }
     }
     let _ = death::ignore(Signal::SIGPIPE);
+    let _ = death::survive(Signal::SIGXFSZ);
 }
 
 /// A copy of the descriptor `number`, which whoever started us has handed on.

@@ -33,6 +33,7 @@ pub struct Terminal {
     may_stand_still: bool,
     suspends: Option<unix::Signal>,
     continues: unix::Signal,
+    resizes: unix::Signal,
 }
 
 /// Who has the terminal, of us two.
@@ -83,6 +84,7 @@ impl Terminal {
             may_stand_still: false,
             suspends,
             continues: unix::signal(SignalKind::from_raw(Signal::SIGCONT as i32))?,
+            resizes: unix::signal(SignalKind::window_change())?,
         })
     }
 
@@ -94,6 +96,12 @@ impl Terminal {
             return Poll::Ready(Wish::Stop);
         }
         self.continues.poll_recv(context).map(|_| Wish::GoOn)
+    }
+
+    /// The window has another size, which the kernel tells our group alone as long as the job does
+    /// not have the terminal.
+    pub fn poll_resize(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.resizes.poll_recv(context).map(drop)
     }
 
     /// Passes Ctrl-Z on to `job`: it reached our group, which is not the job's.

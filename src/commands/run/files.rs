@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, RawFd};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use nix::errno::Errno;
@@ -160,7 +160,11 @@ fn write_through(mut stream: fs::File, bytes: &[u8]) -> anyhow::Result<()> {
 /// metrics looks for.
 fn beside(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.redlock-{}", std::process::id()))
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let (id, now) = (std::process::id(), now.as_nanos());
+    path.with_file_name(format!(".{name}.redlock-{id}-{now}"))
 }
 
 /// The name is foreseeable, so it must be new: in a directory of others it could be a link of

@@ -19,9 +19,14 @@ use crate::settings::OnLost;
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Running,
+    /// The command has died of a signal that was passed on. What else of the job heard it may take
+    /// as long over it as if we had stopped it, until this instant.
+    Leaving(Instant),
     /// It was sent the stop signal, and is killed at this instant.
     Stopping(Instant),
     Killed,
+    /// What is left has had its time, and nobody waits for it any more.
+    Left,
 }
 
 /// What happens while a job runs.
@@ -43,6 +48,8 @@ struct Course {
     lock: LockWas,
     time: TimeWas,
     extensions: u64,
+    /// The last signal that was passed on.
+    passed_on: Option<Signal>,
     /// What the nodes answered in the last round that extended nothing.
     answers: Named<Extension>,
 }
@@ -53,6 +60,15 @@ impl Course {
             why: LossReason::NotExtended,
             answers: self.answers.clone(),
         }
+    }
+
+    /// Whether the command has died of TERM or HUP that we have passed on: a shell does so at once,
+    /// while what it was waiting for still puts things in order.
+    fn is_left_by(&self, command: Ended) -> bool {
+        let heard = self
+            .passed_on
+            .filter(|signal| matches!(signal, Signal::SIGTERM | Signal::SIGHUP));
+        self.phase == Phase::Running && heard.is_some_and(|signal| command == Ended::Signal(signal))
     }
 
     fn end(&self, command: Ended, lock: LockWas) -> End {
@@ -81,6 +97,7 @@ impl Run<'_> {
             lock: LockWas::Kept,
             time: TimeWas::Enough,
             extensions: 0,
+            passed_on: None,
             answers: Vec::new(),
         };
         loop {
@@ -93,6 +110,9 @@ impl Run<'_> {
                 () = self.deadline(&course) => Event::Deadline,
             };
             match event {
+                Event::Child(News::Over(command)) if course.is_left_by(command) => {
+                    course.phase = Phase::Leaving(clock::now() + self.settings.kill_after);
+                }
                 Event::Child(News::Over(command)) => {
                     return course.end(command, self.lock_was(&course, lease));
                 }
@@ -102,7 +122,10 @@ impl Run<'_> {
                     self.on_loss(&course.not_extended(), child, &mut course);
                 }
                 Event::Child(News::Awake) => self.on_awake(child, lease, &course),
-                Event::Signal(signal) => child.signal_group(signal),
+                Event::Signal(signal) => {
+                    course.passed_on = Some(signal);
+                    child.signal_group(signal);
+                }
                 Event::Lease(state) => self.on_state(state, child, &mut course),
                 Event::TimeOver => self.on_time_over(child, &mut course),
                 Event::Deadline => self.on_deadline(child, &mut course),
@@ -201,13 +224,21 @@ impl Run<'_> {
         let is_bound = self.settings.on_lost == OnLost::Stop;
         match course.phase {
             Phase::Running if is_bound => clock::sleep_until(stop_at).await,
+            Phase::Leaving(until) if is_bound => clock::sleep_until(until.min(stop_at)).await,
+            Phase::Leaving(until) => clock::sleep_until(until).await,
             Phase::Stopping(grace) if is_bound => clock::sleep_until(grace.min(kill_at)).await,
             Phase::Stopping(grace) => clock::sleep_until(grace).await,
-            Phase::Running | Phase::Killed => std::future::pending().await,
+            Phase::Running | Phase::Left | Phase::Killed => std::future::pending().await,
         }
     }
 
     fn on_deadline(&self, child: &mut Child, course: &mut Course) {
+        if let Phase::Leaving(until) = course.phase
+            && until.has_passed()
+        {
+            course.phase = Phase::Left;
+            return;
+        }
         if let Phase::Stopping(grace) = course.phase {
             child.signal_group(Signal::SIGKILL);
             course.phase = Phase::Killed;
@@ -263,7 +294,7 @@ impl Run<'_> {
 /// what it left in the background is neither waited for nor killed.
 fn scope(phase: Phase) -> Scope {
     match phase {
-        Phase::Running => Scope::Command,
-        Phase::Stopping(_) | Phase::Killed => Scope::Group,
+        Phase::Running | Phase::Left => Scope::Command,
+        Phase::Leaving(_) | Phase::Stopping(_) | Phase::Killed => Scope::Group,
     }
 }

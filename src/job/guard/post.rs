@@ -242,6 +242,10 @@ impl Target {
                 libc::syscall(call, self.leader, signal, information, flags)
             };
             if self.leader >= 0 {
+                // A leader that has left its group is the job all the same.
+                if libc::getpgid(self.group) != self.group {
+                    send(signal, 0);
+                }
                 if send(signal, TO_GROUP) == 0 || Errno::last() == Errno::ESRCH {
                     return;
                 }
