@@ -164,6 +164,16 @@ mod tests {
     }
 
     #[test]
+    fn a_leader_that_has_left_its_group_is_seen() {
+        let elsewhere = Process {
+            group: US,
+            ..line(777, 1, "Z", 1)
+        };
+        assert_eq!(judged([elsewhere]), Members::Gone);
+        assert_eq!(judged([elsewhere, line(778, 1, "S", 1)]), Members::Alive);
+    }
+
+    #[test]
     fn what_does_not_show_our_leader_tells_nothing() {
         assert_eq!(judged([]), Members::Unknown);
         assert_eq!(judged([line(777, 9, "Z", 1)]), Members::Unknown);

@@ -12,11 +12,11 @@ use tokio::task::JoinSet;
 
 use super::claim::Token;
 use super::outcome::{Outcome, evicted, extended, has_quorum, refused, removed};
-use super::quorum::{Answers, Named, named};
+use super::quorum::{self, Answers, Named, named};
 use super::redlock::{Held, Redlock};
 use super::view::{Look, View};
-use crate::clock;
-use crate::node::{Answer, ByHand, Entry, Extension, Node, Proof, Removal, Vote};
+use crate::clock::{self, Instant};
+use crate::node::{Answer, ByHand, Entry, Extension, Node, NodeError, Proof, Removal, Vote};
 
 /// How often nodes that did not answer are asked again when there is no quorum without them.
 const RETRIES: u32 = 3;
@@ -85,13 +85,15 @@ impl<N: ByHand> Redlock<N> {
             ttl,
             stay: ttl,
         });
-        let decided = |answers: &Answers<Extension>| extended(answers) != Outcome::NoQuorum;
+        let decided = |answers: &Answers<_>| extended(&lasting(answers, ttl)) != Outcome::NoQuorum;
         let answers = self
             .ask(node_timeout, RETRIES, decided, |node, limit| {
                 let entry = Arc::clone(&entry);
-                async move { node.extend(entry, 0, limit).await }
+                let began = clock::now();
+                async move { Ok((node.extend(entry, 0, limit).await?, began)) }
             })
             .await;
+        let answers = lasting(&answers, ttl);
         let outcome = extended(&answers);
         if matches!(outcome, Outcome::Gone | Outcome::Held(_)) {
             // What is left of it, prolonged just now, is worth nothing and would only be in the way.
@@ -195,6 +197,21 @@ impl<N: ByHand> Redlock<N> {
         }
         answers
     }
+}
+
+/// What was answered, without the extensions of which nothing may be left: asking nodes again and
+/// again can take longer than a short TTL. Invariant I3.
+fn lasting(answers: &Answers<(Extension, Instant)>, ttl: Duration) -> Answers<Extension> {
+    let lasts = |answer: &Answer<(Extension, Instant)>| match answer {
+        Ok((Extension::Extended, began)) if quorum::valid_until(*began, ttl).has_passed() => {
+            let text = "extended, but the others took so long that nothing is left of the TTL";
+            Err(NodeError::Failed(text.to_owned()))
+        }
+        Ok((extension, _)) => Ok(extension.clone()),
+        Err(error) => Err(error.clone()),
+    };
+    let lasts = |answer: &Option<_>| answer.as_ref().map(lasts);
+    answers.iter().map(lasts).collect()
 }
 
 impl<N: Node> Held<N> {

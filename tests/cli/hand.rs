@@ -221,6 +221,36 @@ fn extend_prolongs_nothing_of_a_lock_that_most_servers_have_lost() {
 }
 
 #[test]
+fn an_extension_that_most_servers_tell_of_only_after_the_ttl_is_none() {
+    let cluster = Cluster::start(3);
+    let (proxies, urls) = proxy::before_each(&cluster);
+    let token = Place::of(&cluster).acquire("job", "500ms");
+    proxies[1].set_replies(Fate::Delay(Duration::from_millis(300)));
+    proxies[2].set_requests(Fate::Close);
+    let line = ["extend", "-r", "job", "--token", &token, "-t", "500ms"];
+    let end = Redlock::new(line).env("REDLOCK_SERVERS", urls).end();
+    end.assert_code(69)
+        .assert_says(&["nothing is left of the TTL"]);
+}
+
+#[test]
+fn a_lock_that_was_prolonged_by_hand_is_kept_when_memory_is_full() {
+    let cluster = Cluster::start(3);
+    let place = Place::of(&cluster);
+    let script = "echo $REDLOCK_TOKEN; read _; sleep 2";
+    let line = ["run", "-t", "1s", "-r", "job", "sh", "-c", script];
+    let mut run = place.redlock(line).start();
+    let token = run.next_line();
+    let line = ["extend", "-r", "job", "--token", &token, "-t", "60s"];
+    place.redlock(line).end().assert_code(0);
+    for server in &cluster.servers {
+        let _: () = server.ask(&["CONFIG", "SET", "maxmemory", "1"]);
+    }
+    run.write_line("");
+    run.end().assert_code(0).assert_silent();
+}
+
+#[test]
 fn a_token_is_read_from_standard_input_or_the_environment() {
     let cluster = Cluster::start(3);
     let place = Place::of(&cluster);

@@ -172,3 +172,12 @@ fn without_proc_a_job_is_stopped_to_its_last_member() {
     assert!(!is_alive(member), "{end:?}");
     end.assert_code(124);
 }
+
+#[test]
+fn a_command_that_has_left_its_group_is_stopped_all_the_same() {
+    let place = Place::Servers(Cluster::start(3));
+    let leaves = "exec perl -e 'setpgrp(0, getpgrp(getppid())); print \"left\\n\"; sleep 60'";
+    let end = place.run("--max-runtime 1s -k 300ms", leaves).end();
+    end.assert_code(124);
+    assert!(end.took < Duration::from_secs(20), "{end:?}");
+}

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, fcntl};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::hand::wait_for_listeners;
@@ -420,4 +420,52 @@ fn a_redlock_under_nohup_survives_a_hangup() {
     run.write_line("");
     run.wait_for("done");
     run.end().assert_code(0);
+}
+
+/// A shell that dies of the signal at once, waiting for a program that still puts things in order.
+fn shell_and_program(program: &str) -> String {
+    format!("sh -c '{program}'; :")
+}
+
+#[test]
+fn the_lock_is_kept_while_what_a_shell_waited_for_still_cleans_up() {
+    let cluster = Cluster::start(3);
+    for signal in [Signal::SIGTERM, Signal::SIGHUP] {
+        let name = signal.as_str().trim_start_matches("SIG");
+        let program = format!(
+            "trap \"echo heard; read line; echo cleaned; exit\" {name}; echo ready; \
+             while :; do sleep 0.05; done"
+        );
+        let script = shell_and_program(&program);
+        let line = [
+            "run", "-t", "2m", "-k", "25s", "-r", "job", "sh", "-c", &script,
+        ];
+        let mut run = cluster.redlock(line).start_ready();
+        run.signal(signal);
+        run.wait_for("heard");
+        // The shell is dead by now, or will be in a moment.
+        let other = cluster.redlock(["run", "-w", "1s", "-r", "job", "true"]);
+        other.end().assert_code(75);
+        assert!(!run.has_ended());
+        run.write_line("");
+        let end = run.end();
+        assert_eq!(end.signal(), Some(signal), "{end:?}");
+        assert!(end.stdout.ends_with("cleaned\n"), "{end:?}");
+        assert_eq!(cluster.locks(), [""; 0]);
+    }
+}
+
+#[test]
+fn what_does_not_heed_a_signal_that_its_shell_died_of_is_waited_for_no_longer_than_its_grace() {
+    let cluster = Cluster::start(3);
+    let program = "trap \"\" TERM; echo $$; exec 2>/dev/null; while :; do sleep 0.05; done";
+    let script = shell_and_program(program);
+    let line = ["run", "-k", "300ms", "-r", "job", "sh", "-c", &script];
+    let mut run = cluster.redlock(line).start();
+    let program = Pid::from_raw(run.next_line().parse().expect("a number"));
+    run.signal(Signal::SIGTERM);
+    assert!(!run.wait().success());
+    assert_eq!(cluster.locks(), [""; 0]);
+    assert!(is_alive(program));
+    kill(program, Signal::SIGKILL).expect("it is ours");
 }

@@ -371,3 +371,19 @@ fn a_descriptor_of_another_process_is_written_to_and_a_pipe_that_nobody_empties_
         "{end:?}"
     );
 }
+
+#[test]
+fn a_limit_on_the_size_of_files_kills_neither_us_nor_the_job() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let cluster = Cluster::start(3);
+    let status = directory.path().join("status");
+    let status = status.to_str().expect("a plain path");
+    let limited = ["sh", "-c", "ulimit -f 0; exec \"$0\" \"$@\""];
+    let line = ["run", "-r", "job", "--status-file", status, "true"];
+    let end = Redlock::under(&limited, line)
+        .env("REDLOCK_SERVERS", cluster.urls())
+        .end();
+    end.assert_code(0).assert_says(&[status, "file too large"]);
+    assert_eq!(cluster.locks(), [""; 0]);
+    assert_eq!(fs::read_dir(directory.path()).expect("ours").count(), 0);
+}

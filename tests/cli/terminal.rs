@@ -279,3 +279,16 @@ fn without_a_shell_ctrl_z_does_not_leave_a_job_behind_that_stands_still() {
     session.expect("got one-two");
     assert_eq!(session.end().code(), Some(4));
 }
+
+#[test]
+fn a_job_without_the_terminal_hears_of_its_new_size() {
+    let cluster = Cluster::start(3);
+    for words in SHELLS {
+        let mut shell = shell(&cluster, words);
+        shell.enter(
+            "$R sh -c 'trap \"echo got win''ch; exit\" WINCH; stty cols 77; \
+             while :; do sleep 0.1; done'",
+        );
+        shell.expect("got winch");
+    }
+}

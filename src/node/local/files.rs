@@ -9,6 +9,10 @@ use std::os::unix::fs::{
     DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown,
 };
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::sys::stat::futimens;
+use nix::sys::time::TimeSpec;
 
 use crate::errno::reason;
 use crate::node::NodeError;
@@ -39,6 +43,9 @@ pub(super) enum StoreError {
     /// The file is there, but not as we wrote it.
     #[error("{} is damaged; remove it once nobody holds its lock", .0.display())]
     Damaged(PathBuf),
+    /// Nobody can tell which boot this is.
+    #[error("{} is missing, which tells one boot from the next; mount /proc", .0.display())]
+    NoBoot(PathBuf),
 }
 
 impl StoreError {
@@ -132,9 +139,23 @@ pub(super) fn try_lock(path: &Path) -> Result<File, StoreError> {
     let file = options.read(true).write(true).open(path);
     let file = file.map_err(StoreError::system("open", path))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => {
+            keep_young(&file);
+            Ok(file)
+        }
         Err(TryLockError::WouldBlock) => Err(StoreError::Busy),
         Err(TryLockError::Error(error)) => Err(StoreError::system("lock", path)(error)),
+    }
+}
+
+/// Nobody writes to a lock file, and whoever cleans up `/tmp` takes it for forgotten after some
+/// days, beside records that are in use. Who may write to a file may set its times to now.
+fn keep_young(file: &File) {
+    const DAY: Duration = Duration::from_hours(24);
+    let modified = file.metadata().and_then(|metadata| metadata.modified());
+    let age = modified.map(|modified| modified.elapsed().unwrap_or_default());
+    if age.is_ok_and(|age| age > DAY) {
+        let _ = futimens(file, &TimeSpec::UTIME_NOW, &TimeSpec::UTIME_NOW);
     }
 }
 

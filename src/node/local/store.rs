@@ -207,7 +207,8 @@ impl Store {
             return Ok(boot);
         }
         let damaged = || StoreError::Damaged(self.boot_id.clone());
-        let bytes = files::read(&self.boot_id)?.ok_or_else(damaged)?;
+        let no_boot = || StoreError::NoBoot(self.boot_id.clone());
+        let bytes = files::read(&self.boot_id)?.ok_or_else(no_boot)?;
         let id = std::str::from_utf8(&bytes).unwrap_or_default().trim();
         let is_id = |byte: u8| byte.is_ascii_hexdigit() || byte == b'-';
         if id.is_empty() || !id.bytes().all(is_id) {

@@ -137,6 +137,22 @@ fn age(path: &Path) {
 }
 
 #[test]
+fn whoever_cleans_up_by_age_does_not_find_a_lock_file_in_use() {
+    let host = Host::new();
+    acquire(&host.node(), &entry(1)).expect("it is free");
+    age(host.root.path());
+    assert_eq!(acquire(&host.node(), &entry(2)), None);
+    let is_young = |path: &PathBuf| {
+        let modified = fs::metadata(path).and_then(|file| file.modified());
+        let age = modified.expect("it is there").elapsed();
+        age.unwrap_or_default() < Duration::from_hours(1)
+    };
+    let files = all_files(host.root.path());
+    let mut locks = files.iter().filter(|path| path.ends_with("lock"));
+    assert!(locks.any(is_young));
+}
+
+#[test]
 fn one_excludes_the_other_until_it_lets_go() {
     let host = Host::new();
     let (first, second) = (host.node(), host.node());
