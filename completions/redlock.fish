@@ -63,7 +63,7 @@ strict\t''
 off\t''"
 complete -c redlock -n "__fish_redlock_using_subcommand run" -l restart-window -d 'The restart window, at least the longest TTL in use [default: 1m]; the TTL counts if it is longer' -r -f
 complete -c redlock -n "__fish_redlock_using_subcommand run" -l max-runtime -d 'Stop the command when it has run for DUR, and exit 124; the lock is kept until it is dead [default: no limit]' -r -f
-complete -c redlock -n "__fish_redlock_using_subcommand run" -s k -l kill-after -d 'The time between the stop signal and SIGKILL, where redlock stops the command [default: 5s, at most a quarter of the TTL]' -r -f
+complete -c redlock -n "__fish_redlock_using_subcommand run" -s k -l kill-after -d 'The time between the stop signal and SIGKILL, where redlock stops the command; and for how long the lock is kept for what still cleans up when TERM or HUP to redlock has killed the command itself [default: 5s, at most a quarter of the TTL]' -r -f
 complete -c redlock -n "__fish_redlock_using_subcommand run" -s s -l signal -d 'That stop signal, by name or number [default: TERM]' -r -f -a "TERM\t''
 INT\t''
 HUP\t''
