@@ -96,7 +96,7 @@ impl<N: ByHand> Redlock<N> {
         let answers = lasting(&answers, ttl);
         let outcome = extended(&answers);
         if matches!(outcome, Outcome::Gone | Outcome::Held(_)) {
-            // What is left of it, prolonged just now, is worth nothing and would only be in the way.
+            // What is left of it, prolonged just now, is worth nothing and only in the way.
             let proof = Arc::new(Proof::Token(token.as_str().as_bytes().to_vec()));
             let proofs = vec![proof; self.nodes().len()];
             self.remove(key, &proofs, node_timeout).await;
