@@ -315,9 +315,9 @@ const JOB: [Known; 7] = [
     option(
         "kill-after",
         "DUR",
-        "The time between the stop signal and SIGKILL, where redlock stops the command; and for how \
-         long the lock is kept for what still cleans up when TERM or HUP to redlock has killed the \
-         command itself [default: 5s, at most a quarter of the TTL]",
+        "The time between the stop signal and SIGKILL, where redlock stops the command; and for \
+         how long the lock is kept for what still cleans up when TERM or HUP to redlock has killed \
+         the command itself [default: 5s, at most a quarter of the TTL]",
     )
     .short('k'),
     option(

@@ -47,8 +47,8 @@ pub fn ignore(signal: Signal) -> nix::Result<()> {
     unsafe { sigaction(signal, &ignored) }.map(drop)
 }
 
-/// Makes `signal` do nothing to us, and what it does by default to a command: whoever started us may
-/// have had it ignored, which stays so.
+/// Makes `signal` do nothing to us, and what it does by default to a command. Where it was ignored
+/// when we were started, it stays so.
 ///
 /// # Errors
 ///
