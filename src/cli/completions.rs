@@ -63,7 +63,7 @@ pub(super) fn completions() -> Definition {
 
 const AFTER_COMPLETIONS: &str = "\
 Examples:
-  For this user; a package of the system has installed them for all:
+  For this user, once the directory is there (mkdir -p); a package has installed them for all:
     redlock completions bash >~/.local/share/bash-completion/completions/redlock
     redlock completions fish >~/.config/fish/completions/redlock.fish
     redlock completions zsh >~/.zfunc/_redlock    # with fpath+=~/.zfunc before compinit";

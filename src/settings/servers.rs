@@ -15,9 +15,9 @@ use super::{Error, Servers};
 use crate::exit::Exit;
 use crate::node::endpoint::{Address, Credentials, Endpoint, Secret, TlsFiles};
 
-const NO_SERVERS: &str = "no servers: name each with --server redis://HOST:PORT, or all of them as \
-    servers = [...] in /etc/redlock/config.toml (or --config FILE), or use --local to lock on this \
-    host only";
+const NO_SERVERS: &str = "no servers: name each with --server redis://HOST:PORT, or all of them in \
+    REDLOCK_SERVERS or as servers = [...] in the file of settings, by default \
+    /etc/redlock/config.toml; or use --local to lock on this host only";
 
 /// The servers that the settings name.
 ///

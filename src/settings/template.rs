@@ -82,14 +82,19 @@ impl<'a> Moment<'a> {
     fn local(&self) -> Result<DateTime, Error> {
         match TimeZone::try_system() {
             Ok(zone) => Ok(zone.to_datetime(self.now)),
-            // As the C library: a host that says nothing about its zone is in UTC.
-            Err(_) if self.world.variable("TZ").is_none() => Ok(self.utc()),
-            // But not this one. With the wrong date in its name the job would run twice.
-            Err(_) => {
-                let message = "the time zone of the variable TZ is not known on this \
-                               host; install tzdata, or write {date:utc}";
-                Err(Error::new(Exit::Configuration, message))
-            }
+            Err(_) => match self.world.variable("TZ") {
+                // As the C library: a host that says nothing about its zone is in UTC.
+                None => Ok(self.utc()),
+                // But not this one. With the wrong date in its name the job would run twice.
+                Some(zone) => {
+                    let message = format!(
+                        "TZ: '{}' is no time zone that is known on this host; install tzdata, or \
+                         write {{date:utc}}",
+                        zone.to_string_lossy()
+                    );
+                    Err(Error::new(Exit::Configuration, message))
+                }
+            },
         }
     }
 }

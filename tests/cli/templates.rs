@@ -106,5 +106,5 @@ fn what_is_unknown_is_a_usage_error_and_an_unknown_zone_is_not_taken_for_utc() {
         .env("TZ", "Europe/Nowhere")
         .end()
         .assert_code(78)
-        .assert_says(&["TZ", "{date:utc}"]);
+        .assert_says(&["TZ", "Europe/Nowhere", "{date:utc}"]);
 }

@@ -176,7 +176,7 @@ const EXTRAS: [Extra; 11] = [
         command: "completions",
         codes: &["0"],
         examples: &[(
-            "For this user; a package of the system has installed them for all:",
+            "For this user, once the directory is there (mkdir -p); a package has installed them for all:",
             "redlock completions bash >~/.local/share/bash-completion/completions/redlock",
         )],
     },
