@@ -261,6 +261,12 @@ fn one_of_two_that_refuses_rules_out_a_quorum() {
     end.assert_code(77);
 }
 
+/// A run that gives its servers so long that a test can look at what its first attempt has left.
+fn patient_run(urls: &str) -> Redlock {
+    let words = "run -t 1m --node-timeout 1s -r job echo ran".split(' ');
+    Redlock::new(words).env("REDLOCK_SERVERS", urls)
+}
+
 #[test]
 fn what_is_left_of_an_attempt_of_ones_own_is_no_other_holder() {
     let cluster = Cluster::start(3);
@@ -268,18 +274,7 @@ fn what_is_left_of_an_attempt_of_ones_own_is_no_other_holder() {
     for proxy in &proxies {
         proxy.set_replies(Fate::Drop);
     }
-    let run = [
-        "run",
-        "-t",
-        "1m",
-        "--node-timeout",
-        "1s",
-        "-r",
-        "job",
-        "echo",
-        "ran",
-    ];
-    let run = Redlock::new(run).env("REDLOCK_SERVERS", urls).start();
+    let run = patient_run(&urls).start();
     let is_written = || cluster.values("lock:job").iter().all(Option::is_some);
     eventually("the first attempt has written its keys", is_written);
     // Its release is lost as well.
@@ -349,18 +344,7 @@ fn what_is_left_of_an_own_attempt_on_one_server_is_taken_back_as_well() {
     for proxy in &proxies[..2] {
         proxy.set_replies(Fate::Drop);
     }
-    let run = [
-        "run",
-        "-t",
-        "1m",
-        "--node-timeout",
-        "1s",
-        "-r",
-        "job",
-        "echo",
-        "ran",
-    ];
-    let run = Redlock::new(run).env("REDLOCK_SERVERS", urls).start();
+    let run = patient_run(&urls).start();
     let first = &cluster.servers[0];
     eventually("the first attempt has written its key", || {
         first.get("lock:job").is_some()
