@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, RawFd};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use nix::errno::Errno;
@@ -157,32 +157,21 @@ fn write_through(mut stream: fs::File, bytes: &[u8]) -> anyhow::Result<()> {
 }
 
 /// A name of our own in the same directory, hidden, and without the ending that a collector of
-/// metrics looks for.
+/// metrics looks for. Drawn by lot: the processes of several containers have the same ids.
 fn beside(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let (id, now) = (std::process::id(), now.as_nanos());
-    path.with_file_name(format!(".{name}.redlock-{id}-{now}"))
+    path.with_file_name(format!(".{name}.redlock-{:016x}", fastrand::u64(..)))
 }
 
-/// The name is foreseeable, so it must be new: in a directory of others it could be a link of
-/// theirs.
+/// The name must be new: in a directory of others it could be a link of theirs.
 fn write_new(path: &Path, text: &str) -> io::Result<()> {
-    let create = || {
-        let mut options = OpenOptions::new();
-        // Others may read it, unless the umask says otherwise.
-        options.write(true).create_new(true).mode(0o644).open(path)
-    };
-    let mut file = match create() {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            // Left by a process that was killed, and had our id.
-            fs::remove_file(path)?;
-            create()?
-        }
-        created => created?,
-    };
+    let mut options = OpenOptions::new();
+    // Others may read it, unless the umask says otherwise.
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o644)
+        .open(path)?;
     file.write_all(text.as_bytes())?;
     // Or a power cut could leave the new name with nothing in it.
     file.sync_all()
