@@ -30,9 +30,9 @@ const NEW: &str = "new";
 /// Why the store could not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StoreError {
-    /// Another process is at it; to be tried again in a moment. Nothing was written.
-    #[error("another process is using it")]
-    Busy,
+    /// Another process has locked the file; to be tried again in a moment. Nothing was written.
+    #[error("another process keeps {path} locked; `fuser -v {path}` tells which", path = .0.display())]
+    Busy(PathBuf),
     /// The system said no.
     #[error("cannot {action} {}: {}{}", .path.display(), reason(.error), advice(.error))]
     System {
@@ -143,7 +143,7 @@ pub(super) fn try_lock(path: &Path) -> Result<File, StoreError> {
             keep_young(&file);
             Ok(file)
         }
-        Err(TryLockError::WouldBlock) => Err(StoreError::Busy),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Busy(path.to_owned())),
         Err(TryLockError::Error(error)) => Err(StoreError::system("lock", path)(error)),
     }
 }

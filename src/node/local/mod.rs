@@ -34,8 +34,7 @@ use self::rules::{Changes, Outcome};
 use self::store::Store;
 use self::watch::Watcher;
 use super::{
-    Answer, Ballot, Entry, Extension, Node, NodeError, NodeName, Notices, Parting, Raised, Release,
-    Vote,
+    Answer, Ballot, Entry, Extension, Node, NodeName, Notices, Parting, Raised, Release, Vote,
 };
 use crate::clock;
 
@@ -112,38 +111,25 @@ impl LocalNode {
         operation: impl Fn(&mut [Record], Duration) -> Outcome<T>,
         run: Option<&str>,
     ) -> Answer<T> {
-        for _ in 0..QUICK_TRIES {
-            if let Some(answer) = self.attempt(keys, &operation, run) {
-                return answer;
+        let attempt = || self.apply(keys, &operation, run);
+        let mut answer = attempt();
+        for _ in 1..QUICK_TRIES {
+            if !matches!(answer, Err(StoreError::Busy(_))) {
+                break;
             }
             std::thread::yield_now();
+            answer = attempt();
         }
         let tries = async {
-            loop {
+            while let Err(StoreError::Busy(_)) = answer {
                 let pause = PAUSE.mul_f64(1.0 + fastrand::f64());
                 tokio::time::sleep(pause).await;
-                if let Some(answer) = self.attempt(keys, &operation, run) {
-                    return answer;
-                }
+                answer = attempt();
             }
         };
-        tokio::time::timeout(limit, tries)
-            .await
-            .unwrap_or(Err(NodeError::TimedOut(limit)))
-    }
-
-    /// Does `operation`, or answers `None` if somebody else is at it. Never waits.
-    fn attempt<T>(
-        &self,
-        keys: &[String],
-        operation: impl Fn(&mut [Record], Duration) -> Outcome<T>,
-        run: Option<&str>,
-    ) -> Option<Answer<T>> {
-        match self.apply(keys, operation, run) {
-            Ok(answer) => Some(Ok(answer)),
-            Err(StoreError::Busy) => None,
-            Err(error) => Some(Err(error.to_node_error())),
-        }
+        // An answer that is still busy after the limit names who is in the way.
+        let _ = tokio::time::timeout(limit, tries).await;
+        answer.map_err(|error| error.to_node_error())
     }
 
     fn apply<T>(

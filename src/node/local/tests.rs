@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicU32;
 use tempfile::TempDir;
 
 use super::*;
-use crate::node::{Marker, MarkerKind};
+use crate::node::{Marker, MarkerKind, NodeError};
 
 const LIMIT: Duration = Duration::from_secs(5);
 const TTL: Duration = Duration::from_secs(30);
@@ -383,12 +383,18 @@ fn a_process_that_hangs_while_it_holds_the_file_lock_costs_no_more_than_the_limi
     acquire(&node, &entry(1)).expect("it is free");
     let folder = host.records()[0].parent().expect("a folder").to_owned();
     for lock in [folder.join("lock"), host.directory().join("fence/lock")] {
-        let hung = File::open(lock).expect("it is there");
+        let hung = File::open(&lock).expect("it is there");
         hung.lock().expect("nobody is at it");
         let before = clock::now();
         let far = clock::unix_ms() + 2 * DAY_MS;
         let answer = in_runtime(node.raise(entry(1), far, SHORT));
-        assert_eq!(answer, Err(NodeError::TimedOut(SHORT)));
+        let Err(NodeError::Failed(text)) = &answer else {
+            panic!("{answer:?}");
+        };
+        assert!(
+            text.contains(&format!("fuser -v {}", lock.display())),
+            "{text}"
+        );
         assert!(clock::now().since(before) >= SHORT);
         assert!(clock::now().since(before) < 5 * SHORT);
         drop(hung);
