@@ -63,8 +63,8 @@ pub enum Command {
 pub struct HistoryArguments {
     /// Its options, and those of every command.
     pub options: Options,
-    /// The name.
-    pub resource: OsString,
+    /// The name, if one was typed.
+    pub resource: Option<OsString>,
 }
 
 /// What was typed after `redlock run`.
@@ -150,7 +150,7 @@ impl Cli {
             Some(("config", matches)) => Command::Config(Options::of(matches)),
             Some(("history", matches)) => Command::History(HistoryArguments {
                 options: Options::of(matches),
-                resource: typed(matches, "name").pop().unwrap_or_default(),
+                resource: typed(matches, "name").pop(),
             }),
             Some((name, matches)) if hand::is_one(name) => hand::command(name, matches),
             Some(("doctor", matches)) => Command::Doctor(Options::of(matches)),
@@ -242,12 +242,23 @@ fn answer(error: &clap::Error, arguments: &[OsString]) -> Answer {
             _ => None,
         });
     Answer::Usage {
-        message: match suggested {
-            Some(name) => format!("{what}; did you mean '{name}'?"),
-            None => format!("{what}; {help}"),
+        message: match (suggested, usage(error)) {
+            (Some(name), _) => format!("{what}; did you mean '{name}'?"),
+            (None, Some(usage)) => format!("{what}; usage: {usage}; {help}"),
+            (None, None) => format!("{what}; {help}"),
         },
         understood: understood(arguments),
     }
+}
+
+/// How a command is used, if the library takes what was typed for a misuse of it.
+fn usage(error: &clap::Error) -> Option<String> {
+    let Some(ContextValue::StyledStr(usage)) = error.get(ContextKind::Usage) else {
+        return None;
+    };
+    let usage = usage.to_string();
+    let usage = usage.strip_prefix("Usage: ")?;
+    (error.kind() == ErrorKind::UnknownArgument).then(|| usage.to_owned())
 }
 
 /// The options up to a mistake, or to what is not there yet.
@@ -446,13 +457,27 @@ mod tests {
         for (line, answer) in [
             (
                 "redlock run -r a --foo c",
-                "unexpected argument '--foo'; see redlock run --help",
+                "unexpected argument '--foo'; \
+                 usage: redlock run -r NAME [OPTIONS] -- COMMAND [ARG]...; see redlock run --help",
             ),
             (
                 "redlock run -r a --tll 5s c",
                 "unexpected argument '--tll'; did you mean '--ttl'?",
             ),
-            ("redlock -x", "unexpected argument '-x'; see redlock --help"),
+            (
+                "redlock -x",
+                "unexpected argument '-x'; usage: redlock [OPTIONS] <COMMAND>; see redlock --help",
+            ),
+            (
+                "redlock inspect -r a",
+                "unexpected argument '-r'; usage: redlock inspect NAME... [OPTIONS]; \
+                 see redlock inspect --help",
+            ),
+            (
+                "redlock acquire a",
+                "unexpected argument 'a'; usage: redlock acquire -r NAME [OPTIONS]; \
+                 see redlock acquire --help",
+            ),
             (
                 "redlock",
                 "no subcommand given, such as run; see redlock --help",

@@ -163,7 +163,7 @@ pub fn output_of(cli: &Cli, world: &World) -> Output {
         | cli::Command::Release(arguments)
         | cli::Command::Inspect(arguments)
         | cli::Command::List(arguments) => single(&arguments.names),
-        cli::Command::History(arguments) => arguments.resource.to_str(),
+        cli::Command::History(arguments) => arguments.resource.as_deref().and_then(OsStr::to_str),
         _ => None,
     };
     output_by(cli.command.options(), resource, world)
@@ -208,8 +208,11 @@ fn common_for(
 ///
 /// If the settings make no sense.
 pub fn history(arguments: &cli::HistoryArguments, world: &World) -> Result<HistorySettings, Error> {
-    let resource = resource(&arguments.resource, "NAME", &Moment::now(world))?;
-    let common = common_for(arguments.resource.to_str(), &arguments.options, world)?;
+    let typed = arguments.resource.as_ref().ok_or_else(|| {
+        Error::usage("no name given; name the resource, as in redlock history daily-report")
+    })?;
+    let resource = resource(typed, "NAME", &Moment::now(world))?;
+    let common = common_for(typed.to_str(), &arguments.options, world)?;
     Ok(HistorySettings {
         common,
         resource,

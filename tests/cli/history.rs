@@ -163,7 +163,8 @@ fn a_server_that_does_not_let_us_write_it_lets_go_of_the_lock_all_the_same() {
 fn a_name_is_needed_and_must_be_one() {
     let place = &Place::each()[1];
     let end = place.redlock(["history"]).end();
-    end.assert_code(64).assert_says(&["NAME: ", "empty"]);
+    end.assert_code(64)
+        .assert_says(&["no name given", "redlock history daily-report"]);
     let end = place.redlock(["history", ""]).end();
     end.assert_code(64).assert_says(&["NAME: ", "empty"]);
 }
