@@ -23,8 +23,8 @@ struct Container {
 }
 
 impl Container {
-    fn start(cluster: &Cluster, script: &str) -> Self {
-        let words = ["run", "-t", "2s", "-r", "job", "sh", "-c", script];
+    fn start(cluster: &Cluster, ttl: &str, script: &str) -> Self {
+        let words = ["run", "-t", ttl, "-r", "job", "sh", "-c", script];
         let run = Redlock::under(&CONTAINER, words)
             .env("REDLOCK_SERVERS", cluster.urls())
             .start_ready();
@@ -48,7 +48,7 @@ fn the_exit_code_is_the_commands_and_128_and_the_signal_if_one_killed_it() {
         ("echo ready; read _; kill -TERM $$; sleep 9", 143),
         ("echo ready; read _; kill -KILL $$; sleep 9", 137),
     ] {
-        let mut container = Container::start(&cluster, script);
+        let mut container = Container::start(&cluster, "2s", script);
         container.run.write_line("");
         container.run.end().assert_code(code).assert_silent();
         assert_eq!(cluster.locks(), [""; 0]);
@@ -60,11 +60,29 @@ fn signals_reach_the_command_and_without_a_handler_of_ours_none_would() {
     let cluster = Cluster::start(3);
     let script = "exec 2>/dev/null; trap 'echo stopping; exit 4' TERM; echo ready; \
                   while :; do sleep 0.05; done";
-    let container = Container::start(&cluster, script);
+    let container = Container::start(&cluster, "2s", script);
     kill(container.first, Signal::SIGTERM).expect("it runs");
     let end = container.run.end();
     end.assert_code(4);
     assert!(end.stdout.contains("stopping"), "{end:?}");
+}
+
+#[test]
+fn what_a_shell_waited_for_puts_things_in_order_before_the_container_ends() {
+    let cluster = Cluster::start(3);
+    // The shell dies of the signal at once, and we become the parent of what it waited for.
+    let script = "sh -c 'trap \"echo heard; read line; echo cleaned; exit\" TERM; echo ready; \
+                  while :; do sleep 0.05; done'; :";
+    let mut container = Container::start(&cluster, "2m", script);
+    kill(container.first, Signal::SIGTERM).expect("it runs");
+    container.run.wait_for("heard");
+    let other = cluster.redlock(["run", "-w", "1s", "-r", "job", "true"]);
+    other.end().assert_code(75);
+    container.run.write_line("");
+    let end = container.run.end();
+    end.assert_code(143);
+    assert!(end.stdout.ends_with("cleaned\n"), "{end:?}");
+    assert_eq!(cluster.locks(), [""; 0]);
 }
 
 #[test]
@@ -73,7 +91,7 @@ fn orphans_are_reaped_and_the_guard_is_not_taken_for_one() {
     // Twenty processes whose parents are gone, and which end at once.
     let script = "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do \
                   (sleep 0.1 &); done; echo ready; read _; exit 6";
-    let mut container = Container::start(&cluster, script);
+    let mut container = Container::start(&cluster, "2s", script);
     let first = container.first;
     eventually("the orphans are reaped", || {
         let path = format!("/proc/{first}/task/{first}/children");
@@ -89,7 +107,7 @@ fn orphans_are_reaped_and_the_guard_is_not_taken_for_one() {
 fn a_frozen_first_process_loses_its_job_in_time() {
     let cluster = Cluster::start(3);
     let script = "trap '' TERM; echo ready; while :; do sleep 0.05; echo alive; done";
-    let container = Container::start(&cluster, script);
+    let container = Container::start(&cluster, "2s", script);
     kill(container.first, Signal::SIGSTOP).expect("it runs");
     let mut contender = cluster
         .redlock(["run", "-w", "10s", "-r", "job", "sh", "-c", "echo mine"])
