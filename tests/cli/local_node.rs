@@ -281,6 +281,32 @@ fn of_fifty_contenders_who_do_not_wait_exactly_one_runs() {
 }
 
 #[test]
+fn on_a_full_disk_a_lock_is_extended_and_given_back_but_none_is_taken() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let script = "mount -t tmpfs -o size=256k none \"$REDLOCK_LOCAL\" && \"$0\" \"$@\" && \
+                  \"$0\" inspect job; \"$0\" run -r other echo never";
+    let disk = [
+        "unshare",
+        "--user",
+        "--map-root-user",
+        "--mount",
+        "sh",
+        "-c",
+        script,
+    ];
+    // For longer than the TTL.
+    let job = "cat /dev/zero >\"$REDLOCK_LOCAL/rest\" 2>/dev/null; sleep 1.6; echo done";
+    let run = ["run", "-t", "1s", "-r", "job", "sh", "-c", job];
+    let end = Redlock::under(&disk, run)
+        .env("REDLOCK_LOCAL", directory.path())
+        .end();
+    assert!(end.stdout.starts_with("done\njob is free\n"), "{end:?}");
+    assert!(!end.stdout.contains("never"), "{end:?}");
+    end.assert_code(69)
+        .assert_says(&["no quorum for other", "no space left on device"]);
+}
+
+#[test]
 fn a_lock_that_is_taken_away_by_hand_is_lost() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let run = holder(directory.path());

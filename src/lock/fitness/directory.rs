@@ -63,7 +63,7 @@ fn room(facts: &LocalExamination) -> Option<Finding> {
         return Some(found(
             Severity::NoVote,
             format!("the disk is full: {what}"),
-            "no lock can be taken or extended, and jobs that run lose theirs",
+            "no lock can be taken, and jobs that run may lose theirs",
             "make room, or --local=DIR elsewhere",
         ));
     }
@@ -72,7 +72,7 @@ fn room(facts: &LocalExamination) -> Option<Finding> {
         found(
             Severity::Warning,
             format!("the disk is nearly full: {what}"),
-            "when it is full, no lock can be taken or extended, and jobs that run lose theirs",
+            "when it is full, no lock can be taken, and jobs that run may lose theirs",
             "make room, or --local=DIR elsewhere",
         )
     })
