@@ -1,6 +1,6 @@
 //! `redlock doctor`: examine every server, judge, tell.
 
-use std::io::IsTerminal as _;
+use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,8 @@ use crate::exit::Exit;
 use crate::lock::Redlock;
 use crate::lock::fitness::{self, Expectations, Facts, Fitness};
 use crate::node::{AnyNode, Node, NodeName, acl};
-use crate::report::doctor::{self as report, Page, Rule};
+use crate::report::doctor::{self as report, Rule};
+use crate::report::table::Paper;
 use crate::settings::{DoctorSettings, Format, World};
 
 /// The least time that a server has to tell everything. Longer than any run would wait: a slow
@@ -30,11 +31,22 @@ pub fn doctor(settings: &DoctorSettings, world: &World) -> Result<Exit, Stop> {
     })?;
     let fitness = fitness::judge(&nodes, &expectations(settings));
     let rule = rule(settings, &nodes);
-    let text = match settings.format {
-        Format::Json => report::json(&nodes, &fitness, rule.as_ref()),
-        Format::Text => report::text(&nodes, &fitness, rule.as_ref(), page(world)),
+    let written = match settings.format {
+        Format::Json => stdout::put(&report::json(&nodes, &fitness, rule.as_ref())),
+        Format::Text => page(&nodes, &fitness, rule.as_ref(), stdout::paper(world)),
     };
-    stdout::written(stdout::put(&text).map(|()| verdict(&fitness)))
+    stdout::written(written.map(|()| verdict(&fitness)))
+}
+
+fn page(
+    nodes: &[(NodeName, Facts)],
+    fitness: &Fitness,
+    rule: Option<&Rule>,
+    paper: Paper,
+) -> io::Result<()> {
+    let mut out = stdout::open()?;
+    report::write(&mut out, paper, nodes, fitness, rule)?;
+    out.flush()
 }
 
 /// What danger there is counts more than whether there is a quorum just now.
@@ -91,16 +103,4 @@ fn rule(settings: &DoctorSettings, nodes: &[(NodeName, Facts)]) -> Option<Rule> 
         rule: acl::rule(before, after),
         optional: acl::optional().collect(),
     })
-}
-
-/// What stdout is to the reader.
-fn page(world: &World) -> Page {
-    if !std::io::stdout().is_terminal() {
-        return Page::default();
-    }
-    let dumb = world.variable("TERM").is_some_and(|term| term == "dumb");
-    Page {
-        width: terminal_size::terminal_size().map(|(width, _)| usize::from(width.0)),
-        colour: world.variable("NO_COLOR").is_none() && !dumb,
-    }
 }

@@ -9,7 +9,7 @@ use std::os::fd::AsFd as _;
 
 use super::Stop;
 use crate::exit::Exit;
-use crate::report::table::Paper;
+use crate::report::table::{Ink, Paper};
 use crate::settings::World;
 
 /// Standard output as it is.
@@ -24,7 +24,12 @@ pub fn open() -> io::Result<BufWriter<File>> {
 
 /// What it is to a reader, and whether it takes colours.
 pub fn paper(world: &World) -> Paper {
-    Paper::of_stdout(world.variable("NO_COLOR").is_some())
+    let is_dumb = world.variable("TERM").is_some_and(|term| term == "dumb");
+    Paper::of_stdout(if is_dumb || world.variable("NO_COLOR").is_some() {
+        Ink::Plain
+    } else {
+        Ink::Coloured
+    })
 }
 
 /// Writes `text` to it.

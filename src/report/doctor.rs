@@ -3,11 +3,12 @@
 //! The verdict first, then a line for each server, the findings from the worst down, each with what
 //! it does and what to set, and the ACL rule. Called by `commands`.
 
-use std::fmt::Write as _;
+use std::io::{self, Write};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::table::{self, Cell, Column, Fit, Paper, Side, Tint};
 use super::words::exact_ms;
 use super::{escape, short};
 use crate::clock::whole_ms;
@@ -20,14 +21,23 @@ const READABLE: usize = 100;
 /// What the left column of a finding takes.
 const INDENT: usize = 10;
 
-/// What the page is written on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Page {
-    /// The columns of the terminal; `None` breaks no lines, for whoever searches them.
-    pub width: Option<usize>,
-    /// Whether it takes colours.
-    pub colour: bool,
-}
+const SERVERS: [Column; 8] = [
+    Column::new("SERVER", Fit::Shorten(12), Side::Left),
+    Column::new("VOTE", Fit::Whole, Side::Left),
+    Column::new("VERSION", Fit::Shorten(8), Side::Left),
+    Column::new("ROLE", Fit::Whole, Side::Left),
+    Column::new("UP", Fit::Whole, Side::Left),
+    Column::new("TRIP", Fit::Whole, Side::Left),
+    Column::new("CLOCK", Fit::Whole, Side::Left),
+    Column::new("KEEPS", Fit::Shorten(5), Side::Left),
+];
+
+const DIRECTORY: [Column; 4] = [
+    Column::new("DIRECTORY", Fit::Shorten(12), Side::Left),
+    Column::new("VOTE", Fit::Whole, Side::Left),
+    Column::new("ON", Fit::Whole, Side::Left),
+    Column::new("FREE", Fit::Whole, Side::Left),
+];
 
 /// The smallest rule for a user of redlock, and what `doctor` needs beside it.
 #[derive(Clone, Debug)]
@@ -38,104 +48,92 @@ pub struct Rule {
     pub optional: Vec<(String, &'static str)>,
 }
 
-/// The whole page.
-#[must_use]
-pub fn text(
+/// Writes the whole page.
+///
+/// # Errors
+///
+/// If `out` cannot be written to.
+pub fn write(
+    out: &mut impl Write,
+    paper: Paper,
     nodes: &[(NodeName, Facts)],
     fitness: &Fitness,
     rule: Option<&Rule>,
-    page: Page,
-) -> String {
-    let mut text = format!("{}\n\n", verdict(nodes, fitness, page));
-    text.push_str(&table(nodes, fitness, page));
+) -> io::Result<()> {
+    writeln!(out, "{}\n", verdict(nodes, fitness, paper))?;
+    write_table(out, paper, nodes, fitness)?;
     for (finding, names) in grouped(&fitness.findings) {
-        text.push('\n');
-        text.push_str(&finding_text(finding, &names, page));
+        writeln!(out)?;
+        write_finding(out, paper, finding, &names)?;
     }
-    if let Some(rule) = rule {
-        text.push_str(&rule_text(rule, page));
+    match rule {
+        Some(rule) => write_rule(out, paper, rule),
+        None => Ok(()),
     }
-    text
 }
 
-fn rule_text(rule: &Rule, page: Page) -> String {
-    let line = |words: &str| wrap(words, page.width, 0).join("\n");
+fn write_rule(out: &mut impl Write, paper: Paper, rule: &Rule) -> io::Result<()> {
+    let prose = |words: &str| wrap(words, paper.width, 0).join("\n");
     let head = "The smallest rights for a user of redlock, to be set in redis-cli on every server:";
     // The rule itself is not broken: it is to be copied.
-    let mut text = format!("\n{}\n\n{}\n\n", line(head), escape(&rule.rule));
+    writeln!(out, "\n{}\n\n{}\n", prose(head), escape(&rule.rule))?;
     for (right, what) in &rule.optional {
         let also = format!("{right} as well for whoever runs doctor, to see {what}.");
-        let _ = writeln!(text, "{}", line(&also));
+        writeln!(out, "{}", prose(&also))?;
     }
-    text
+    Ok(())
 }
 
-fn verdict(nodes: &[(NodeName, Facts)], fitness: &Fitness, page: Page) -> String {
+fn verdict(nodes: &[(NodeName, Facts)], fitness: &Fitness, paper: Paper) -> String {
     if let [(name, Facts::Local(_))] = nodes {
         let name = escape(&name.0);
         return match (fitness.is_dangerous(), fitness.has_quorum()) {
-            (true, _) => page.tint(Severity::Danger, &format!("NOT FIT: {name}")),
+            (true, _) => paper.tinted(&format!("NOT FIT: {name}"), tint(Severity::Danger)),
             (false, true) => format!("Fit: {name}, for the jobs of this host"),
-            (false, false) => page.tint(Severity::NoVote, &format!("NOT USABLE: {name}")),
+            (false, false) => paper.tinted(&format!("NOT USABLE: {name}"), tint(Severity::NoVote)),
         };
     }
     let (all, voters, quorum) = (nodes.len(), fitness.voters(), fitness.quorum());
     let count = format!("{voters} of {all} servers have a vote, a lock needs {quorum}");
     match (fitness.is_dangerous(), fitness.has_quorum()) {
         (true, _) => {
-            let head = page.tint(Severity::Danger, "NOT FIT: two holders are possible");
+            let head = paper.tinted("NOT FIT: two holders are possible", tint(Severity::Danger));
             format!("{head}; {count}")
         }
         (false, true) => format!("Fit: {count}"),
-        (false, false) => format!("{}: {count}", page.tint(Severity::NoVote, "NO QUORUM")),
+        (false, false) => format!(
+            "{}: {count}",
+            paper.tinted("NO QUORUM", tint(Severity::NoVote))
+        ),
     }
 }
 
 /// One line for each node.
-fn table(nodes: &[(NodeName, Facts)], fitness: &Fitness, page: Page) -> String {
-    let mut rows: Vec<Vec<String>> = Vec::with_capacity(nodes.len() + 1);
-    let head = [
-        "SERVER", "VOTE", "VERSION", "ROLE", "UP", "TRIP", "CLOCK", "KEEPS",
-    ];
-    let is_local = matches!(nodes, [(_, Facts::Local(_))]);
-    if is_local {
-        rows.push(["DIRECTORY", "VOTE", "ON", "FREE"].map(Into::into).into());
-    } else {
-        rows.push(head.map(Into::into).into());
-    }
-    for ((name, facts), has_vote) in nodes.iter().zip(&fitness.votes) {
+fn write_table(
+    out: &mut impl Write,
+    paper: Paper,
+    nodes: &[(NodeName, Facts)],
+    fitness: &Fitness,
+) -> io::Result<()> {
+    let columns: &[Column] = match nodes {
+        [(_, Facts::Local(_))] => &DIRECTORY,
+        _ => &SERVERS,
+    };
+    let row = |((name, facts), has_vote): (&(NodeName, Facts), &bool)| {
         let vote = if *has_vote { "yes" } else { "no" };
-        let mut row = vec![escape(&name.0), vote.to_owned()];
+        let mut row = vec![name.0.clone(), vote.to_owned()];
         match facts {
             Facts::Redis(Ok(facts)) => row.extend(cells(facts)),
             Facts::Local(Ok(facts)) => row.extend(local_cells(facts)),
             Facts::Redis(Err(_)) | Facts::Local(Err(_)) => {
-                row.resize(rows[0].len(), "-".to_owned());
+                row.resize(columns.len(), "-".to_owned());
             }
         }
-        rows.push(row);
-    }
-    let columns = rows[0].len();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-    let widths: Vec<usize> = (0..columns)
-        .map(|column| width(column).unwrap_or(0))
-        .collect();
-    let mut text = String::new();
-    for row in &rows {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(&widths) {
-            let _ = write!(line, "{cell:<width$}  ");
-        }
-        let line = line.trim_end();
-        // A long name shall not break the lines of the others.
-        let line: String = line
-            .chars()
-            .take(page.width.unwrap_or(usize::MAX))
-            .collect();
-        text.push_str(&line);
-        text.push('\n');
-    }
-    text
+        row.iter().map(|text| Cell::plain(text)).collect()
+    };
+    table::write(out, paper, 0, columns, || {
+        nodes.iter().zip(&fitness.votes).map(row)
+    })
 }
 
 fn cells(facts: &Examination) -> Vec<String> {
@@ -151,12 +149,12 @@ fn cells(facts: &Examination) -> Vec<String> {
         if info.mode == "standalone" {
             role.to_owned()
         } else {
-            escape(&info.mode)
+            info.mode.clone()
         }
     });
     let keeps = match (info.map(|info| info.appends), &facts.config) {
         (None, _) => unknown(),
-        (Some(true), Some(config)) => format!("log, {}", escape(&config.appendfsync)),
+        (Some(true), Some(config)) => format!("log, {}", config.appendfsync),
         (Some(true), None) => "log".to_owned(),
         (Some(false), Some(config)) if config.save.is_empty() => "nothing".to_owned(),
         (Some(false), Some(_)) => "snapshots".to_owned(),
@@ -164,7 +162,7 @@ fn cells(facts: &Examination) -> Vec<String> {
     };
     vec![
         info.map_or_else(unknown, |info| {
-            escape(&format!("{} {}", info.software, info.version))
+            format!("{} {}", info.software, info.version)
         }),
         role,
         info.map_or_else(unknown, |info| short(info.uptime)),
@@ -223,32 +221,29 @@ fn grouped(findings: &[Finding]) -> Vec<(&Finding, Vec<String>)> {
     groups
 }
 
-fn finding_text(finding: &Finding, names: &[String], page: Page) -> String {
+fn write_finding(
+    out: &mut impl Write,
+    paper: Paper,
+    finding: &Finding,
+    names: &[String],
+) -> io::Result<()> {
     let problem = match names {
         [] => escape(&finding.problem),
         names => format!("{}: {}", names.join(", "), escape(&finding.problem)),
     };
-    let word = severity_word(finding.severity);
+    let word = format!("{:<INDENT$}", severity_word(finding.severity));
     let parts = [
-        (
-            page.tint(finding.severity, &format!("{word:<INDENT$}")),
-            problem,
-        ),
+        (paper.tinted(&word, tint(finding.severity)), problem),
         (format!("{:<INDENT$}", "  effect"), escape(&finding.effect)),
         (format!("{:<INDENT$}", "  set"), escape(&finding.remedy)),
     ];
-    let mut text = String::new();
-    for (label, words) in parts {
-        for (index, line) in wrap(&words, page.width, INDENT).iter().enumerate() {
-            let left = if index == 0 {
-                label.clone()
-            } else {
-                " ".repeat(INDENT)
-            };
-            let _ = writeln!(text, "{left}{line}");
+    for (mut label, words) in parts {
+        for line in wrap(&words, paper.width, INDENT) {
+            writeln!(out, "{label}{line}")?;
+            label = " ".repeat(INDENT);
         }
     }
-    text
+    Ok(())
 }
 
 fn severity_word(severity: Severity) -> &'static str {
@@ -278,16 +273,11 @@ fn wrap(words: &str, width: Option<usize>, used: usize) -> Vec<String> {
     lines
 }
 
-impl Page {
-    fn tint(self, severity: Severity, text: &str) -> String {
-        let code = match severity {
-            _ if !self.colour => return text.to_owned(),
-            Severity::Danger => "1;31",
-            Severity::NoVote => "31",
-            Severity::Warning => "33",
-            Severity::Note => "2",
-        };
-        format!("\x1b[{code}m{text}\x1b[0m")
+fn tint(severity: Severity) -> Tint {
+    match severity {
+        Severity::Danger | Severity::NoVote => Tint::Bad,
+        Severity::Warning => Tint::Doubtful,
+        Severity::Note => Tint::Faint,
     }
 }
 
@@ -398,6 +388,34 @@ mod tests {
             "{lines:?}"
         );
         assert_eq!(lines.join(" "), words);
+    }
+
+    #[test]
+    fn a_long_name_does_not_break_the_lines_of_the_terminal() {
+        let facts = LocalExamination {
+            file_system: FileSystem::Disk,
+            free_bytes: 1 << 30,
+            free_files: None,
+        };
+        let name = NodeName(format!("/var/lib/{}", "long/".repeat(20)));
+        let nodes = [(name, Facts::Local(Ok(facts)))];
+        let fitness = Fitness {
+            votes: vec![true],
+            findings: Vec::new(),
+            refusals: 0,
+        };
+        let paper = Paper {
+            width: Some(50),
+            ..Paper::plain()
+        };
+        let mut out = Vec::new();
+        write_table(&mut out, paper, &nodes, &fitness).expect("a vector takes everything");
+        let text = String::from_utf8(out).expect("text");
+        assert!(
+            text.lines().all(|line| line.chars().count() <= 50),
+            "{text}"
+        );
+        assert!(text.ends_with("…  yes   disk  1024 MiB\n"), "{text}");
     }
 
     #[test]

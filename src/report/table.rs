@@ -49,21 +49,23 @@ pub enum Tint {
     Over,
     /// All is well.
     Good,
+    /// Something that may be right, or not.
+    Doubtful,
     /// Something to look at.
     Bad,
 }
 
 impl Paper {
-    /// Standard output, as it is. `no_color` is whether the user has set `NO_COLOR`.
+    /// Standard output, as it is; on a terminal in this `ink`.
     #[must_use]
-    pub fn of_stdout(no_color: bool) -> Self {
+    pub fn of_stdout(ink: Ink) -> Self {
         if !io::stdout().is_terminal() {
             return Self::plain();
         }
         let size = terminal_size::terminal_size();
         Self {
             width: Some(size.map_or(USUAL_WIDTH, |(width, _)| usize::from(width.0))),
-            ink: if no_color { Ink::Plain } else { Ink::Coloured },
+            ink,
         }
     }
 
@@ -83,7 +85,7 @@ impl Paper {
             (Ink::Plain, _) | (_, Tint::Plain) => return text.to_owned(),
             (_, Tint::Title) => "1",
             (_, Tint::Faint) => "2",
-            (_, Tint::Taken) => "33",
+            (_, Tint::Taken | Tint::Doubtful) => "33",
             (_, Tint::Over) => "36",
             (_, Tint::Good) => "32",
             (_, Tint::Bad) => "1;31",

@@ -126,23 +126,24 @@ fn the_table_fits_the_terminal_and_is_coloured_there_unless_the_user_objects() {
     let note = "recomputing all the prices of all the shops, ask ops@example.com before stopping";
     let line = ["acquire", "-r", name, "--note", note];
     place.redlock(line).end().assert_code(0);
-    let table = |columns: u16, no_color: &str| {
+    let table = |columns: u16, (variable, value): (&str, &str)| {
         let redlock = place
             .redlock_under(&ON_TERMINAL, ["list"])
-            .env("NO_COLOR", no_color);
+            .env(variable, value);
         let mut terminal = Pty::start(redlock, columns);
         assert_eq!(terminal.wait().code(), Some(0));
         terminal.wait_for("a-rather");
         terminal.seen().replace('\r', "")
     };
     for columns in [80, 200] {
-        let plain = table(columns, "1");
+        let plain = table(columns, ("NO_COLOR", "1"));
         assert!(!plain.contains('\x1b'), "{plain:?}");
         let longest = plain.lines().map(|line| line.chars().count()).max();
         assert!(longest <= Some(columns.into()), "{plain}");
         assert_eq!(plain.contains('…'), columns == 80, "{plain}");
     }
-    assert!(table(80, "").contains("\x1b[33mheld"));
+    assert!(!table(80, ("TERM", "dumb")).contains('\x1b'));
+    assert!(table(80, ("NO_COLOR", "")).contains("\x1b[33mheld"));
     let piped = place.redlock(["list"]).end().stdout;
     assert!(piped.contains(name) && piped.contains(note), "{piped}");
     assert!(!piped.contains('\x1b'));

@@ -350,7 +350,11 @@ fn environment(roff: &mut Roff, name: &str) {
         tagged(roff, "REDLOCK_TOKEN", "The token, if --token is not given.");
     }
     if ["doctor", "inspect", "list", "history", "config"].contains(&name) {
-        tagged(roff, "NO_COLOR", "If it is set, nothing is coloured.");
+        tagged(
+            roff,
+            "NO_COLOR",
+            "If it is set, or TERM is dumb, nothing is coloured.",
+        );
     }
 }
 
