@@ -27,7 +27,7 @@ use std::time::Duration;
 pub use self::doctor::{DoctorSettings, doctor};
 use self::file::File;
 use self::options::Choice;
-pub use self::run::{Files, History, OnLost, RunSettings, StoreCommand, remains_of, run};
+pub use self::run::{Files, History, Metrics, OnLost, RunSettings, StoreCommand, remains_of, run};
 pub use self::shown::config;
 use self::sources::{Setting, Sources};
 use self::template::Moment;

@@ -76,7 +76,17 @@ pub struct Files {
     /// In JSON.
     pub status: Option<PathBuf>,
     /// As gauges for Prometheus.
-    pub metrics: Option<PathBuf>,
+    pub metrics: Option<Metrics>,
+}
+
+/// Where gauges are left, and what for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metrics {
+    /// The file.
+    pub path: PathBuf,
+    /// What the resources are called at every moment: with the date in its label a series would
+    /// end each day, and the next begin without a last success.
+    pub labels: Vec<String>,
 }
 
 /// What happens to the command when the lock cannot be kept.
@@ -151,7 +161,9 @@ pub fn run(arguments: &cli::RunArguments, world: &World) -> Result<RunSettings, 
         },
         files: Files {
             status: sources.optional(&options::STATUS_FILE)?,
-            metrics: sources.optional(&options::METRICS_FILE)?,
+            metrics: sources
+                .optional(&options::METRICS_FILE)?
+                .map(|path| metrics(path, &arguments.resources, world)),
         },
         command: arguments.command.clone(),
         before: arguments.before,
@@ -177,9 +189,21 @@ pub fn remains_of(arguments: &cli::RunArguments, world: &World) -> (Vec<Resource
         .collect();
     let files = Files {
         status: place(&options::STATUS_FILE),
-        metrics: place(&options::METRICS_FILE),
+        metrics: place(&options::METRICS_FILE)
+            .map(|path| metrics(path, &arguments.resources, world)),
     };
     (resources, files)
+}
+
+/// Names that make no sense have no label.
+fn metrics(path: PathBuf, typed: &[OsString], world: &World) -> Metrics {
+    let moment = Moment::now(world);
+    let names = typed.iter().filter_map(|name| name.to_str());
+    let labels = names.filter_map(|name| moment.timeless(name).ok());
+    Metrics {
+        path,
+        labels: labels.collect(),
+    }
 }
 
 /// Tells who has written the resource behind the command, most often behind the directory of

@@ -36,25 +36,19 @@ impl<'a> Moment<'a> {
     ///
     /// If what stands in braces is unknown, a brace is not closed, or the local time is not known.
     pub fn expand(&self, text: &str) -> Result<String, Error> {
-        let mut expanded = String::with_capacity(text.len());
-        let mut rest = text;
-        while let Some((before, after)) = rest.split_once('{') {
-            expanded.push_str(before);
-            if let Some(after) = after.strip_prefix('{') {
-                expanded.push('{');
-                rest = after;
-                continue;
-            }
-            let Some((name, after)) = after.split_once('}') else {
-                let message =
-                    format!("'{text}' has a brace that is not closed; write {{{{ for one");
-                return Err(Error::usage(&message));
-            };
-            expanded.push_str(&self.value(name)?);
-            rest = after;
-        }
-        expanded.push_str(rest);
-        Ok(expanded)
+        replace(text, |name| self.value(name))
+    }
+
+    /// What `text` is called at every moment: what tells the time in it stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// If a brace is not closed.
+    pub fn timeless(&self, text: &str) -> Result<String, Error> {
+        replace(text, |name| match name {
+            "host" | "user" => self.value(name),
+            _ => Ok(format!("{{{name}}}")),
+        })
     }
 
     fn value(&self, name: &str) -> Result<String, Error> {
@@ -99,6 +93,28 @@ impl<'a> Moment<'a> {
     }
 }
 
+/// `text` with what `value` knows in place of each name in braces.
+fn replace(text: &str, value: impl Fn(&str) -> Result<String, Error>) -> Result<String, Error> {
+    let mut replaced = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('{') {
+        replaced.push_str(before);
+        if let Some(after) = after.strip_prefix('{') {
+            replaced.push('{');
+            rest = after;
+            continue;
+        }
+        let Some((name, after)) = after.split_once('}') else {
+            let message = format!("'{text}' has a brace that is not closed; write {{{{ for one");
+            return Err(Error::usage(&message));
+        };
+        replaced.push_str(&value(name)?);
+        rest = after;
+    }
+    replaced.push_str(rest);
+    Ok(replaced)
+}
+
 fn date(time: DateTime) -> String {
     time.date().to_string()
 }
@@ -112,11 +128,18 @@ mod tests {
     use super::*;
     use crate::settings::User;
 
-    fn expand(text: &str) -> Result<String, String> {
-        let world = World::new([("LOGNAME", "me")], User::Other);
+    fn world() -> World {
+        World::new([("LOGNAME", "me")], User::Other)
+    }
+
+    fn moment(world: &World) -> Moment<'_> {
         let now = "2026-03-29T00:59:59.999Z".parse().expect("an instant");
-        let moment = Moment { world: &world, now };
-        moment.expand(text).map_err(|error| error.message)
+        Moment { world, now }
+    }
+
+    fn expand(text: &str) -> Result<String, String> {
+        let expanded = moment(&world()).expand(text);
+        expanded.map_err(|error| error.message)
     }
 
     #[test]
@@ -134,6 +157,14 @@ mod tests {
         ] {
             assert_eq!(expand(text).as_deref(), Ok(expanded), "{text}");
         }
+    }
+
+    #[test]
+    fn a_name_without_time_differs_between_users_but_not_between_moments() {
+        let world = world();
+        let timeless = |text| moment(&world).timeless(text).expect("a good name");
+        assert_eq!(timeless("a-{date}-{hour:utc}"), "a-{date}-{hour:utc}");
+        assert_eq!(timeless("{{-{user}"), "{-me");
     }
 
     #[test]

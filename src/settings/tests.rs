@@ -178,7 +178,9 @@ fn every_option_does_what_it_says() {
     assert_eq!(run.max_runtime, Some(seconds(7_200)));
     assert_eq!(run.history, History::Off);
     assert_eq!(run.files.status, Some("s".into()));
-    assert_eq!(run.files.metrics, Some("/m".into()));
+    let metrics = run.files.metrics.expect("it was typed");
+    assert_eq!(metrics.path, Path::new("/m"));
+    assert_eq!(metrics.labels.len(), run.resources.len());
     assert_eq!(run.kill_after, seconds(2));
     assert_eq!(run.stop_signal, Signal::SIGINT);
     assert_eq!(run.on_lost, OnLost::Warn);

@@ -170,6 +170,19 @@ fn a_failure_or_a_skip_does_not_forget_the_last_success() {
 }
 
 #[test]
+fn a_name_with_the_time_in_it_is_one_series_and_its_last_success_is_not_forgotten() {
+    let place = &Place::each()[1];
+    let metrics = Metrics::new();
+    let last = "redlock_last_success_timestamp_seconds{resource=\"job-{minute}\"}";
+    let run = |command| place.redlock(["run", "-r", "job-{minute}", command]);
+    let success = metrics.after(run("true"), 0);
+    // In the same minute or in the next: nobody could tell.
+    let failure = metrics.after(run("false"), 1);
+    assert!(success[last] > 1.0, "{success:?}");
+    assert_eq!(failure[last].to_bits(), success[last].to_bits());
+}
+
+#[test]
 fn names_are_escaped_and_each_resource_has_its_own_series() {
     let place = &Place::each()[1];
     let metrics = Metrics::new();

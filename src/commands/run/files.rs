@@ -19,7 +19,7 @@ use crate::errno;
 use crate::job;
 use crate::lock::Resource;
 use crate::report::{self, Reporter};
-use crate::settings::Files;
+use crate::settings::{Files, Metrics};
 
 /// How long a reader of a pipe is waited for.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -56,12 +56,12 @@ pub fn leave(
     if let Some(path) = &files.status {
         leave(path, status::json(resources, account, exit_code));
     }
-    if let Some(path) = &files.metrics {
+    if let Some(Metrics { path, labels }) = &files.metrics {
         let before = match target(path) {
             Ok(Target::File(path)) => fs::read_to_string(path).unwrap_or_default(),
             _ => String::new(),
         };
-        leave(path, metrics::text(resources, account, exit_code, &before));
+        leave(path, metrics::text(labels, account, exit_code, &before));
     }
 }
 

@@ -7,14 +7,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::account::Account;
 use crate::job::Ended;
-use crate::lock::Resource;
 use crate::lock::history::Outcome;
 
 /// Since when nothing has gone wrong; the one gauge that a skip leaves alone.
 const LAST_SUCCESS: &str = "redlock_last_success_timestamp_seconds";
 
-/// The whole file; `before` is the one that is replaced.
-pub fn text(resources: &[Resource], account: &Account, exit_code: u8, before: &str) -> String {
+/// The whole file about `resources`, as they are called at every moment; `before` is the one that
+/// is replaced.
+pub fn text(resources: &[String], account: &Account, exit_code: u8, before: &str) -> String {
     let end = SystemTime::now();
     let mut text = String::new();
     let gauges = [
@@ -52,7 +52,7 @@ pub fn text(resources: &[Resource], account: &Account, exit_code: u8, before: &s
     for (name, help, value) in &gauges {
         head(&mut text, name, help);
         for resource in resources {
-            line(&mut text, name, &[("resource", resource.as_str())], value);
+            line(&mut text, name, &[("resource", resource)], value);
         }
     }
     outcomes(&mut text, resources, account.outcome);
@@ -60,7 +60,7 @@ pub fn text(resources: &[Resource], account: &Account, exit_code: u8, before: &s
     text
 }
 
-fn outcomes(text: &mut String, resources: &[Resource], outcome: Outcome) {
+fn outcomes(text: &mut String, resources: &[String], outcome: Outcome) {
     let name = "redlock_last_run_outcome";
     head(text, name, "How it ended: 1 for the outcome that it was.");
     for resource in resources {
@@ -74,7 +74,7 @@ fn outcomes(text: &mut String, resources: &[Resource], outcome: Outcome) {
 
 fn last_success(
     text: &mut String,
-    resources: &[Resource],
+    resources: &[String],
     account: &Account,
     end: SystemTime,
     before: &str,
@@ -87,11 +87,7 @@ fn last_success(
     );
     for resource in resources {
         let mut series = String::new();
-        name_and_labels(
-            &mut series,
-            LAST_SUCCESS,
-            &[("resource", resource.as_str())],
-        );
+        name_and_labels(&mut series, LAST_SUCCESS, &[("resource", resource)]);
         let value = if succeeded {
             seconds(since_1970(end))
         } else {
