@@ -16,6 +16,7 @@ mod force;
 mod guard;
 mod hand;
 mod history;
+mod host_names;
 mod idle;
 mod inspect;
 mod list;

@@ -128,7 +128,7 @@ impl RedisNode {
         }
         commands.ignore_errors();
         let exchange = async {
-            let mut open = self.connection().await?;
+            let mut open = self.connection(limit).await?;
             let replies = commands.query_async(&mut open.connection).await;
             self.note_answer(open.number, Creates::Nothing, &replies);
             replies.map_err(|error| failure::of(&error, self.connector.password()))

@@ -3,22 +3,20 @@
 //! Everything that costs a round trip or hangs on somebody is decided here: no handshake where none
 //! is needed, and no time limit of the library's own, since the caller's covers all of it.
 
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Mutex, PoisonError};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::io::AsyncDNSResolver;
 use redis::io::tcp::TcpSettings;
 use redis::io::tcp::socket2::TcpKeepalive;
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo,
-    ProtocolVersion, PushInfo, RedisConnectionInfo, RedisFuture,
+    ProtocolVersion, PushInfo, RedisConnectionInfo,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
+use super::names::Names;
 use super::{failure, tls};
-use crate::errno;
 use crate::node::endpoint::{Address, Credentials, Secret};
 use crate::node::{Answer, Endpoint, NodeError};
 
@@ -46,17 +44,11 @@ pub enum SetupError {
     WithoutTls,
 }
 
-/// What the host's name was resolved to, until the first connection has used it.
-enum Resolved {
-    NotAsked,
-    Once(Answer<Vec<SocketAddr>>),
-}
-
 /// Opens connections to one server.
 pub struct Connector {
     client: Client,
     endpoint: Endpoint,
-    resolved: Mutex<Resolved>,
+    names: Names,
 }
 
 impl Connector {
@@ -66,7 +58,7 @@ impl Connector {
         Ok(Self {
             client,
             endpoint: endpoint.clone(),
-            resolved: Mutex::new(Resolved::NotAsked),
+            names: Names::default(),
         })
     }
 
@@ -86,22 +78,16 @@ impl Connector {
         else {
             return Ok(Vec::new());
         };
-        if let Ok(address) = host.parse::<IpAddr>() {
-            return Ok(vec![SocketAddr::new(address, *port)]);
-        }
-        let found = tokio::time::timeout(limit, look_up(host, *port)).await;
-        let found = found.unwrap_or(Err(NodeError::TimedOut(limit)));
-        *self.resolved.lock().unwrap_or_else(PoisonError::into_inner) =
-            Resolved::Once(found.clone());
-        found
+        self.names.resolve(host, *port, limit).await
     }
 
     /// Opens a connection that is told what is published on `channels`, beside the one for
     /// commands: that one speaks the older protocol, which needs no handshake. The caller bounds
-    /// it.
+    /// it by `limit`.
     pub async fn listen(
         &self,
         channels: &[String],
+        limit: Duration,
     ) -> Answer<(MultiplexedConnection, UnboundedReceiver<PushInfo>)> {
         let failed = |error| failure::of(&error, self.password());
         let info = self.client.get_connection_info().clone();
@@ -109,7 +95,7 @@ impl Connector {
         let info = info.set_redis_settings(identity.set_protocol(ProtocolVersion::RESP3));
         let client = Client::open(info).map_err(failed)?;
         let (push, pushed) = unbounded_channel();
-        let config = unbounded().set_push_sender(push);
+        let config = self.config(limit)?.set_push_sender(push);
         let mut connection = client
             .get_multiplexed_async_connection_with_config(&config)
             .await
@@ -118,25 +104,15 @@ impl Connector {
         Ok((connection, pushed))
     }
 
-    /// Opens a connection. The caller bounds it.
-    pub async fn connect(&self) -> Answer<MultiplexedConnection> {
-        let resolved = std::mem::replace(
-            &mut *self.resolved.lock().unwrap_or_else(PoisonError::into_inner),
-            Resolved::NotAsked,
-        );
-        let config = unbounded().set_dns_resolver(match resolved {
-            Resolved::Once(found) => Resolver {
-                known: Some(found?),
-            },
-            Resolved::NotAsked => Resolver { known: None },
-        });
+    /// Opens a connection. The caller bounds it by `limit`.
+    pub async fn connect(&self, limit: Duration) -> Answer<MultiplexedConnection> {
         let connection = self
             .client
-            .get_multiplexed_async_connection_with_config(&config)
+            .get_multiplexed_async_connection_with_config(&self.config(limit)?)
             .await;
         match connection {
             Err(error) if error.kind() == ErrorKind::AuthenticationFailed => {
-                let full = self.full().await;
+                let full = self.full(limit).await;
                 Err(full.unwrap_or_else(|| failure::of(&error, self.password())))
             }
             connection => connection.map_err(|error| failure::of(&error, self.password())),
@@ -145,13 +121,14 @@ impl Connector {
 
     /// What a server says that has no room for one more client. The library keeps to itself what
     /// was answered to a password, and this is said to whoever comes, before any password.
-    async fn full(&self) -> Option<NodeError> {
+    async fn full(&self, limit: Duration) -> Option<NodeError> {
         let info = self.client.get_connection_info().clone();
         let nobody = RedisConnectionInfo::default().set_skip_set_lib_name();
         let client = Client::open(info.set_redis_settings(nobody)).ok()?;
+        let config = self.config(limit).ok()?;
         let asked = async {
             let mut connection = client
-                .get_multiplexed_async_connection_with_config(&unbounded())
+                .get_multiplexed_async_connection_with_config(&config)
                 .await?;
             redis::cmd("TIME").query_async::<()>(&mut connection).await
         };
@@ -160,19 +137,14 @@ impl Connector {
         is_full.then(|| failure::of(&error, self.password()))
     }
 
-    /// Subscribes to `channel` on a connection of its own, and leaves again. The caller bounds it.
-    pub async fn subscribe(&self, channel: &str) -> Answer<()> {
-        let failed = |error| failure::of(&error, self.password());
-        let mut pubsub = self.client.get_async_pubsub().await.map_err(failed)?;
-        pubsub.subscribe(channel).await.map_err(failed)
+    /// How a connection is opened within `limit`. No time limit of the library's own is in force:
+    /// the caller's covers everything.
+    fn config(&self, limit: Duration) -> Answer<AsyncConnectionConfig> {
+        Ok(AsyncConnectionConfig::new()
+            .set_connection_timeout(None)
+            .set_response_timeout(None)
+            .set_dns_resolver(self.names.resolver(limit)?))
     }
-}
-
-/// No time limit of the library's own is in force: the caller's covers everything.
-fn unbounded() -> AsyncConnectionConfig {
-    AsyncConnectionConfig::new()
-        .set_connection_timeout(None)
-        .set_response_timeout(None)
 }
 
 fn client(endpoint: &Endpoint) -> Result<Client, SetupError> {
@@ -221,35 +193,4 @@ fn client(endpoint: &Endpoint) -> Result<Client, SetupError> {
 
 fn description(error: &redis::RedisError) -> SetupError {
     SetupError::Description(failure::text(error))
-}
-
-async fn look_up(host: &str, port: u16) -> Answer<Vec<SocketAddr>> {
-    match tokio::net::lookup_host((host, port)).await {
-        Ok(found) => Ok(found.collect()),
-        Err(error) => Err(NodeError::Unreachable(format!(
-            "the name {host} was not resolved: {}",
-            errno::reason(&error)
-        ))),
-    }
-}
-
-/// Hands the library the addresses we know already; asks the system otherwise.
-struct Resolver {
-    known: Option<Vec<SocketAddr>>,
-}
-
-impl AsyncDNSResolver for Resolver {
-    fn resolve<'a, 'b: 'a>(
-        &'a self,
-        host: &'b str,
-        port: u16,
-    ) -> RedisFuture<'a, Box<dyn Iterator<Item = SocketAddr> + Send + 'a>> {
-        Box::pin(async move {
-            let found = match &self.known {
-                Some(known) => known.clone(),
-                None => tokio::net::lookup_host((host, port)).await?.collect(),
-            };
-            Ok(Box::new(found.into_iter()) as Box<dyn Iterator<Item = SocketAddr> + Send>)
-        })
-    }
 }

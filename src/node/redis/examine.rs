@@ -97,15 +97,15 @@ impl RedisNode {
     /// If no connection can be opened, it is not let in, or not all answers are there within
     /// `limit`.
     pub async fn examine(&self, key: &str, limit: Duration) -> Answer<Examination> {
-        let examination = self.examine_unbounded(key);
+        let examination = self.ask_all(key, limit);
         tokio::time::timeout(limit, examination)
             .await
             .unwrap_or_else(|_| Err(self.too_late(limit)))
     }
 
-    async fn examine_unbounded(&self, key: &str) -> Answer<Examination> {
+    async fn ask_all(&self, key: &str, limit: Duration) -> Answer<Examination> {
         let began = clock::now();
-        let mut connection = self.connection().await?.connection;
+        let mut connection = self.connection(limit).await?.connection;
         let mut sample = self.sample(&mut connection).await?;
         let first = clock::now().since(began);
         let (mut trips, mut offset) = (Vec::with_capacity(SAMPLES), None);
@@ -123,7 +123,7 @@ impl RedisNode {
             clock_offset_ms: offset.or(sample.clock_offset_ms),
             info: self.info(&mut connection).await?,
             config: self.config(&mut connection).await?,
-            rights: self.try_rights(&mut connection, key).await?,
+            rights: self.try_rights(&mut connection, key, limit).await?,
         })
     }
 
@@ -168,6 +168,7 @@ impl RedisNode {
         &self,
         connection: &mut MultiplexedConnection,
         key: &str,
+        limit: Duration,
     ) -> Answer<Vec<(&'static Right, Answer<()>)>> {
         let in_script = |right: &'static Right| match right.trial {
             Trial::Script(trial) => Some((right, acl::words(trial, key))),
@@ -195,8 +196,9 @@ impl RedisNode {
             }
         }
         if let Some(right) = subscribe {
-            let answer = self.connector.subscribe(&super::channel(key)).await;
-            tried.push((right, answer));
+            let channels = [super::channel(key)];
+            let listening = self.connector.listen(&channels, limit).await;
+            tried.push((right, listening.map(drop)));
         }
         Ok(tried)
     }

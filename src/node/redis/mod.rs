@@ -8,6 +8,7 @@ mod by_hand;
 mod connection;
 pub mod examine;
 mod failure;
+mod names;
 mod script;
 #[cfg(test)]
 mod tests;
@@ -111,7 +112,7 @@ impl RedisNode {
         limit: Duration,
     ) -> Answer<T> {
         let exchange = async {
-            let mut open = self.connection().await?;
+            let mut open = self.connection(limit).await?;
             if creates == Creates::Keys {
                 self.may_hold_a_key.store(true, Ordering::Relaxed);
                 self.slot().unanswered = true;
@@ -155,11 +156,11 @@ impl RedisNode {
         }
     }
 
-    async fn connection(&self) -> Answer<Open> {
+    async fn connection(&self, limit: Duration) -> Answer<Open> {
         if let Some(open) = self.slot().open.clone() {
             return Ok(open);
         }
-        let connection = self.connector.connect().await?;
+        let connection = self.connector.connect(limit).await?;
         let mut slot = self.slot();
         slot.opened += 1;
         let number = slot.opened;
@@ -297,7 +298,7 @@ impl Node for RedisNode {
 
     async fn listen(&self, keys: Arc<[String]>, limit: Duration) -> Answer<Notices> {
         let channels: Vec<String> = keys.iter().map(|key| channel(key)).collect();
-        let listening = self.connector.listen(&channels);
+        let listening = self.connector.listen(&channels, limit);
         let (connection, mut pushed) = tokio::time::timeout(limit, listening)
             .await
             .unwrap_or(Err(NodeError::TimedOut(limit)))?;

@@ -1,0 +1,133 @@
+//! What the host name of a server is resolved to.
+//!
+//! The system is asked anew for every connection, since a server may have moved. But a name server
+//! that is away must not cost a lock whose servers are all there: then the addresses of before
+//! count. A thread is started for nothing but a name, and it may be refused: that is an answer like
+//! any other.
+
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use redis::RedisFuture;
+use redis::io::AsyncDNSResolver;
+use tokio::sync::oneshot;
+
+use crate::errno;
+use crate::node::{Answer, NodeError};
+
+/// What is known of one server's name.
+#[derive(Clone, Default)]
+pub struct Names(Arc<Mutex<Known>>);
+
+#[derive(Default)]
+struct Known {
+    /// What was answered to [`Names::resolve`], until a connection has used it.
+    fresh: Option<Answer<Vec<SocketAddr>>>,
+    /// The addresses that were found last.
+    last: Vec<SocketAddr>,
+}
+
+impl Names {
+    /// The addresses of `host`, and for the next connection as well.
+    ///
+    /// # Errors
+    ///
+    /// If it has none, or none was found within `limit`.
+    pub async fn resolve(&self, host: &str, port: u16, limit: Duration) -> Answer<Vec<SocketAddr>> {
+        if let Some(address) = literal(host, port) {
+            return Ok(vec![address]);
+        }
+        let found = match tokio::time::timeout(limit, self.ask(host, port)).await {
+            Err(_) => Err(NodeError::TimedOut(limit)),
+            Ok(found) => found.map_err(|error| NodeError::Unreachable(error.to_string())),
+        };
+        self.known().fresh = Some(found.clone());
+        found
+    }
+
+    /// What looks up the name for one connection, within half of the `limit` on connecting.
+    ///
+    /// # Errors
+    ///
+    /// What [`Names::resolve`] has just said.
+    pub fn resolver(&self, limit: Duration) -> Answer<Resolver> {
+        Ok(Resolver {
+            fresh: self.known().fresh.take().transpose()?,
+            names: self.clone(),
+            patience: limit / 2,
+        })
+    }
+
+    /// Asks the system. What it answers too late for us is known the next time.
+    async fn ask(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        let (tell, told) = oneshot::channel();
+        let (names, name) = (self.clone(), host.to_owned());
+        let look_up = move || {
+            let found = (name.as_str(), port).to_socket_addrs();
+            let found = found.map(Iterator::collect::<Vec<_>>);
+            if let Ok(found) = &found {
+                names.known().last.clone_from(found);
+            }
+            let _ = tell.send(found);
+        };
+        // Not tokio's, which panics where the system has no more threads for us.
+        let found = match thread::Builder::new().spawn(look_up) {
+            Ok(_) => told.await.unwrap_or_else(|_| Err(ErrorKind::Other.into())),
+            Err(error) => Err(error),
+        };
+        found.map_err(|error| {
+            let reason = errno::reason(&error);
+            let text = format!("the name {host} was not resolved: {reason}");
+            io::Error::new(error.kind(), text)
+        })
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tells the library the addresses for one connection.
+pub struct Resolver {
+    names: Names,
+    fresh: Option<Vec<SocketAddr>>,
+    patience: Duration,
+}
+
+impl Resolver {
+    async fn addresses(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        if let Some(address) = literal(host, port) {
+            return Ok(vec![address]);
+        }
+        if let Some(fresh) = &self.fresh {
+            return Ok(fresh.clone());
+        }
+        let last = self.names.known().last.clone();
+        if last.is_empty() {
+            return self.names.ask(host, port).await;
+        }
+        let found = tokio::time::timeout(self.patience, self.names.ask(host, port)).await;
+        Ok(found.ok().and_then(Result::ok).unwrap_or(last))
+    }
+}
+
+impl AsyncDNSResolver for Resolver {
+    fn resolve<'a, 'b: 'a>(
+        &'a self,
+        host: &'b str,
+        port: u16,
+    ) -> RedisFuture<'a, Box<dyn Iterator<Item = SocketAddr> + Send + 'a>> {
+        Box::pin(async move {
+            let addresses = self.addresses(host, port).await?;
+            Ok(Box::new(addresses.into_iter()) as Box<dyn Iterator<Item = SocketAddr> + Send>)
+        })
+    }
+}
+
+/// The address that `host` is, if it is no name.
+fn literal(host: &str, port: u16) -> Option<SocketAddr> {
+    Some(SocketAddr::new(host.parse::<IpAddr>().ok()?, port))
+}
