@@ -172,6 +172,21 @@ fn every_file_says_what_it_is_for_and_lines_are_short() {
     }
 }
 
+/// What follows them is not looked at by the tests above, nor by the one of `acl.rs`.
+#[test]
+fn unit_tests_stand_at_the_end_of_a_file() {
+    for (path, text) in sources() {
+        let Some((_, tests)) = text.split_once("\n#[cfg(test)]\n") else {
+            continue;
+        };
+        let (_, tests) = tests
+            .split_once("mod tests")
+            .expect("a module of that name");
+        let is_last = tests == ";\n" || tests.find("\n}\n") == Some(tests.len() - 3);
+        assert!(is_last, "{}: something follows its tests", path.display());
+    }
+}
+
 #[test]
 fn main_has_no_logic() {
     let main = fs::read_to_string("src/main.rs").expect("there is a main");

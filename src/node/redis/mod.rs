@@ -10,8 +10,6 @@ pub mod examine;
 mod failure;
 mod names;
 mod script;
-#[cfg(test)]
-mod tests;
 mod tls;
 
 use std::net::SocketAddr;
@@ -433,3 +431,6 @@ fn number(text: &[u8]) -> Answer<u64> {
 fn unknown_reply() -> NodeError {
     NodeError::Failed("answered something that no Redis would".to_owned())
 }
+
+#[cfg(test)]
+mod tests;
