@@ -30,7 +30,7 @@ mod watch;
 use std::ffi::OsString;
 use std::io;
 
-use crate::cli::{self, Cli};
+use crate::cli::{self, Cli, Command};
 use crate::errno;
 use crate::exit::Exit;
 use crate::job;
@@ -111,41 +111,44 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     };
     // Only those need it who have no settings: it reads the file of settings once more.
     let early = || Reporter::new(settings::output_of(&cli, &world));
-    let told = match &cli.command {
-        cli::Command::Run(arguments) => settings::run(arguments, &world)
-            .map_err(Stop::from)
-            .inspect_err(|stop| run::refused(arguments, &world, stop.exit, early()))
-            .map(|settings| told(&settings.common, |to| run::run(&settings, &world, to))),
-        cli::Command::Config(options) => config::config(options, &world),
-        cli::Command::History(arguments) => settings::history(arguments, &world)
-            .map_err(Stop::from)
-            .and_then(|settings| history::history(&settings, &world)),
-        cli::Command::Acquire(arguments) => hand::acquire(arguments, &world)
-            .map_err(Stop::from)
-            .map(|settings| {
-                told(&settings.common, |to| {
-                    acquire::acquire(&settings, &world, to)
-                })
-            }),
-        cli::Command::Extend(arguments) => hand::extend(arguments, &world, std::io::stdin())
-            .map_err(Stop::from)
-            .and_then(|settings| extend::extend(&settings)),
-        cli::Command::Release(arguments) => hand::release(arguments, &world, std::io::stdin())
-            .map_err(Stop::from)
-            .map(|settings| told(&settings.common, |to| release::release(&settings, to))),
-        cli::Command::Inspect(arguments) => hand::inspect(arguments, &world)
-            .map_err(Stop::from)
-            .and_then(|settings| inspect::inspect(&settings, &world)),
-        cli::Command::List(arguments) => hand::list(arguments, &world)
-            .map_err(Stop::from)
-            .map(|settings| told(&settings.common, |to| list::list(&settings, &world, to))),
-        cli::Command::Doctor(options) => settings::doctor(options, &world)
-            .map_err(Stop::from)
-            .and_then(|settings| doctor::doctor(&settings, &world)),
-        cli::Command::Completions(_, shell) => stdout::print(&cli::completions::script(shell)),
-        cli::Command::CompleteNames(_, words) => names::names(words, &world),
-    };
-    told.unwrap_or_else(|stop| stop.tell(early))
+    obey(&cli.command, &world, early).unwrap_or_else(|stop| stop.tell(early))
+}
+
+/// Does what `command` asks for. One that has a reporter tells its own stop; that of any other is
+/// the caller's to tell. A run that was refused tells `early` what it could not write.
+fn obey(command: &Command, world: &World, early: impl FnOnce() -> Reporter) -> Result<Exit, Stop> {
+    match command {
+        Command::Run(arguments) => {
+            let settings = settings::run(arguments, world)
+                .inspect_err(|error| run::refused(arguments, world, error.exit, early()))?;
+            Ok(told(&settings.common, |to| run::run(&settings, world, to)))
+        }
+        Command::Acquire(arguments) => {
+            let settings = hand::acquire(arguments, world)?;
+            Ok(told(&settings.common, |to| {
+                acquire::acquire(&settings, world, to)
+            }))
+        }
+        Command::Extend(arguments) => extend::extend(&hand::extend(arguments, world, io::stdin())?),
+        Command::Release(arguments) => {
+            let settings = hand::release(arguments, world, io::stdin())?;
+            Ok(told(&settings.common, |to| release::release(&settings, to)))
+        }
+        Command::Inspect(arguments) => inspect::inspect(&hand::inspect(arguments, world)?, world),
+        Command::List(arguments) => {
+            let settings = hand::list(arguments, world)?;
+            Ok(told(&settings.common, |to| {
+                list::list(&settings, world, to)
+            }))
+        }
+        Command::History(arguments) => {
+            history::history(&settings::history(arguments, world)?, world)
+        }
+        Command::Doctor(options) => doctor::doctor(&settings::doctor(options, world)?, world),
+        Command::Config(options) => config::config(options, world),
+        Command::Completions(_, shell) => stdout::print(&cli::completions::script(shell)),
+        Command::CompleteNames(_, words) => names::names(words, world),
+    }
 }
 
 /// Lets a command that has settings tell its story, and its stop, as they say.
