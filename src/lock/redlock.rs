@@ -86,13 +86,6 @@ pub enum Invalid {
 }
 
 impl Failure {
-    /// The nodes that granted: they are free again.
-    fn free_nodes(&self) -> BTreeSet<usize> {
-        let votes = self.votes.iter().enumerate();
-        let free = votes.filter(|(_, (_, vote))| matches!(vote, Some(Ok(Vote::Granted { .. }))));
-        free.map(|(index, _)| index).collect()
-    }
-
     /// The holder who is in the way: whom a quorum names, else the first whom any node names.
     #[must_use]
     pub fn holder(&self) -> Option<&Foreign> {
@@ -145,6 +138,46 @@ struct Attempt<N> {
     pending: JoinSet<(usize, Answer<Vote>)>,
 }
 
+/// Why an attempt did not get the lock.
+type Denial = (Verdict, Option<Invalid>);
+
+/// Whoever wants a lock, from attempt to attempt.
+struct Contender<'a, N> {
+    nodes: &'a Arc<[Arc<N>]>,
+    claim: &'a Claim,
+    node_timeout: Duration,
+    restarts: Restarts,
+    retries: Retries,
+    rng: Rng,
+    /// What the next attempt takes.
+    rule: Rule,
+    /// Hears of a release, as soon as there is one to wait for.
+    ear: Option<Ear>,
+    unsettled: Unsettled<N>,
+}
+
+/// What follows an attempt that did not get the lock.
+enum Sequel {
+    /// Another, without a rest.
+    AtOnce,
+    /// Another, after a rest.
+    After(Rest),
+    /// None: its verdict stands.
+    End,
+}
+
+/// The pause between two attempts.
+struct Rest {
+    from: Instant,
+    until: Instant,
+    /// The nodes that were free in the last attempt.
+    free: BTreeSet<usize>,
+    /// How long an attempt takes.
+    attempt: Duration,
+    /// How many listen for the holder's release; `None` if there is no holder.
+    listeners: Option<u32>,
+}
+
 impl<N: Node> Redlock<N> {
     /// The quorum of `nodes`.
     #[must_use]
@@ -171,79 +204,26 @@ impl<N: Node> Redlock<N> {
         interrupted: impl Future<Output = S>,
     ) -> Acquisition<N, S> {
         let mut interrupted = std::pin::pin!(interrupted);
-        let mut rng = policy.rng;
-        let mut retries = Retries::new(policy.patience, clock::now(), rng.fork());
-        let mut rule = Rule::Majority;
-        let mut ear: Option<Ear> = None;
-        let mut unsettled = Unsettled::default();
+        let mut contender = Contender::new(&self.nodes, claim, policy);
         loop {
-            // What was told before an attempt is in its answers.
-            if let Some(ear) = &mut ear {
-                ear.forget();
-            }
-            let min_uptime = match rule {
-                Rule::Majority => policy.restarts.min_uptime(claim.ttl),
-                Rule::ColdStart => Duration::ZERO,
-            };
-            let limit = retries.limit(policy.node_timeout);
-            let mut attempt = self.begin(claim, rule, min_uptime, limit);
-            let outcome = unless(interrupted.as_mut(), attempt.decide(claim)).await;
-            let (mut verdict, invalid) = match outcome {
+            let mut attempt = contender.begin();
+            let denial = match unless(interrupted.as_mut(), attempt.decide(claim)).await {
+                Ok(Ok((fence, valid_until))) => {
+                    return Acquisition::Acquired(attempt.into_held(fence, valid_until));
+                }
+                Ok(Err(denial)) => denial,
                 Err(signal) => {
                     attempt.abandon().await;
                     return Acquisition::Interrupted(signal);
                 }
-                Ok(Ok((fence, valid_until))) => {
-                    return Acquisition::Acquired(attempt.into_held(fence, valid_until));
-                }
-                Ok(Err(verdict)) => verdict,
             };
-            attempt.hear_out().await;
-            if unsettled.settle(&mut attempt.votes, limit).await == Found::Ours
-                && matches!(verdict, Verdict::Held(_))
+            let (failure, sequel) = contender.fail(attempt, denial).await;
+            if matches!(sequel, Sequel::End) || on_failure(&failure).is_break() {
+                return Acquisition::Failed(failure);
+            }
+            if let Sequel::After(rest) = sequel
+                && let Err(signal) = unless(interrupted.as_mut(), contender.rest(rest)).await
             {
-                verdict = quorum::verdict(&attempt.votes);
-            }
-            if attempt.abandon().await == Settled::No {
-                unsettled.add(attempt.grip);
-            }
-            // Once, and at once: any other attempt asks for their age again.
-            rule = match (rule, &verdict, policy.restarts.guard) {
-                (Rule::Majority, Verdict::ColdStart, RestartGuard::Auto) => Rule::ColdStart,
-                _ => Rule::Majority,
-            };
-            if rule == Rule::ColdStart {
-                let failure = self.failure(verdict, attempt.votes, None);
-                if on_failure(&failure).is_break() {
-                    return Acquisition::Failed(failure);
-                }
-                continue;
-            }
-            let now = clock::now();
-            let started = attempt.started;
-            let company = listeners(&attempt.votes);
-            let is_crowded = company >= CROWD;
-            retries.inform(informed(ear.as_ref(), is_crowded));
-            let next = retries.next(&verdict, &attempt.votes, attempt.started, now);
-            let failure = self.failure(verdict, attempt.votes, invalid);
-            let Next::Again(pause) = next else {
-                return Acquisition::Failed(failure);
-            };
-            if on_failure(&failure).is_break() {
-                return Acquisition::Failed(failure);
-            }
-            let is_held = matches!(failure.verdict, Verdict::Held(_));
-            let rest = Rest {
-                until: now + pause,
-                free: failure.free_nodes(),
-                attempt: now.since(started),
-            };
-            if is_held && ear.is_none() && !is_crowded {
-                let limit = retries.limit(policy.node_timeout);
-                ear = Some(Ear::open(&self.nodes, &claim.keys, now, limit).among(company));
-            }
-            let pause = rest.take(&mut ear, is_held, &mut rng);
-            if let Err(signal) = unless(interrupted.as_mut(), pause).await {
                 return Acquisition::Interrupted(signal);
             }
         }
@@ -269,21 +249,41 @@ impl<N: Node> Redlock<N> {
         let named = |(index, answer): (usize, _)| (self.nodes[index].name().clone(), answer);
         answers.into_iter().map(named).collect()
     }
+}
 
-    fn begin(
-        &self,
-        claim: &Claim,
-        rule: Rule,
-        min_uptime: Duration,
-        limit: Duration,
-    ) -> Attempt<N> {
+impl<'a, N: Node> Contender<'a, N> {
+    fn new(nodes: &'a Arc<[Arc<N>]>, claim: &'a Claim, policy: Policy) -> Self {
+        let mut rng = policy.rng;
+        Self {
+            nodes,
+            claim,
+            node_timeout: policy.node_timeout,
+            restarts: policy.restarts,
+            retries: Retries::new(policy.patience, clock::now(), rng.fork()),
+            rng,
+            rule: Rule::Majority,
+            ear: None,
+            unsettled: Unsettled::default(),
+        }
+    }
+
+    /// Asks every node, under a token of its own.
+    fn begin(&mut self) -> Attempt<N> {
+        // What was told before an attempt is in its answers.
+        if let Some(ear) = &mut self.ear {
+            ear.forget();
+        }
+        let limit = self.retries.limit(self.node_timeout);
         let token = Token::random();
-        let grip = Grip::new(Arc::clone(&self.nodes), claim.entry(&token));
+        let grip = Grip::new(Arc::clone(self.nodes), self.claim.entry(&token));
         // Before the first byte: the validity is counted from here.
         let started = clock::now();
         let ballot = Ballot {
             unix_ms: clock::unix_ms(),
-            min_uptime,
+            min_uptime: match self.rule {
+                Rule::Majority => self.restarts.min_uptime(self.claim.ttl),
+                Rule::ColdStart => Duration::ZERO,
+            },
         };
         let mut pending = JoinSet::new();
         for (index, node) in self.nodes.iter().enumerate() {
@@ -291,7 +291,7 @@ impl<N: Node> Redlock<N> {
             pending.spawn(async move { (index, node.acquire(entry, ballot, limit).await) });
         }
         Attempt {
-            rule,
+            rule: self.rule,
             grip,
             token,
             started,
@@ -301,22 +301,90 @@ impl<N: Node> Redlock<N> {
         }
     }
 
-    fn failure(&self, verdict: Verdict, votes: Answers<Vote>, invalid: Option<Invalid>) -> Failure {
-        Failure {
-            verdict,
-            votes: quorum::named(&self.nodes, votes),
-            invalid,
+    /// Lets go of an `attempt` that did not get the lock. Answers what it came to and what follows.
+    async fn fail(
+        &mut self,
+        mut attempt: Attempt<N>,
+        (mut verdict, invalid): Denial,
+    ) -> (Failure, Sequel) {
+        attempt.hear_out().await;
+        let votes = &mut attempt.votes;
+        let found = self.unsettled.settle(votes, attempt.limit).await;
+        if found == Found::Ours && matches!(verdict, Verdict::Held(_)) {
+            verdict = quorum::verdict(votes);
         }
+        let settled = attempt.abandon().await;
+        let sequel = self.sequel(&verdict, &attempt);
+        if settled == Settled::No {
+            self.unsettled.add(attempt.grip);
+        }
+        let votes = quorum::named(self.nodes, attempt.votes);
+        let failure = Failure {
+            verdict,
+            votes,
+            invalid,
+        };
+        (failure, sequel)
+    }
+
+    fn sequel(&mut self, verdict: &Verdict, attempt: &Attempt<N>) -> Sequel {
+        // Once, and at once: any other attempt asks for their age again.
+        self.rule = match (self.rule, verdict, self.restarts.guard) {
+            (Rule::Majority, Verdict::ColdStart, RestartGuard::Auto) => Rule::ColdStart,
+            _ => Rule::Majority,
+        };
+        if self.rule == Rule::ColdStart {
+            return Sequel::AtOnce;
+        }
+        let (votes, started, now) = (&attempt.votes, attempt.started, clock::now());
+        let listeners = listeners(votes);
+        self.retries.inform(self.informed(listeners));
+        match self.retries.next(verdict, votes, started, now) {
+            Next::GiveUp => Sequel::End,
+            Next::Again(pause) => Sequel::After(Rest {
+                from: now,
+                until: now + pause,
+                free: free_nodes(votes),
+                attempt: now.since(started),
+                listeners: matches!(verdict, Verdict::Held(_)).then_some(listeners),
+            }),
+        }
+    }
+
+    /// Whether a release would be heard, by us or by as many as it takes.
+    fn informed(&self, listeners: u32) -> Informed {
+        let is_crowded = listeners >= CROWD;
+        if self.ear.as_ref().map_or(is_crowded, Ear::hears_a_quorum) {
+            Informed::Yes
+        } else {
+            Informed::No
+        }
+    }
+
+    /// Rests, and not for so long if somebody is heard to release the lock.
+    async fn rest(&mut self, rest: Rest) {
+        if let Some(listeners) = rest.listeners {
+            if self.ear.is_none() && listeners < CROWD {
+                let limit = self.retries.limit(self.node_timeout);
+                let ear = Ear::open(self.nodes, &self.claim.keys, rest.from, limit);
+                self.ear = Some(ear.among(listeners));
+            }
+            if let Some(ear) = &mut self.ear {
+                let resting = ear.rest(rest.until, rest.free, rest.attempt, &mut self.rng);
+                if resting.await == Attention::Kept {
+                    return;
+                }
+                self.ear = None;
+            }
+        }
+        clock::sleep_until(rest.until).await;
     }
 }
 
 impl<N: Node> Attempt<N> {
     /// Counts votes until they decide, and settles the fencing token. Answers the token and until
     /// when the lock is valid, or why there is none.
-    async fn decide(
-        &mut self,
-        claim: &Claim,
-    ) -> Result<(FencingToken, Instant), (Verdict, Option<Invalid>)> {
+    async fn decide(&mut self, claim: &Claim) -> Result<(FencingToken, Instant), Denial> {
         let mut verdict = self.rule.verdict(&self.votes);
         while verdict == Verdict::Undecided {
             let (index, vote) = next(&mut self.pending).await;
@@ -426,15 +494,6 @@ impl<N: Node> Attempt<N> {
     }
 }
 
-/// Whether a release would be heard, by us or by as many as it takes.
-fn informed(ear: Option<&Ear>, is_crowded: bool) -> Informed {
-    if ear.map_or(is_crowded, Ear::hears_a_quorum) {
-        Informed::Yes
-    } else {
-        Informed::No
-    }
-}
-
 /// How many listen for a release, as far as the nodes tell.
 fn listeners(votes: &Answers<Vote>) -> u32 {
     let told = votes.iter().filter_map(|vote| match vote {
@@ -444,29 +503,11 @@ fn listeners(votes: &Answers<Vote>) -> u32 {
     told.max().unwrap_or(0)
 }
 
-/// The pause between two attempts.
-struct Rest {
-    until: Instant,
-    /// The nodes that were free in the last attempt.
-    free: BTreeSet<usize>,
-    /// How long an attempt takes.
-    attempt: Duration,
-}
-
-impl Rest {
-    /// Rests, and not for so long if somebody is heard to release the lock.
-    async fn take(self, ear: &mut Option<Ear>, is_held: bool, rng: &mut Rng) {
-        if let Some(listening) = ear.as_mut().filter(|_| is_held) {
-            let rested = listening
-                .rest(self.until, self.free, self.attempt, rng)
-                .await;
-            if rested == Attention::Kept {
-                return;
-            }
-            *ear = None;
-        }
-        clock::sleep_until(self.until).await;
-    }
+/// The nodes that granted: they are free again.
+fn free_nodes(votes: &Answers<Vote>) -> BTreeSet<usize> {
+    let votes = votes.iter().enumerate();
+    let free = votes.filter(|(_, vote)| matches!(vote, Some(Ok(Vote::Granted { .. }))));
+    free.map(|(index, _)| index).collect()
 }
 
 /// The next of the answers that are awaited; there is one.
