@@ -8,12 +8,10 @@ use super::{Stop, nodes, runtime, stdout};
 use crate::exit::Exit;
 use crate::lock::history::{self, Run};
 use crate::lock::quorum;
+use crate::lock::wait::LIMIT_GROWTH;
 use crate::node::{Answer, NodeError, NodeName};
 use crate::report::{self, runs};
 use crate::settings::{Format, HistorySettings, World};
-
-/// How much longer than usual a server may take at the second attempt, as when acquiring.
-const SLOW: u32 = 4;
 
 /// Prints the last runs.
 ///
@@ -49,7 +47,9 @@ async fn ask(settings: &HistorySettings) -> Result<Vec<String>, Stop> {
     let mut answers = redlock.history(&key, common.node_timeout).await;
     if count(&answers) < needed {
         // A slow answer is better than none.
-        answers = redlock.history(&key, common.node_timeout * SLOW).await;
+        answers = redlock
+            .history(&key, common.node_timeout * LIMIT_GROWTH)
+            .await;
     }
     let answered = count(&answers);
     if answered < needed {

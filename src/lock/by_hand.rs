@@ -11,10 +11,12 @@ use fastrand::Rng;
 use tokio::task::JoinSet;
 
 use super::claim::Token;
+use super::grip::reopen_failed;
 use super::outcome::{Outcome, evicted, extended, has_quorum, refused, removed};
 use super::quorum::{self, Answers, Named, named};
 use super::redlock::{Held, Redlock};
 use super::view::{Look, View};
+use super::wait;
 use crate::clock::{self, Instant};
 use crate::node::{Answer, ByHand, Entry, Extension, Node, NodeError, Proof, Removal, Vote};
 
@@ -23,13 +25,6 @@ const RETRIES: u32 = 3;
 
 /// The same for somebody who only looks, and can look again.
 const RETRIES_OF_A_LOOK: u32 = 1;
-
-/// The shortest pause before that, and what chance adds to it: 200 ms ± 100 ms in all.
-const PAUSE: Duration = Duration::from_millis(100);
-const PAUSE_SPREAD: Duration = Duration::from_millis(200);
-
-/// By how much a node's time limit may grow.
-const LIMIT_GROWTH: u32 = 4;
 
 /// The least time that nodes beyond the quorum are given to answer when a lock was acquired.
 const LEAST_GRACE: Duration = Duration::from_millis(20);
@@ -173,7 +168,7 @@ impl<N: ByHand> Redlock<N> {
         let mut answers: Answers<T> = self.nodes().iter().map(|_| None).collect();
         let mut rng = Rng::new();
         for round in 0..=retries {
-            let limit = node_timeout * 2_u32.pow(round).min(LIMIT_GROWTH);
+            let limit = wait::limit(node_timeout, round);
             let mut asked = JoinSet::new();
             for (index, node) in self.nodes().iter().enumerate() {
                 if !matches!(answers[index], Some(Ok(_))) {
@@ -187,13 +182,8 @@ impl<N: ByHand> Redlock<N> {
             if round == retries || decided(&answers) || refused(&answers) {
                 break;
             }
-            for (node, answer) in self.nodes().iter().zip(&answers) {
-                if !matches!(answer, Some(Ok(_))) {
-                    node.reconnect();
-                }
-            }
-            let pause = PAUSE + PAUSE_SPREAD.mul_f64(rng.f64());
-            clock::sleep_until(clock::now() + pause).await;
+            reopen_failed(self.nodes(), &answers);
+            clock::sleep_until(clock::now() + wait::outage_pause(&mut rng)).await;
         }
         answers
     }

@@ -350,6 +350,16 @@ impl<N: Node> Grip<N> {
     }
 }
 
+/// Gives up the connections to those of `nodes` whose answer does not count or has not come: it may
+/// never come there.
+pub(super) fn reopen_failed<N: Node, T>(nodes: &[Arc<N>], answers: &Answers<T>) {
+    for (node, answer) in nodes.iter().zip(answers) {
+        if !matches!(answer, Some(Ok(_))) {
+            node.reconnect();
+        }
+    }
+}
+
 /// Until when the nodes beyond the quorum are waited for, when the quorum has just answered what it
 /// was asked when it `began`.
 pub(super) fn grace(began: Instant, limit: Duration) -> Instant {

@@ -13,9 +13,10 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::claim::{FencingToken, Token};
 use super::ear::{Ear, Heard};
-use super::grip::Grip;
+use super::grip::{Grip, reopen_failed};
 use super::quorum::{self, Answers, Keeping, Named};
 use super::redlock::Held;
+use super::wait;
 use crate::clock::{self, Instant};
 use crate::node::{Answer, Extension, Node};
 
@@ -41,9 +42,6 @@ const HEARKEN: Duration = Duration::from_millis(10);
 /// or two, and servers nearby have answered by then: all of them would wake us, one by one, and an
 /// idle processor is put to rest and fetched back each time.
 const LOOKS: u32 = 500;
-
-/// By how much a node's time limit may grow while rounds fail.
-const LIMIT_GROWTH: u32 = 4;
 
 /// Whether we hold the lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -277,7 +275,7 @@ impl<N: Node> Keeper<N> {
                 Keeping::Lost => return self.lost(LossReason::NotOurs, round.answers),
                 Keeping::Unknown | Keeping::Undecided => {
                     failures += 1;
-                    self.reopen_failed(&round.answers);
+                    reopen_failed(self.grip.nodes(), &round.answers);
                     let answers = quorum::named(self.grip.nodes(), round.answers);
                     self.publish.send_replace(State::Unknown {
                         until: self.valid_until,
@@ -306,8 +304,7 @@ impl<N: Node> Keeper<N> {
     /// and is half of the validity at most, so that there is always time to ask once more, on new
     /// connections.
     fn limit(&self, failures: u32) -> Duration {
-        let grown = self.node_timeout * 2_u32.saturating_pow(failures).min(LIMIT_GROWTH);
-        grown
+        wait::limit(self.node_timeout, failures)
             .min(self.valid_until.remaining() / 2)
             .max(Duration::from_millis(1))
     }
@@ -362,15 +359,7 @@ impl<N: Node> Keeper<N> {
             () = rest => {}
             () = clock::sleep_until(next) => {}
         }
-        self.reopen_failed(&round.answers);
-    }
-
-    fn reopen_failed(&self, answers: &Answers<Extension>) {
-        for (node, answer) in self.grip.nodes().iter().zip(answers) {
-            if !matches!(answer, Some(Ok(_))) {
-                node.reconnect();
-            }
-        }
+        reopen_failed(self.grip.nodes(), &round.answers);
     }
 
     fn extended(&mut self, valid_until: Instant) {

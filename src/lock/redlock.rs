@@ -457,12 +457,7 @@ impl<N: Node> Attempt<N> {
             .grip
             .abandon(&self.votes, self.started, self.limit)
             .await;
-        // What did not answer in time may never do so on this connection.
-        for (node, vote) in self.grip.nodes().iter().zip(&self.votes) {
-            if !matches!(vote, Some(Ok(_))) {
-                node.reconnect();
-            }
-        }
+        grip::reopen_failed(self.grip.nodes(), &self.votes);
         settled
     }
 

@@ -50,7 +50,17 @@ const POLL_INFORMED: Duration = Duration::from_secs(1);
 
 /// By how much a node's time limit may grow while an outage lasts: a host that is busy at the full
 /// hour must not call a slow answer an outage.
-const LIMIT_GROWTH: u32 = 4;
+pub const LIMIT_GROWTH: u32 = 4;
+
+/// The time a node has after so many `failures` in a row: `node_timeout`, doubled with each.
+pub(super) fn limit(node_timeout: Duration, failures: u32) -> Duration {
+    node_timeout * 2_u32.saturating_pow(failures).min(LIMIT_GROWTH)
+}
+
+/// The pause before nodes that did not answer are asked again.
+pub(super) fn outage_pause(rng: &mut Rng) -> Duration {
+    OUTAGE_PAUSE + OUTAGE_SPREAD.mul_f64(rng.f64())
+}
 
 /// What to do after a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,10 +121,10 @@ impl Retries {
         self.informed = informed;
     }
 
-    /// The time a node has for the next attempt: `node_timeout`, doubled with each outage in a row.
+    /// The time a node has for the next attempt, by the outages in a row.
     #[must_use]
     pub fn limit(&self, node_timeout: Duration) -> Duration {
-        node_timeout * 2_u32.saturating_pow(self.outages).min(LIMIT_GROWTH)
+        limit(node_timeout, self.outages)
     }
 
     /// What to do after `verdict`, which `votes` came to in an attempt that began at `started`.
@@ -195,8 +205,8 @@ impl Retries {
             Patience::Forever => now.since(since) >= OUTAGE_LIMIT,
         };
         self.outages += 1;
-        let jitter = self.up_to(OUTAGE_SPREAD);
-        (!over).then(|| OUTAGE_PAUSE + jitter)
+        let pause = outage_pause(&mut self.rng);
+        (!over).then_some(pause)
     }
 
     /// Bounds `pause` by the end of the wait; one last attempt is made right at that end.
