@@ -392,9 +392,13 @@ fn unknown(key: &str, part: Part) -> String {
 /// The value of a file as if it had been typed, if its type is one of `form`.
 fn raw(form: Form, value: &DeValue) -> Result<Raw, String> {
     let wanted = match (form, value) {
-        (Form::Switch | Form::Optional, DeValue::Boolean(true)) => return Ok(Raw::On),
-        (Form::Switch | Form::Optional, DeValue::Boolean(false)) => return Ok(Raw::Off),
-        (Form::Text | Form::Number | Form::Optional, DeValue::String(text)) => {
+        (Form::Switch | Form::Optional | Form::OptionalPath, DeValue::Boolean(is_on)) => {
+            return Ok(if *is_on { Raw::On } else { Raw::Off });
+        }
+        (
+            Form::Text | Form::Number | Form::Optional | Form::OptionalPath,
+            DeValue::String(text),
+        ) => {
             return Ok(Raw::Text(text.as_ref().into()));
         }
         (Form::Number, DeValue::Integer(number)) => {
@@ -411,7 +415,7 @@ fn raw(form: Form, value: &DeValue) -> Result<Raw, String> {
             });
         }
         (Form::Switch, _) => "true or false",
-        (Form::Optional, _) => "true, false or a text in quotes",
+        (Form::Optional | Form::OptionalPath, _) => "true, false or a text in quotes",
         (Form::Text, _) => "a text in quotes",
         (Form::Number, _) => "a number, or a text in quotes",
         (Form::List, _) => "a list of texts, as in [\"one\", \"two\"]",

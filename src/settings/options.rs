@@ -135,7 +135,7 @@ pub static SERVER: Setting<Vec<Endpoint>> = Setting {
 
 /// `--local`
 pub static LOCAL: Setting<Local> = Setting {
-    row: row("local", Form::Optional, Place::Top),
+    row: row("local", Form::OptionalPath, Place::Top),
     parse: local,
 };
 
@@ -425,8 +425,6 @@ fn local(found: &Found) -> Result<Local, String> {
     match (&found.raw, &found.origin) {
         (Raw::On, _) => Ok(Local::Usual),
         (Raw::Off, _) => Ok(Local::Off),
-        (Raw::Text(text), Origin::Variable) if text == "1" => Ok(Local::Usual),
-        (Raw::Text(text), Origin::Variable) if text == "0" => Ok(Local::Off),
         (_, Origin::Variable) => match found.path()? {
             // Jobs with different working directories would not exclude one another.
             path if path.is_relative() => Err(format!(

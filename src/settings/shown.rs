@@ -127,12 +127,6 @@ fn value(row: &Row, found: &Found) -> String {
             match row.form {
                 // The table's defaults are written as in a variable.
                 Form::Switch => (text == "1").to_string(),
-                Form::Optional if found.origin == Origin::Variable && text == "1" => {
-                    true.to_string()
-                }
-                Form::Optional if found.origin == Origin::Variable && text == "0" => {
-                    false.to_string()
-                }
                 Form::Number if text.parse::<u32>().is_ok() => text.into_owned(),
                 _ => quoted(&text),
             }

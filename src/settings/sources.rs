@@ -26,6 +26,8 @@ pub enum Form {
     Switch,
     /// With or without a value; in the file a text, true or false.
     Optional,
+    /// The same with a path: a variable may also be 1 or 0, which is none.
+    OptionalPath,
     /// Repeated; in the file, where its name is in the plural, a list of texts.
     List,
 }
@@ -404,8 +406,8 @@ impl<'a> Sources<'a> {
     fn variable(&self, row: &Row) -> Option<Found> {
         let value = self.world.variable_that(|name| row.is_variable(name))?;
         let raw = match (row.form, value.to_str()) {
-            (Form::Switch, Some("1")) => Raw::On,
-            (Form::Switch, Some("0")) => Raw::Off,
+            (Form::Switch | Form::OptionalPath, Some("1")) => Raw::On,
+            (Form::Switch | Form::OptionalPath, Some("0")) => Raw::Off,
             (Form::List, Some(text)) => Raw::List(
                 text.split(|c: char| c == ',' || c.is_whitespace())
                     .filter(|part| !part.is_empty())

@@ -71,6 +71,7 @@ fn every_value_is_shown_with_its_origin_and_no_password() {
     let redlock = host
         .config()
         .env("REDLOCK_TTL", "40s")
+        .env("REDLOCK_WAIT", "1")
         .env("REDLOCK_QUIET", "1");
     let redlock = redlock.args(["--node-timeout".into(), "100ms".into()]);
     let lines = host.lines(redlock);
@@ -85,7 +86,8 @@ fn every_value_is_shown_with_its_origin_and_no_password() {
         "min-hold = \"1m\" # FILE:5",
         "conflict-exit-code = 75 # default",
         "[resource.\"daily report\"]",
-        "wait = true # FILE:8",
+        // A number of seconds, as for the run: not for ever.
+        "wait = \"1\" # REDLOCK_WAIT",
         "conflict-exit-code = 0 # FILE:9",
         "[resource.\"hourly-{date}-{hour}\"]",
         "once-per = \"1h\" # FILE:11",
