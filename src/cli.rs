@@ -3,13 +3,13 @@
 //! Values leave here as they were typed, under the long name of their option: `settings` merges
 //! them with environment and file, and says what is wrong with them. So every value is judged in
 //! one place, wherever it came from. Nobody but this file and its folder knows which library takes
-//! arguments apart; what it is told is in `definition`, for locks by hand in `hand`, as rows of the
-//! form that is in `known`; `completions` makes the scripts for shells. Called by `commands`; read
-//! by `settings`.
+//! arguments apart; what it is told is in `definition`, for locks by hand in `by_hand`, as rows of
+//! the form that is in `known`; `completions` makes the scripts for shells. Called by `commands`;
+//! read by `settings`.
 
+mod by_hand;
 pub mod completions;
 mod definition;
-mod hand;
 mod known;
 
 pub use self::definition::definition;
@@ -37,15 +37,15 @@ pub enum Command {
     /// `redlock run`
     Run(RunArguments),
     /// `redlock acquire`
-    Acquire(HandArguments),
+    Acquire(ByHandArguments),
     /// `redlock extend`
-    Extend(HandArguments),
+    Extend(ByHandArguments),
     /// `redlock release`
-    Release(HandArguments),
+    Release(ByHandArguments),
     /// `redlock inspect`
-    Inspect(HandArguments),
+    Inspect(ByHandArguments),
     /// `redlock list`
-    List(HandArguments),
+    List(ByHandArguments),
     /// `redlock history`
     History(HistoryArguments),
     /// `redlock doctor`
@@ -92,7 +92,7 @@ pub enum Before {
 
 /// What was typed after a command of those who handle locks by hand.
 #[derive(Debug)]
-pub struct HandArguments {
+pub struct ByHandArguments {
     /// Its options, and those of every command.
     pub options: Options,
     /// Each `-r` or NAME, in the order typed; of `list` the PATTERN.
@@ -152,7 +152,7 @@ impl Cli {
                 options: Options::of(matches),
                 resource: typed(matches, "name").pop(),
             }),
-            Some((name, matches)) if hand::is_one(name) => hand::command(name, matches),
+            Some((name, matches)) if by_hand::is_one(name) => by_hand::command(name, matches),
             Some(("doctor", matches)) => Command::Doctor(Options::of(matches)),
             Some(("completions", matches)) => Command::Completions(
                 Options::of(matches),

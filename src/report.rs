@@ -1,6 +1,6 @@
 //! What happened, as one line for a person or one line of JSON.
 //!
-//! `run` has the lines of a run and of who waits, [`hand`] those of locks by hand, `words` how
+//! `run` has the lines of a run and of who waits, [`by_hand`] those of locks by hand, `words` how
 //! times, holders and answers are said. What goes to stdout is made of [`table`]s: [`lock_view`] is
 //! a lock, [`runs`] the last runs, [`doctor`] a page of findings. [`live`] is the line that is
 //! written over and over.
@@ -9,8 +9,8 @@
 //! wrote is escaped, so that it cannot touch a terminal; no text in here ever contains a password,
 //! since nothing that could is handed in. Called by `commands`.
 
+pub mod by_hand;
 pub mod doctor;
-pub mod hand;
 pub mod live;
 pub mod lock_view;
 mod run;

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::{Arg, Command as Definition};
 
 use super::known::{Known, option, positional, switch};
-use super::{completions, hand};
+use super::{by_hand, completions};
 
 /// The least by which a plain `redlock run` can be taken apart: of all options those whose names
 /// occur. The whole definition was an eighth of a short run's instructions. Whoever is told of a
@@ -57,7 +57,7 @@ pub fn definition() -> Definition {
                 .global(true)
         }))
         .subcommand(run())
-        .subcommands(hand::definitions())
+        .subcommands(by_hand::definitions())
         .subcommand(history())
         .subcommand(doctor())
         .subcommand(config())

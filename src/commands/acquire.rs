@@ -16,8 +16,8 @@ use crate::job::Signals;
 use crate::lock::quorum::Verdict;
 use crate::lock::{Acquisition, Audience, Claim, Failure, Held, Policy};
 use crate::node::{AnyNode, Parting};
-use crate::report::{self, Reporter, hand};
-use crate::settings::hand::AcquireSettings;
+use crate::report::{self, Reporter};
+use crate::settings::by_hand::AcquireSettings;
 use crate::settings::{Format, Wait, World};
 
 /// Acquires the lock.
@@ -77,13 +77,16 @@ pub fn acquire(
             held.grip
                 .release(&nothing, Audience::All, node_timeout)
                 .await;
-            return Err(Stop::telling(Exit::Unavailable, hand::too_late(name)));
+            return Err(Stop::telling(
+                Exit::Unavailable,
+                report::by_hand::too_late(name),
+            ));
         }
         if let Err(error) = print(&held, settings) {
             held.grip
                 .release(&nothing, Audience::All, node_timeout)
                 .await;
-            let line = hand::token_not_written(name, &error);
+            let line = report::by_hand::token_not_written(name, &error);
             return Err(Stop::telling(Exit::System, line));
         }
         reporter.tell(&report::acquired(name, &held, waiting.waited()));
@@ -106,8 +109,8 @@ fn not_acquired(name: &str, world: &World, failure: &Failure, waited: Option<Dur
     let exit = attempt::exit_of(&failure.verdict, by_hand::CONFLICT);
     let line = match &failure.verdict {
         Verdict::Held(_) if attempt::is_around(world, failure) => report::nested(name),
-        Verdict::Held(_) => hand::not_free(name, failure, waited),
-        _ => hand::not_acquired(name, failure),
+        Verdict::Held(_) => report::by_hand::not_free(name, failure, waited),
+        _ => report::by_hand::not_acquired(name, failure),
     };
     Stop::telling(exit, line)
 }
@@ -123,7 +126,7 @@ fn print(held: &Held<AnyNode>, settings: &AcquireSettings) -> std::io::Result<()
             "fencing_token": held.fencing_token,
             "ttl_ms": whole_ms(settings.ttl),
             "valid_ms": whole_ms(held.valid_until.remaining()),
-            "nodes": hand::votes_json(&held.named_votes()),
+            "nodes": report::by_hand::votes_json(&held.named_votes()),
         })),
     };
     stdout::put(&format!("{text}\n"))

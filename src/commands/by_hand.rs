@@ -5,7 +5,7 @@ use crate::exit::Exit;
 use crate::lock::outcome::Outcome;
 use crate::lock::quorum::Named;
 use crate::node::{Answer, Foreign, TOKEN_LEN};
-use crate::report::{Line, hand};
+use crate::report::{self, Line};
 
 /// The exit code for "somebody else holds it", which only `run` lets the user choose.
 pub const CONFLICT: u8 = 75;
@@ -36,17 +36,23 @@ pub fn leave<T>(outcome: Outcome, token: &[u8], about: &About<T>) -> Result<Exit
     } = about;
     let (exit, line): (Exit, Line) = match outcome {
         Outcome::Done => return Ok(Exit::Success),
-        Outcome::Gone => (Exit::Lost, hand::gone(name, answers, *text)),
+        Outcome::Gone => (Exit::Lost, report::by_hand::gone(name, answers, *text)),
         // What a run leaves behind has its token, and is nobody's.
-        Outcome::Held(by) if is_of(token, &by) => (Exit::Lost, hand::over(name, &by)),
-        Outcome::Held(by) => (Exit::Conflict(CONFLICT), hand::held_now(name, &by)),
+        Outcome::Held(by) if is_of(token, &by) => (Exit::Lost, report::by_hand::over(name, &by)),
+        Outcome::Held(by) => (
+            Exit::Conflict(CONFLICT),
+            report::by_hand::held_now(name, &by),
+        ),
         Outcome::Refused => {
             let advice = "check user, password, ACL and certificates";
-            (Exit::Refused, hand::no_quorum(name, answers, *text, advice))
+            (
+                Exit::Refused,
+                report::by_hand::no_quorum(name, answers, *text, advice),
+            )
         }
         Outcome::NoQuorum => (
             Exit::Unavailable,
-            hand::no_quorum(name, answers, *text, advice),
+            report::by_hand::no_quorum(name, answers, *text, advice),
         ),
     };
     Err(Stop::telling(exit, line))

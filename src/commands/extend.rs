@@ -3,8 +3,8 @@
 use super::by_hand::{self, About};
 use super::{Stop, nodes, runtime};
 use crate::exit::Exit;
-use crate::report::hand;
-use crate::settings::hand::ExtendSettings;
+use crate::report;
+use crate::settings::by_hand::ExtendSettings;
 
 /// Prolongs the lock.
 ///
@@ -22,7 +22,7 @@ pub fn extend(settings: &ExtendSettings) -> Result<Exit, Stop> {
         let about = About {
             name: settings.resource.as_str(),
             answers,
-            text: hand::extended,
+            text: report::by_hand::extended,
             advice: "it may still be yours: try again",
         };
         by_hand::leave(outcome, token.as_str().as_bytes(), &about)

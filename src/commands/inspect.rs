@@ -14,7 +14,7 @@ use crate::lock::{Redlock, Resource};
 use crate::node::AnyNode;
 use crate::report::table::Paper;
 use crate::report::{self, lock_view};
-use crate::settings::hand::{InspectSettings, Show};
+use crate::settings::by_hand::{InspectSettings, Show};
 use crate::settings::{Format, World};
 
 /// How often a watched lock is looked at.

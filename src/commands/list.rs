@@ -11,8 +11,8 @@ use crate::lock::quorum::rules_out_quorum;
 use crate::lock::view::{Standing, View};
 use crate::node::{NodeError, Values, Wanted};
 use crate::report::table::Paper;
-use crate::report::{self, Reporter, hand, lock_view};
-use crate::settings::hand::ListSettings;
+use crate::report::{self, Reporter, lock_view};
+use crate::settings::by_hand::ListSettings;
 use crate::settings::{Format, World};
 
 /// How much longer than usual a node has for a page: it may be busy with those of others.
@@ -30,7 +30,7 @@ pub fn list(settings: &ListSettings, world: &World, reporter: Reporter) -> Resul
         let limit = settings.common.node_timeout * PATIENCE;
         let catalogue = redlock.list(wanted, limit).await;
         stdout::written(print(&catalogue, settings, stdout::paper(world)))?;
-        if let Some(line) = hand::not_listed(&catalogue) {
+        if let Some(line) = report::by_hand::not_listed(&catalogue) {
             reporter.tell(&line);
         }
         Ok(exit(&catalogue))

@@ -35,7 +35,7 @@ use crate::errno;
 use crate::exit::Exit;
 use crate::job;
 use crate::report::{Level, Line, Reporter};
-use crate::settings::{self, Common, World, hand};
+use crate::settings::{self, Common, World};
 
 /// Why a command ends before its story does: what to say, and how to leave.
 #[derive(Debug)]
@@ -124,19 +124,23 @@ fn obey(command: &Command, world: &World, early: impl FnOnce() -> Reporter) -> R
             Ok(told(&settings.common, |to| run::run(&settings, world, to)))
         }
         Command::Acquire(arguments) => {
-            let settings = hand::acquire(arguments, world)?;
+            let settings = settings::by_hand::acquire(arguments, world)?;
             Ok(told(&settings.common, |to| {
                 acquire::acquire(&settings, world, to)
             }))
         }
-        Command::Extend(arguments) => extend::extend(&hand::extend(arguments, world, io::stdin())?),
+        Command::Extend(arguments) => {
+            extend::extend(&settings::by_hand::extend(arguments, world, io::stdin())?)
+        }
         Command::Release(arguments) => {
-            let settings = hand::release(arguments, world, io::stdin())?;
+            let settings = settings::by_hand::release(arguments, world, io::stdin())?;
             Ok(told(&settings.common, |to| release::release(&settings, to)))
         }
-        Command::Inspect(arguments) => inspect::inspect(&hand::inspect(arguments, world)?, world),
+        Command::Inspect(arguments) => {
+            inspect::inspect(&settings::by_hand::inspect(arguments, world)?, world)
+        }
         Command::List(arguments) => {
-            let settings = hand::list(arguments, world)?;
+            let settings = settings::by_hand::list(arguments, world)?;
             Ok(told(&settings.common, |to| {
                 list::list(&settings, world, to)
             }))

@@ -12,8 +12,8 @@ use crate::lock::Redlock;
 use crate::lock::outcome::Outcome;
 use crate::lock::view::View;
 use crate::node::AnyNode;
-use crate::report::{self, Reporter, hand};
-use crate::settings::hand::{GivenToken, ReleaseSettings, Right};
+use crate::report::{self, Reporter};
+use crate::settings::by_hand::{GivenToken, ReleaseSettings, Right};
 
 /// What to do without a quorum.
 const ADVICE: &str = "what is left of it expires by itself";
@@ -53,7 +53,7 @@ async fn give_back(
     let about = About {
         name: settings.resource.as_str(),
         answers,
-        text: hand::removed,
+        text: report::by_hand::removed,
         advice: ADVICE,
     };
     by_hand::leave(outcome, token, &about)
@@ -69,7 +69,7 @@ async fn take_away(
     let node_timeout = settings.common.node_timeout;
     let shown = redlock.inspect(&key, node_timeout).await;
     refuse_unless_known(name, &shown)?;
-    if settings.right == Right::Ask && !says_yes(&hand::holders(name, &shown)) {
+    if settings.right == Right::Ask && !says_yes(&report::by_hand::holders(name, &shown)) {
         let line = report::Line::new(report::Level::Error, "kept", "nothing was changed");
         return Err(Stop::telling(Exit::Conflict(by_hand::CONFLICT), line));
     }
@@ -77,18 +77,18 @@ async fn take_away(
     let about = About {
         name,
         answers,
-        text: hand::removed,
+        text: report::by_hand::removed,
         advice: ADVICE,
     };
     match outcome {
         Outcome::Held(by) => Err(Stop::telling(
             Exit::Conflict(by_hand::CONFLICT),
-            hand::changed(name, &by),
+            report::by_hand::changed(name, &by),
         )),
-        Outcome::Gone => Err(Stop::telling(Exit::Lost, hand::nobody(name))),
+        Outcome::Gone => Err(Stop::telling(Exit::Lost, report::by_hand::nobody(name))),
         outcome => {
             let exit = by_hand::leave(outcome, &[], &about)?;
-            reporter.tell(&hand::taken_away(name, &shown));
+            reporter.tell(&report::by_hand::taken_away(name, &shown));
             Ok(exit)
         }
     }
@@ -120,10 +120,13 @@ fn refuse_unless_known(name: &str, shown: &View) -> Result<(), Stop> {
         } else {
             Exit::Unavailable
         };
-        return Err(Stop::telling(exit, hand::too_little_known(name, shown)));
+        return Err(Stop::telling(
+            exit,
+            report::by_hand::too_little_known(name, shown),
+        ));
     }
     if shown.by.is_none() && shown.others().next().is_none() {
-        return Err(Stop::telling(Exit::Lost, hand::nobody(name)));
+        return Err(Stop::telling(Exit::Lost, report::by_hand::nobody(name)));
     }
     Ok(())
 }

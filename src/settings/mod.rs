@@ -3,14 +3,14 @@
 //!
 //! `options` is the table of what there is, `sources` the one way in which values are merged,
 //! `file` the file, `servers` the quorum they make, `server_url` and `duration` how these are
-//! written, `template` the names of resources, `world` the environment; `run`, `hand` and `doctor`
-//! are what those commands are to do, `shown` is `redlock config`. Called by `commands`; opens no
-//! connection.
+//! written, `template` the names of resources, `world` the environment; `run`, `by_hand` and
+//! `doctor` are what those commands are to do, `shown` is `redlock config`. Called by `commands`;
+//! opens no connection.
 
+pub mod by_hand;
 mod doctor;
 mod duration;
 mod file;
-pub mod hand;
 mod options;
 mod run;
 mod server_url;

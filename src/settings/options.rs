@@ -1,7 +1,7 @@
 //! The table of options: for each its name, form, place, default, and what its values mean.
 //!
 //! Whoever adds an option adds it here, to the list of its commands below, and to
-//! `cli/definition.rs` or `cli/hand.rs`; tests see to it that all agree. One with a few fixed
+//! `cli/definition.rs` or `cli/by_hand.rs`; tests see to it that all agree. One with a few fixed
 //! values is added to `cli/completions.rs` as well. Merging, origins, variables and files follow
 //! from the table.
 

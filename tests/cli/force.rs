@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::hand::{Place, json, wait_for_listeners};
+use crate::by_hand::{Place, json, wait_for_listeners};
 use crate::support::pty::{ON_TERMINAL, Pty};
 use crate::support::{BadNode, Cluster};
 

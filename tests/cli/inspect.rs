@@ -3,7 +3,7 @@
 use nix::sys::signal::Signal;
 use std::os::unix::process::ExitStatusExt as _;
 
-use crate::hand::{Place, json};
+use crate::by_hand::{Place, json};
 use crate::support::pty::{ON_TERMINAL, Pty};
 use crate::support::{BadNode, Cluster};
 

@@ -1,6 +1,6 @@
 //! Every lock on the servers, as a table and as JSON.
 
-use crate::hand::{Place, json};
+use crate::by_hand::{Place, json};
 use crate::support::pty::{ON_TERMINAL, Pty};
 use crate::support::{BadNode, Cluster};
 

@@ -4,6 +4,7 @@ mod support;
 
 mod bad_input;
 mod basics;
+mod by_hand;
 mod clocks;
 mod config;
 mod connections;
@@ -14,7 +15,6 @@ mod faults;
 mod fencing;
 mod force;
 mod guard;
-mod hand;
 mod history;
 mod host_names;
 mod idle;

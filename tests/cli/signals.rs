@@ -10,7 +10,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::hand::wait_for_listeners;
+use crate::by_hand::wait_for_listeners;
 use crate::support::process::{heed_signals, is_alive, is_stopped};
 use crate::support::proxy::{self, Fate};
 use crate::support::{Cluster, PATIENCE, Redlock, eventually};

@@ -12,7 +12,7 @@ fn world(variables: &[(&str, &str)]) -> World {
     World::new(local.iter().chain(variables).copied(), User::Other).with_system_file("/nonexistent")
 }
 
-fn arguments(line: &str) -> HandArguments {
+fn arguments(line: &str) -> ByHandArguments {
     let words = ["redlock"].into_iter().chain(line.split_whitespace());
     match Cli::parse(words.map(Into::into))
         .expect("a line of good form")

@@ -13,7 +13,7 @@ use super::{
     Common, Error, Format, Verbosity, Wait, World, common_of, format, note, resources, restarts,
     single, verbosity,
 };
-use crate::cli::HandArguments;
+use crate::cli::ByHandArguments;
 use crate::errno;
 use crate::lock::claim::{Resource, Token};
 use crate::lock::restart::Restarts;
@@ -135,7 +135,7 @@ pub struct ListSettings {
 /// # Errors
 ///
 /// If the settings make no sense.
-pub fn acquire(arguments: &HandArguments, world: &World) -> Result<AcquireSettings, Error> {
+pub fn acquire(arguments: &ByHandArguments, world: &World) -> Result<AcquireSettings, Error> {
     let resource = one_resource(arguments, world, "acquire -r NAME")?;
     let sources = sources(arguments, world, &options::ACQUIRE)?;
     Ok(AcquireSettings {
@@ -155,7 +155,7 @@ pub fn acquire(arguments: &HandArguments, world: &World) -> Result<AcquireSettin
 ///
 /// If the settings make no sense.
 pub fn extend(
-    arguments: &HandArguments,
+    arguments: &ByHandArguments,
     world: &World,
     input: impl Read,
 ) -> Result<ExtendSettings, Error> {
@@ -188,7 +188,7 @@ pub fn extend(
 ///
 /// If the settings make no sense.
 pub fn release(
-    arguments: &HandArguments,
+    arguments: &ByHandArguments,
     world: &World,
     input: impl Read,
 ) -> Result<ReleaseSettings, Error> {
@@ -229,7 +229,7 @@ pub fn release(
 /// # Errors
 ///
 /// If the settings make no sense.
-pub fn inspect(arguments: &HandArguments, world: &World) -> Result<InspectSettings, Error> {
+pub fn inspect(arguments: &ByHandArguments, world: &World) -> Result<InspectSettings, Error> {
     if arguments.names.is_empty() {
         return Err(Error::usage(
             "no name given; name what to look at, as in redlock inspect daily-report",
@@ -260,7 +260,7 @@ pub fn inspect(arguments: &HandArguments, world: &World) -> Result<InspectSettin
 /// # Errors
 ///
 /// If the settings make no sense.
-pub fn list(arguments: &HandArguments, world: &World) -> Result<ListSettings, Error> {
+pub fn list(arguments: &ByHandArguments, world: &World) -> Result<ListSettings, Error> {
     let pattern = match arguments.names.first() {
         None => "*",
         Some(pattern) => pattern
@@ -279,7 +279,7 @@ pub fn list(arguments: &HandArguments, world: &World) -> Result<ListSettings, Er
 /// The sources of a command whose own options are those of `table`. Flags are judged first, without
 /// looking at any file.
 fn sources<'a>(
-    arguments: &'a HandArguments,
+    arguments: &'a ByHandArguments,
     world: &'a World,
     table: &[&dyn AnySetting],
 ) -> Result<Sources<'a>, Error> {
@@ -293,7 +293,7 @@ fn sources<'a>(
 }
 
 fn one_resource(
-    arguments: &HandArguments,
+    arguments: &ByHandArguments,
     world: &World,
     example: &str,
 ) -> Result<Resource, Error> {
@@ -319,7 +319,7 @@ struct Given {
 
 /// The token that the user gives; `None` if there is none.
 fn token(
-    arguments: &HandArguments,
+    arguments: &ByHandArguments,
     world: &World,
     input: impl Read,
 ) -> Result<Option<Given>, Error> {

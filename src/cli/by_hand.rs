@@ -4,7 +4,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command as Definition};
 
 use super::definition::NOTE;
 use super::known::{Known, option, positional, switch};
-use super::{Command, HandArguments, Options, typed};
+use super::{ByHandArguments, Command, Options, typed};
 
 /// The commands, in the order in which the help shows them.
 pub(super) fn definitions() -> [Definition; 5] {
@@ -18,14 +18,14 @@ pub(super) fn is_one(name: &str) -> bool {
 
 /// What was typed after the command `name`.
 pub(super) fn command(name: &str, matches: &ArgMatches) -> Command {
-    let (make, names): (fn(HandArguments) -> Command, &str) = match name {
+    let (make, names): (fn(ByHandArguments) -> Command, &str) = match name {
         "acquire" => (Command::Acquire, "resource"),
         "extend" => (Command::Extend, "resource"),
         "release" => (Command::Release, "resource"),
         "inspect" => (Command::Inspect, "name"),
         _ => (Command::List, "pattern"),
     };
-    make(HandArguments {
+    make(ByHandArguments {
         options: Options::of(matches),
         names: typed(matches, names),
     })
