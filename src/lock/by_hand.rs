@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -38,7 +39,7 @@ impl<N: ByHand> Redlock<N> {
                 node_timeout,
                 RETRIES_OF_A_LOOK,
                 has_quorum,
-                |node, limit| {
+                |_, node, limit| {
                     let key = Arc::clone(&key);
                     async move {
                         let began = clock::now();
@@ -82,7 +83,7 @@ impl<N: ByHand> Redlock<N> {
         });
         let decided = |answers: &Answers<_>| extended(&lasting(answers, ttl)) != Outcome::NoQuorum;
         let answers = self
-            .ask(node_timeout, RETRIES, decided, |node, limit| {
+            .ask(node_timeout, RETRIES, decided, |_, node, limit| {
                 let entry = Arc::clone(&entry);
                 let began = clock::now();
                 async move { Ok((node.extend(entry, 0, limit).await?, began)) }
@@ -144,11 +145,23 @@ impl<N: ByHand> Redlock<N> {
         node_timeout: Duration,
     ) -> Answers<Removal> {
         let key: Arc<str> = key.into();
-        let index = |node: &Arc<N>| self.nodes().iter().position(|own| Arc::ptr_eq(own, node));
-        self.ask(node_timeout, RETRIES, has_quorum, |node, limit| {
-            let proof = Arc::clone(&proofs[index(&node).expect("a node of ours")]);
-            let key = Arc::clone(&key);
-            async move { node.remove(key, proof, limit).await }
+        // An answer that did not come in time may have been a removal.
+        let late: Arc<[AtomicBool]> = proofs.iter().map(|_| AtomicBool::new(false)).collect();
+        self.ask(node_timeout, RETRIES, has_quorum, |index, node, limit| {
+            let (key, proof) = (Arc::clone(&key), Arc::clone(&proofs[index]));
+            let late = Arc::clone(&late);
+            async move {
+                let answer = node.remove(key, proof, limit).await;
+                if matches!(answer, Err(NodeError::TimedOut(_))) {
+                    late[index].store(true, Ordering::Relaxed);
+                }
+                match answer {
+                    Ok(Removal::Missing) if late[index].load(Ordering::Relaxed) => {
+                        Ok(Removal::Removed)
+                    }
+                    answer => answer,
+                }
+            }
         })
         .await
     }
@@ -159,7 +172,7 @@ impl<N: ByHand> Redlock<N> {
         node_timeout: Duration,
         retries: u32,
         decided: impl Fn(&Answers<T>) -> bool,
-        ask: impl Fn(Arc<N>, Duration) -> F,
+        ask: impl Fn(usize, Arc<N>, Duration) -> F,
     ) -> Answers<T>
     where
         T: Send + 'static,
@@ -172,7 +185,7 @@ impl<N: ByHand> Redlock<N> {
             let mut asked = JoinSet::new();
             for (index, node) in self.nodes().iter().enumerate() {
                 if !matches!(answers[index], Some(Ok(_))) {
-                    let asking = ask(Arc::clone(node), limit);
+                    let asking = ask(index, Arc::clone(node), limit);
                     asked.spawn(async move { (index, asking.await) });
                 }
             }

@@ -234,6 +234,35 @@ fn an_extension_that_most_servers_tell_of_only_after_the_ttl_is_none() {
 }
 
 #[test]
+fn a_release_by_hand_whose_answers_came_late_is_one() {
+    let cluster = Cluster::start(3);
+    let (proxies, urls) = proxy::before_each(&cluster);
+    for forced in [false, true] {
+        let token = Place::of(&cluster).acquire("job", "60s");
+        let right: &[&str] = if forced {
+            &["--force", "--yes"]
+        } else {
+            &["--token", &token]
+        };
+        let line = ["release", "-r", "job"].iter().chain(right).copied();
+        for proxy in &proxies {
+            proxy.set_replies(Fate::Delay(Duration::from_millis(100)));
+        }
+        let end = Redlock::new(line).env("REDLOCK_SERVERS", &urls).end();
+        end.assert_code(0);
+        assert_eq!(cluster.locks(), [""; 0]);
+    }
+    // But what is gone before the first request is not.
+    let token = "0".repeat(32);
+    let line = ["release", "-r", "job", "--token", &token];
+    for proxy in &proxies {
+        proxy.set_replies(Fate::Pass);
+    }
+    let end = Redlock::new(line).env("REDLOCK_SERVERS", &urls).end();
+    end.assert_code(76);
+}
+
+#[test]
 fn a_lock_that_was_prolonged_by_hand_is_kept_when_memory_is_full() {
     let cluster = Cluster::start(3);
     let place = Place::of(&cluster);
