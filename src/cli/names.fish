@@ -2,7 +2,9 @@
 # The names of locks that exist.
 function __redlock_names
     set -l words (commandline -opc)
-    $words[1] complete-names -- $words (commandline -ct) 2>/dev/null
+    # A quote that is not closed yet cannot be taken away.
+    set -l word (string unescape -- (commandline -ct); or commandline -ct)
+    $words[1] complete-names -- $words "$word" 2>/dev/null
 end
 
 # What follows -- is a command line of its own.

@@ -14,7 +14,7 @@ use super::{Stop, list, runtime, stdout};
 use crate::cli::completions;
 use crate::exit::Exit;
 use crate::node::{AnyNode, ByHand, Wanted, glob};
-use crate::settings::{self, Common, World};
+use crate::settings::{self, Common, World, template};
 
 /// How long somebody waits for a list to come up.
 const PATIENCE: Duration = Duration::from_millis(300);
@@ -40,7 +40,7 @@ fn find(common: &Common, prefix: &str) -> Option<BTreeSet<String>> {
     let names = keys?.into_iter().filter_map(|key| {
         let name = common.key_format.resource(&key)?;
         // A name with control characters is no lock of ours, and would be more than one line.
-        (!name.contains(char::is_control)).then(|| name.to_owned())
+        (!name.contains(char::is_control)).then(|| template::typed(name))
     });
     Some(names.take(MOST).collect())
 }
@@ -48,7 +48,7 @@ fn find(common: &Common, prefix: &str) -> Option<BTreeSet<String>> {
 async fn keys(common: &Common, prefix: &str) -> Option<BTreeSet<String>> {
     // Not `nodes::open`: whether two servers are one makes no difference here, and takes time.
     let nodes = nodes::each(common, Purpose::Look).ok()?;
-    let pattern = format!("{}*", glob::escape(prefix));
+    let pattern = format!("{}*", glob::escape(&template::beginning(prefix)));
     let wanted = Arc::new(list::wanted(&common.key_format, &pattern));
     let mut asking = JoinSet::new();
     for node in nodes {

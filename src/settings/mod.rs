@@ -17,7 +17,7 @@ mod server_url;
 mod servers;
 mod shown;
 mod sources;
-mod template;
+pub mod template;
 mod world;
 
 use std::ffi::{OsStr, OsString};

@@ -15,6 +15,18 @@ use crate::exit::Exit;
 const KNOWN: &str = "{date}, {hour}, {minute}, {date:utc}, {hour:utc}, {minute:utc}, {host}, {user}; \
                      {{ is a brace";
 
+/// How the `name` of a resource is typed, so that it is taken as it is.
+#[must_use]
+pub fn typed(name: &str) -> String {
+    name.replace('{', "{{")
+}
+
+/// What names begin with that are being typed and have got as far as `text`.
+#[must_use]
+pub fn beginning(text: &str) -> String {
+    text.replace("{{", "{")
+}
+
 /// The moment at which one command line is read: all its names are of the same date.
 pub struct Moment<'a> {
     world: &'a World,
@@ -156,6 +168,14 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(expand(text).as_deref(), Ok(expanded), "{text}");
+        }
+    }
+
+    #[test]
+    fn any_name_can_be_typed() {
+        for name in ["report", "{user}", "{{", "}{", "a{"] {
+            assert_eq!(expand(&typed(name)).as_deref(), Ok(name));
+            assert_eq!(beginning(&typed(name)), name);
         }
     }
 

@@ -23,6 +23,7 @@ fn names_are_those_of_locks_on_any_server() {
         "lock:a1",
         "lock:a2",
         "lock:b",
+        "lock:{c}",
         "{lock:a1}:fence",
         "other:a3",
     ];
@@ -35,7 +36,8 @@ fn names_are_those_of_locks_on_any_server() {
         complete(cluster.redlock(all.copied())).stdout
     };
     assert_eq!(names(&["run", "-r", "a"]), "a1\na2\n");
-    assert_eq!(names(&["run", "-r", ""]), "a1\na2\nb\n");
+    assert_eq!(names(&["run", "-r", ""]), "a1\na2\nb\n{{c}\n");
+    assert_eq!(names(&["run", "-r", "{{"]), "{{c}\n", "as it is typed");
     assert_eq!(names(&["run", "--resource=b"]), "b\n");
     assert_eq!(names(&["run", "-r", "*"]), "", "what was typed is no glob");
     assert_eq!(
@@ -47,7 +49,7 @@ fn names_are_those_of_locks_on_any_server() {
     assert_eq!(names(&["run", "--bogus", "-r", "b"]), "b\n");
     assert_eq!(names(&["--server", "nonsense", "run", "-r", "b"]), "");
     let without_words = complete(cluster.redlock(["complete-names"]));
-    assert_eq!(without_words.stdout, "a1\na2\nb\n");
+    assert_eq!(without_words.stdout, "a1\na2\nb\n{{c}\n");
 }
 
 #[test]

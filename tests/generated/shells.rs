@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
-/// A directory with the lock `deploy:shop`, held as long as this value lives.
+/// A directory with the locks `deploy:shop` and `odd {one}`, held as long as this value lives.
 struct Held {
     directory: TempDir,
     holder: Child,
@@ -17,7 +17,8 @@ impl Held {
     fn new() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let mut holder = Command::new(env!("CARGO_BIN_EXE_redlock"))
-            .args(["run", "-r", "deploy:shop", "sh", "-c", "echo ready; read _"])
+            .args(["run", "-r", "deploy:shop", "-r", "odd {{one}"])
+            .args(["sh", "-c", "echo ready; read _"])
             .env("REDLOCK_CONFIG", "/dev/null")
             .env("REDLOCK_LOCAL", directory.path())
             .stdin(Stdio::piped())
@@ -95,6 +96,8 @@ fn bash_completes_commands_values_and_names() {
         assert_eq!(complete("redlock run --resource=dep"), "deploy:shop\n");
         // Bash has taken what is before the colon for a word, and would repeat it.
         assert_eq!(complete("redlock run -r deploy:s"), "shop\n");
+        // A brace that is not doubled would begin a template, and so another name.
+        assert_eq!(complete("redlock run -r od"), "odd\\ \\{\\{one\\}\n");
         assert_eq!(complete("redlock run -r nothing"), "\n");
         assert_eq!(complete("redlock --local=/proc/nowhere run -r dep"), "\n");
     }
@@ -122,6 +125,8 @@ fn fish_completes_commands_values_and_names() {
         complete("redlock run --resource=dep"),
         ["--resource=deploy:shop"]
     );
+    assert_eq!(complete("redlock run -r od"), ["odd {{one}"]);
+    assert_eq!(complete("redlock run -r odd\\\\ "), ["odd {{one}"]);
     assert_eq!(complete("redlock run -r a -- redlock doc"), ["doctor"]);
 }
 
@@ -160,6 +165,7 @@ fn zsh_completes_commands_values_and_names() {
             "redlock run --resource=deploy:shop",
         ),
         ("redlock -q run -r dep", "redlock -q run -r deploy:shop"),
+        ("redlock run -r od", "redlock run -r odd\\ \\{\\{one\\}"),
         ("redlock run -r nothing", "redlock run -r nothing"),
     ] {
         assert_eq!(in_zsh(&held, line), completed);
