@@ -136,7 +136,7 @@ fn inspect() -> Definition {
             positional("name", "NAME")
                 .num_args(1..)
                 .action(ArgAction::Append)
-                .help("The locks to look at"),
+                .help("The locks to look at, written as for run"),
         )
         .args([
             switch("json", "Print an array of objects instead"),

@@ -14,6 +14,9 @@ use crate::node::{Entry, FOREIGN_VALUE_LIMIT, MarkerKind, TOKEN_LEN, glob};
 /// The longest name of a resource, in bytes.
 pub const RESOURCE_LIMIT: usize = 512;
 
+/// The longest TTL that is not a mistake.
+pub const TTL_LIMIT: Duration = Duration::from_hours(24);
+
 /// The name of what a lock protects: not empty, at most [`RESOURCE_LIMIT`] bytes, no control
 /// characters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::claim::FencingToken;
+use super::claim::{FencingToken, TTL_LIMIT};
 use crate::node::parting::{HISTORY_RUN_LIMIT, HISTORY_RUNS};
 
 /// How a run of redlock ended.
@@ -121,11 +121,13 @@ pub fn usual(runs: &[Run]) -> Option<Duration> {
     Some(Duration::from_millis(*median))
 }
 
-/// For a lock that nobody extends: how long its job usually runs, if `ttl` is shorter than twice
-/// that. The old rule: TTL = 2 × the expected time.
+/// For a lock that nobody extends: how long its job usually runs and the TTL it should have, if
+/// `ttl` is shorter. The old rule: TTL = 2 × the expected time, as far as a TTL goes.
 #[must_use]
-pub fn too_long_for(ttl: Duration, runs: &[Run]) -> Option<Duration> {
-    usual(runs).filter(|usual| ttl < *usual * 2)
+pub fn too_long_for(ttl: Duration, runs: &[Run]) -> Option<(Duration, Duration)> {
+    let usual = usual(runs)?;
+    let enough = (usual * 2).min(TTL_LIMIT);
+    (ttl < enough).then_some((usual, enough))
 }
 
 #[cfg(test)]
@@ -174,6 +176,11 @@ mod tests {
         let runs = [run(1, 1_000)];
         assert_eq!(too_long_for(Duration::from_secs(2), &runs), None);
         let short = Duration::from_millis(1_999);
-        assert_eq!(too_long_for(short, &runs), Some(Duration::from_secs(1)));
+        let (usual, enough) = (Duration::from_secs(1), Duration::from_secs(2));
+        assert_eq!(too_long_for(short, &runs), Some((usual, enough)));
+        let thirteen_hours = [run(1, 13 * 60 * 60 * 1000)];
+        assert_eq!(too_long_for(TTL_LIMIT, &thirteen_hours), None);
+        let (_, enough) = too_long_for(short, &thirteen_hours).expect("it is too short");
+        assert_eq!(enough, TTL_LIMIT);
     }
 }

@@ -57,13 +57,13 @@ pub fn fields(runs: &[Run], by_hand: Option<Duration>) -> Vec<(&'static str, Str
         )
     });
     let short_ttl = by_hand.and_then(|ttl| {
-        let usual = history::too_long_for(ttl, runs)?;
+        let (usual, enough) = history::too_long_for(ttl, runs)?;
         let text = format!(
             "nobody extends this lock, and its {} are less than twice the {} that a run usually \
              takes: redlock extend -t {}",
             short(ttl),
             short(usual),
-            short(usual * 2)
+            short(enough)
         );
         Some(("too short", text))
     });

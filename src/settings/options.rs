@@ -13,12 +13,12 @@ use nix::sys::signal::Signal;
 use super::sources::{AnySetting, Form, Found, Origin, Place, Raw, Row, Setting};
 use super::{LogFormat, OnLost, Wait, duration, server_url};
 use crate::exit::Exit;
-use crate::lock::claim::KeyFormat;
+use crate::lock::claim::{KeyFormat, TTL_LIMIT};
 use crate::lock::restart::RestartGuard;
 use crate::node::endpoint::Endpoint;
 
 /// The shortest TTL that can be kept and the longest that is not a mistake.
-const TTL_RANGE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_hours(24));
+const TTL_RANGE: (Duration, Duration) = (Duration::from_millis(500), TTL_LIMIT);
 
 /// The longest time for which a lock may stay after its job: longer is a mistake in the unit.
 const STAY_RANGE: (Duration, Duration) = (Duration::ZERO, Duration::from_hours(366 * 24));
