@@ -212,7 +212,7 @@ Exit codes:
   75  somebody else holds it now
   76  it has expired, or was released; nobody holds it
   69  no quorum of servers answered: it may still be yours; try again
-  64, 77, 78, 70  as in redlock run
+  64, 77, 78, 70, 71  as in redlock run
 
 Example:
   redlock extend -r deploy-shop -t 15m --token - <token-file";
@@ -223,7 +223,7 @@ Exit codes:
   75  somebody else holds it now, or you did not say yes; it was left alone
   76  nobody holds it any more
   69  no quorum of servers answered; it expires by itself
-  64, 77, 78, 70  as in redlock run
+  64, 77, 78, 70, 71  as in redlock run
 
 Examples:
   redlock release -r deploy-shop --token - <token-file
@@ -241,7 +241,7 @@ Exit codes:
   0   held, kept or done, each or at least one of several
   3   free, all of them
   69  undecided, at least one of them: too few servers answered, or they do not agree
-  64, 78, 70  as in redlock run
+  64, 78, 70, 71  as in redlock run
 
 Examples:
   Who holds it?
@@ -254,7 +254,7 @@ const AFTER_LIST: &str = "\
 Exit codes:
   0   all locks were listed, also if there are none
   69  no quorum of servers could be listed: what is shown is not all
-  64, 77, 78, 70  as in redlock run
+  64, 77, 78, 70, 71  as in redlock run
 
 Examples:
   redlock list

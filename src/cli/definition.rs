@@ -193,6 +193,7 @@ fn history() -> Definition {
              run was given --no-history.",
         )
         .override_usage("redlock history [OPTIONS] NAME")
+        .after_long_help(AFTER_HISTORY)
         .arg(positional("name", "NAME").help("The resource, written as for run"))
         .arg(switch("json", "Print an array of JSON objects"))
 }
@@ -230,7 +231,14 @@ Exit codes:
   0   fine, or warnings only
   69  no quorum of servers has a vote
   77  so many servers refused that there can be no quorum: authentication or ACL
-  78  something can give one lock to two holders, or the configuration makes no sense";
+  78  something can give one lock to two holders, or the configuration makes no sense
+  64, 70, 71  as in redlock run";
+
+const AFTER_HISTORY: &str = "\
+Exit codes:
+  0   the runs are shown, also if there are none
+  69  no quorum of servers answered
+  64, 77, 78, 70, 71  as in redlock run";
 
 /// Of `run` and of `acquire`.
 pub(super) const NOTE: Known = option(

@@ -3,6 +3,8 @@
 //!
 //! A command that has no text here gets a page all the same.
 
+use std::collections::BTreeSet;
+
 use clap_mangen::Man;
 use redlock::cli;
 use roff::{Inline, Roff, bold, roman};
@@ -33,7 +35,10 @@ const CODES: [(&str, &str); 16] = [
         "No quorum of servers could be reached: an outage, not a skip.",
     ),
     ("70", "A bug of redlock."),
-    ("71", "The system refused, for instance to fork."),
+    (
+        "71",
+        "The system refused: a process could not be started, or what was asked for not be written.",
+    ),
     (
         "75",
         "Somebody else holds the lock, or the work was already done in this period. For run, --conflict-exit-code chooses another number.",
@@ -60,12 +65,12 @@ const CODES: [(&str, &str); 16] = [
     ),
 ];
 
-const EVERY: [&str; 5] = ["64", "69", "70", "71", "77"];
+const EVERY: [&str; 3] = ["64", "70", "71"];
 
 const EXTRAS: [Extra; 11] = [
     Extra {
         command: "redlock",
-        codes: &["0", "75", "78"],
+        codes: &["0", "69", "75", "77", "78"],
         examples: &[
             (
                 "One line in the crontab of several hosts; one of them runs the report:",
@@ -76,7 +81,17 @@ const EXTRAS: [Extra; 11] = [
     },
     Extra {
         command: "run",
-        codes: &["the command's", "75", "76", "78", "124", "126", "127"],
+        codes: &[
+            "the command's",
+            "69",
+            "75",
+            "76",
+            "77",
+            "78",
+            "124",
+            "126",
+            "127",
+        ],
         examples: &[
             (
                 "One line in the crontab of several hosts; one of them runs the report:",
@@ -98,7 +113,7 @@ const EXTRAS: [Extra; 11] = [
     },
     Extra {
         command: "acquire",
-        codes: &["0", "75", "78"],
+        codes: &["0", "69", "75", "77", "78"],
         examples: &[(
             "Hold a lock over several steps of a script:",
             "token=$(redlock acquire -r deploy -t 5m) || exit\n./build && ./ship\nredlock release -r deploy --token \"$token\"",
@@ -106,7 +121,7 @@ const EXTRAS: [Extra; 11] = [
     },
     Extra {
         command: "extend",
-        codes: &["0", "75", "76", "78"],
+        codes: &["0", "69", "75", "76", "77", "78"],
         examples: &[(
             "Five minutes more, from now:",
             "redlock extend -r deploy --token \"$token\" -t 5m",
@@ -114,7 +129,7 @@ const EXTRAS: [Extra; 11] = [
     },
     Extra {
         command: "release",
-        codes: &["0", "75", "76", "78"],
+        codes: &["0", "69", "75", "76", "77", "78"],
         examples: &[
             (
                 "Give back what was acquired:",
@@ -128,7 +143,7 @@ const EXTRAS: [Extra; 11] = [
     },
     Extra {
         command: "inspect",
-        codes: &["0", "3", "78"],
+        codes: &["0", "3", "69", "78"],
         examples: &[
             (
                 "Who has it, server by server?",
@@ -142,12 +157,12 @@ const EXTRAS: [Extra; 11] = [
     },
     Extra {
         command: "list",
-        codes: &["0", "78"],
+        codes: &["0", "69", "77", "78"],
         examples: &[("All locks of deployments:", "redlock list 'deploy-*'")],
     },
     Extra {
         command: "history",
-        codes: &["0", "78"],
+        codes: &["0", "69", "77", "78"],
         examples: &[(
             "Where did it run last night, and how did it end?",
             "redlock history daily-report",
@@ -155,7 +170,7 @@ const EXTRAS: [Extra; 11] = [
     },
     Extra {
         command: "doctor",
-        codes: &["0 (doctor)", "78 (doctor)"],
+        codes: &["0 (doctor)", "69", "77", "78 (doctor)"],
         examples: &[
             (
                 "Before the first job is trusted to these servers:",
@@ -278,9 +293,22 @@ fn about_redlock() -> Roff {
     roff
 }
 
+fn codes_of(extra: Option<&Extra>) -> &'static [&'static str] {
+    extra.map_or(&["0", "78"], |extra| extra.codes)
+}
+
+/// Every exit code that the page of the command `name` tells, as a number.
+pub fn numbers(name: &str) -> BTreeSet<u8> {
+    let extra = EXTRAS.iter().find(|extra| extra.command == name);
+    let codes = codes_of(extra).iter().chain(&EVERY);
+    codes
+        .filter_map(|code| code.split(' ').next()?.parse().ok())
+        .collect()
+}
+
 fn exit_status(roff: &mut Roff, extra: Option<&Extra>) {
     roff.control("SH", ["EXIT STATUS"]);
-    let own = extra.map_or(&["0", "78"][..], |extra| extra.codes);
+    let own = codes_of(extra);
     let mut codes: Vec<&(&str, &str)> = CODES
         .iter()
         .filter(|(code, _)| own.contains(code) || EVERY.contains(code))
@@ -346,8 +374,14 @@ fn environment(roff: &mut Roff, name: &str) {
             tagged(roff, variable, meaning);
         }
     }
-    if name == "extend" || name == "release" {
-        tagged(roff, "REDLOCK_TOKEN", "The token, if --token is not given.");
+    match name {
+        "extend" => tagged(roff, "REDLOCK_TOKEN", "The token, if --token is not given."),
+        "release" => tagged(
+            roff,
+            "REDLOCK_TOKEN",
+            "The token, if neither --token nor --force is given.",
+        ),
+        _ => {}
     }
     if ["doctor", "inspect", "list", "history", "config"].contains(&name) {
         tagged(
