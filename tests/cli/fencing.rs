@@ -1,6 +1,6 @@
 //! Fencing tokens grow from holder to holder, and cost no round trip of their own.
 
-use crate::support::proxy;
+use crate::support::proxy::{self, Proxy};
 use crate::support::{Cluster, End, Redlock, eventually};
 
 /// The fencing token of one more holder.
@@ -105,6 +105,24 @@ fn acquiring_and_releasing_take_one_round_trip_each_on_one_connection_to_each_no
             }
         }
     }
+}
+
+#[test]
+fn a_skip_takes_one_round_trip() {
+    let cluster = Cluster::start(3);
+    let (proxies, urls) = proxy::before_each(&cluster);
+    let job = ["run", "-r", "job", "sh", "-c", "echo ready; read _"];
+    let mut holder = cluster.redlock(job).start_ready();
+    Redlock::new(["run", "-r", "job", "echo", "never"])
+        .env("REDLOCK_SERVERS", &urls)
+        .end()
+        .assert_code(75);
+    // Whoever has decided by two answers may not even have sent the third request.
+    let counts: Vec<usize> = proxies.iter().map(Proxy::requests).collect();
+    assert!(counts.iter().all(|&count| count <= 1), "{counts:?}");
+    assert!(counts.iter().sum::<usize>() >= 2, "{counts:?}");
+    holder.write_line("");
+    holder.end().assert_code(0);
 }
 
 #[test]

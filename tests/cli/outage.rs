@@ -36,6 +36,18 @@ fn a_minority_that_cannot_vote_does_not_keep_a_job_from_running() {
 }
 
 #[test]
+fn a_server_that_hangs_is_not_waited_for() {
+    let cluster = Cluster::start(3);
+    cluster.servers[1].hang();
+    // Whoever waited for it would take as long as a node may.
+    let run = ["run", "--node-timeout", "20s", "-r", "job", "echo", "ran"];
+    let end = cluster.redlock(run).end();
+    assert_eq!(end.assert_code(0).stdout, "ran\n");
+    assert!(end.took < Duration::from_secs(10), "{end:?}");
+    cluster.servers[1].go_on();
+}
+
+#[test]
 fn a_majority_that_cannot_vote_is_an_outage_and_every_answer_is_told() {
     for (nodes, failing) in [(3, 2), (5, 3)] {
         for make in BadNode::failing() {
