@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use unicode_width::UnicodeWidthStr as _;
 
 use super::runs;
 use super::table::{self, Cell, Column, Fit, Paper, Side, Tint};
@@ -48,7 +49,9 @@ pub fn write(
     view: &View,
     runs: &[Run],
 ) -> io::Result<()> {
-    let headline = paper.line(&headline(name, view), 0);
+    // Of a long name less is shown, but always what is said of it.
+    let name = paper.line(name, headline("", view).width());
+    let headline = paper.line(&headline(&name, view), 0);
     writeln!(out, "{}", paper.tinted(&headline, Tint::Title))?;
     for (field, value) in fields(view)
         .into_iter()

@@ -284,25 +284,3 @@ fn secrets_that_others_can_read_are_refused() {
         .assert_says(&[&config, "chmod", "defaultMode: 0400"]);
     assert!(!end.stderr.contains("sesame"), "{end:?}");
 }
-
-#[test]
-fn with_too_few_descriptors_nothing_is_started_and_the_message_says_so() {
-    let cluster = Cluster::start(3);
-    let mut not_started = 0;
-    for limit in 9..20 {
-        let limited = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
-        let run = Redlock::under(&["sh", "-c", &limited], ["run", "-r", "job", "echo", "ran"]);
-        let end = run.env("REDLOCK_SERVERS", cluster.urls()).end();
-        if end.code() == Some(0) {
-            end.assert_silent();
-            assert_eq!(end.stdout, "ran\n");
-        } else {
-            not_started += 1;
-            end.assert_says(&["too many open files"]);
-            assert!(!end.stderr.contains("os error"), "{end:?}");
-            assert_eq!(end.stdout, "");
-        }
-        assert_eq!(cluster.locks(), [""; 0]);
-    }
-    assert!(not_started > 0);
-}

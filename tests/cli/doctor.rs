@@ -422,3 +422,25 @@ fn a_directory_is_examined_too() {
     let end = Redlock::new(["doctor"]).env("REDLOCK_LOCAL", &file).end();
     end.assert_code(78).assert_says(&["must name a directory"]);
 }
+
+#[test]
+fn a_script_that_does_not_end_is_named_with_what_ends_it() {
+    let cluster = Cluster::start(3);
+    let busy = &cluster.servers[1];
+    let _: () = busy.ask(&["CONFIG", "SET", "busy-reply-threshold", "1"]);
+    std::thread::scope(|scope| {
+        let mut client = busy.client();
+        let mut endless = redis::cmd("EVAL");
+        endless.arg("while true do end").arg(0);
+        scope.spawn(move || endless.query::<()>(&mut client));
+        eventually("the script runs", || {
+            let mut client = busy.client();
+            let answer = redis::cmd("GET").arg("a").query::<()>(&mut client);
+            answer.is_err_and(|error| error.code() == Some("BUSY"))
+        });
+        let end = doctor(&cluster.urls(), []).end();
+        let _: () = busy.ask(&["SCRIPT", "KILL"]);
+        end.assert_code(0);
+        assert!(end.stdout.contains("redis-cli SCRIPT KILL"), "{end:#?}");
+    });
+}

@@ -240,6 +240,18 @@ fn two_names_of_one_server_are_no_quorum() {
 }
 
 #[test]
+fn a_long_name_leaves_room_for_what_is_said_of_it() {
+    let cluster = Cluster::start(3);
+    let place = Place::of(&cluster);
+    let name = "a-name-that-is-longer-than-a-line-".repeat(3);
+    place.acquire(&name, "60s");
+    let inspect = place.redlock_under(&ON_TERMINAL, ["inspect", &name]);
+    let mut terminal = Pty::start(inspect, 80);
+    assert_eq!(terminal.wait().code(), Some(0));
+    terminal.wait_for("… is held by ");
+}
+
+#[test]
 fn a_watched_lock_is_drawn_again_until_q_or_ctrl_c() {
     let cluster = Cluster::start(3);
     let place = Place::of(&cluster);

@@ -19,6 +19,7 @@ mod history;
 mod host_names;
 mod idle;
 mod inspect;
+mod limits;
 mod list;
 mod local_node;
 mod lost;

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -69,7 +69,7 @@ impl Child {
         };
         // Looked at before we listen, which overwrites it.
         let chld_is_ignored = death::is_ignored(Signal::SIGCHLD);
-        let system = |error: io::Error| StartError::System(errno::reason(&error));
+        let system = |error: io::Error| no_room(&error);
         // Before the child can end, or its end would not be told.
         let endings = unix::signal(SignalKind::child()).map_err(system)?;
         let terminal = Terminal::listen().map_err(system)?;
@@ -169,14 +169,23 @@ fn start_error(program: &OsStr, errno: Errno) -> StartError {
         Errno::ENOENT | Errno::ENOTDIR => StartError::NotFound("no such file".to_owned()),
         Errno::ETIME => StartError::TooLate,
         Errno::ETIMEDOUT => StartError::System("its guard did not start".to_owned()),
-        Errno::EAGAIN | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE => {
-            StartError::System(errno.desc().to_lowercase())
-        }
+        Errno::EAGAIN | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE => no_room(&errno.into()),
         Errno::EACCES if has_directory(program) && Path::new(program).is_dir() => {
             StartError::NotExecutable("it is a directory".to_owned())
         }
         _ => StartError::NotExecutable(errno.desc().to_lowercase()),
     }
+}
+
+/// The system has no room for a process.
+fn no_room(error: &io::Error) -> StartError {
+    StartError::System(match error.kind() {
+        // Its own words would be to try again.
+        ErrorKind::WouldBlock => {
+            "too many processes, of this user (ulimit -u) or in this control group".to_owned()
+        }
+        _ => errno::reason(error),
+    })
 }
 
 /// Whether `program` is a path, and not a name that is looked for in `PATH`.

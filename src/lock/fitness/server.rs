@@ -143,6 +143,7 @@ fn no_writes(error: &NodeError) -> Finding {
         "OOM" => "raise maxmemory, or remove what fills it",
         "MISCONF" => "make room on its disk; its log says what it could not write",
         "NOREPLICAS" => "min-replicas-to-write 0: copies do not make locks safer",
+        "BUSY" => "somebody's script does not end: redis-cli SCRIPT KILL",
         "MASTERDOWN" | "READONLY" => "name a server of its own",
         _ => "its log may say more; EVAL must be enabled and keep its name",
     };

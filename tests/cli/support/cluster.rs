@@ -24,6 +24,11 @@ impl Cluster {
             .join(",")
     }
 
+    /// The same, by the `name` of this host.
+    pub fn urls_by(&self, name: &str) -> String {
+        self.urls().replace("127.0.0.1", name)
+    }
+
     /// The binary with these servers, without any other setting.
     pub fn redlock<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Redlock {
         Redlock::new(arguments).env("REDLOCK_SERVERS", self.urls())

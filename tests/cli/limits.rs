@@ -1,0 +1,64 @@
+//! What the system refuses: processes, threads, descriptors. Each has its code and a message that
+//! helps, no key is left and nothing half-done.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::support::{Cluster, Redlock};
+
+#[test]
+fn where_no_process_can_be_made_neither_a_command_nor_a_name_is_asked_for() {
+    let cluster = Cluster::start(3);
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let binary = directory.path().join("redlock");
+    let readable = Permissions::from_mode(0o755);
+    fs::set_permissions(directory.path(), readable).expect("it is ours");
+    fs::copy(env!("CARGO_BIN_EXE_redlock"), &binary).expect("there is room");
+    // No limit binds root, so it becomes nobody, who may not be able to read what is built here.
+    let nobody = [
+        "setpriv",
+        "--reuid=65534",
+        "--clear-groups",
+        "sh",
+        "-c",
+        "exec prlimit --nproc=0 \"$BINARY\" \"$@\"",
+    ];
+    for (urls, code, why) in [
+        (cluster.urls(), 71, "too many processes"),
+        (
+            cluster.urls_by("localhost"),
+            69,
+            "the name localhost was not resolved: resource temporarily unavailable",
+        ),
+    ] {
+        let end = Redlock::under(&nobody, ["run", "-r", "job", "echo", "never"])
+            .env("BINARY", &binary)
+            .env("REDLOCK_SERVERS", urls)
+            .end();
+        end.assert_code(code).assert_says(&[why]);
+        assert_eq!(end.stdout, "");
+        assert_eq!(cluster.locks(), [""; 0]);
+    }
+}
+
+#[test]
+fn with_too_few_descriptors_nothing_is_started_and_the_message_says_so() {
+    let cluster = Cluster::start(3);
+    let mut not_started = 0;
+    for limit in 9..20 {
+        let limited = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
+        let run = Redlock::under(&["sh", "-c", &limited], ["run", "-r", "job", "echo", "ran"]);
+        let end = run.env("REDLOCK_SERVERS", cluster.urls()).end();
+        if end.code() == Some(0) {
+            end.assert_silent();
+            assert_eq!(end.stdout, "ran\n");
+        } else {
+            not_started += 1;
+            end.assert_says(&["too many open files"]);
+            assert!(!end.stderr.contains("os error"), "{end:?}");
+            assert_eq!(end.stdout, "");
+        }
+        assert_eq!(cluster.locks(), [""; 0]);
+    }
+    assert!(not_started > 0);
+}
