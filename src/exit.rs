@@ -42,6 +42,16 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// Without a quorum: so many nodes turned us away that there is none, or it is an outage.
+    #[must_use]
+    pub fn without_quorum(is_refused: bool) -> Self {
+        if is_refused {
+            Self::Refused
+        } else {
+            Self::Unavailable
+        }
+    }
+
     /// The number shells see. Of a death by signal they make 128 + the signal's number.
     #[must_use]
     pub fn code(self) -> u8 {

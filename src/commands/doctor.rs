@@ -4,8 +4,6 @@ use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
-
 use super::{Stop, nodes, runtime, stdout};
 use crate::exit::Exit;
 use crate::lock::Redlock;
@@ -55,10 +53,8 @@ fn verdict(fitness: &Fitness) -> Exit {
         Exit::Configuration
     } else if fitness.has_quorum() {
         Exit::Success
-    } else if fitness.is_refused() {
-        Exit::Refused
     } else {
-        Exit::Unavailable
+        Exit::without_quorum(fitness.is_refused())
     }
 }
 
@@ -70,21 +66,17 @@ async fn examine_all(
     let (before, after) = settings.common.key_format.around();
     // Nobody else has this key: a lock of that name would be in nobody's way either.
     let key = format!("{before}redlock-doctor-{:016x}{after}", fastrand::u64(..));
-    let mut examining = JoinSet::new();
-    for (index, node) in redlock.nodes().iter().enumerate() {
-        let (node, key) = (Arc::clone(node), key.clone());
-        examining.spawn(async move {
+    let examine = |node: Arc<AnyNode>| {
+        let key = key.clone();
+        async move {
             let facts = match &*node {
                 AnyNode::Redis(node) => Facts::Redis(node.examine(&key, limit).await.map(Box::new)),
                 AnyNode::Local(node) => Facts::Local(node.examine()),
             };
-            (index, node.name().clone(), facts)
-        });
-    }
-    let mut nodes = examining.join_all().await;
-    nodes.sort_by_key(|(index, ..)| *index);
-    let nodes = nodes.into_iter();
-    nodes.map(|(_, name, facts)| (name, facts)).collect()
+            (node.name().clone(), facts)
+        }
+    };
+    redlock.of_each(examine).await
 }
 
 fn expectations(settings: &DoctorSettings) -> Expectations {

@@ -9,7 +9,7 @@ use crate::exit::Exit;
 use crate::lock::history::{self, Run};
 use crate::lock::quorum;
 use crate::lock::wait::LIMIT_GROWTH;
-use crate::node::{Answer, NodeError, NodeName};
+use crate::node::{Answer, NodeName};
 use crate::report::{self, runs};
 use crate::settings::{Format, HistorySettings, World};
 
@@ -64,16 +64,9 @@ fn no_quorum(
     answers: &[(NodeName, Answer<Vec<String>>)],
     needed: usize,
 ) -> Stop {
-    let refused = answers
-        .iter()
-        .filter(|(_, answer)| matches!(answer, Err(NodeError::Refused(_))));
-    let exit = if quorum::rules_out_quorum(refused.count(), answers.len()) {
-        Exit::Refused
-    } else {
-        Exit::Unavailable
-    };
+    let errors = answers.iter().map(|(_, answer)| answer.as_ref().err());
     Stop::telling(
-        exit,
+        Exit::without_quorum(quorum::is_refused(errors.flatten(), answers.len())),
         report::no_history(settings.resource.as_str(), answers, needed),
     )
 }

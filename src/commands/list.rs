@@ -7,9 +7,9 @@ use crate::exit::Exit;
 use crate::lock::KeyFormat;
 use crate::lock::forms::Form;
 use crate::lock::list::Catalogue;
-use crate::lock::quorum::rules_out_quorum;
+use crate::lock::quorum::{is_refused, rules_out_quorum};
 use crate::lock::view::{Standing, View};
-use crate::node::{NodeError, Values, Wanted};
+use crate::node::{Values, Wanted};
 use crate::report::table::Paper;
 use crate::report::{self, Reporter, lock_view};
 use crate::settings::by_hand::ListSettings;
@@ -78,12 +78,10 @@ fn print(catalogue: &Catalogue, settings: &ListSettings, paper: Paper) -> io::Re
 
 fn exit(catalogue: &Catalogue) -> Exit {
     let nodes = catalogue.nodes().len();
-    let refused = |(_, error): &(_, &NodeError)| matches!(error, NodeError::Refused(_));
-    if !rules_out_quorum(catalogue.failures().count(), nodes) {
-        Exit::Success
-    } else if rules_out_quorum(catalogue.failures().filter(refused).count(), nodes) {
-        Exit::Refused
+    if rules_out_quorum(catalogue.failures().count(), nodes) {
+        let errors = catalogue.failures().map(|(_, error)| error);
+        Exit::without_quorum(is_refused(errors, nodes))
     } else {
-        Exit::Unavailable
+        Exit::Success
     }
 }

@@ -5,8 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
-
 use super::Stop;
 use crate::exit::Exit;
 use crate::job;
@@ -108,7 +106,14 @@ fn misconfigured(message: String) -> Stop {
 /// time are left to the votes' `run_id`.
 async fn refuse_twins(redlock: &Redlock<AnyNode>, limit: Duration) -> Result<(), Stop> {
     let mut seen: Vec<(SocketAddr, usize)> = Vec::new();
-    for (index, addresses) in resolve_all(redlock, limit).await {
+    let resolve = |node: Arc<AnyNode>| async move {
+        match &*node {
+            AnyNode::Redis(node) => node.resolve(limit).await.unwrap_or_default(),
+            AnyNode::Local(_) => Vec::new(),
+        }
+    };
+    // Costs nothing for IP addresses.
+    for (index, addresses) in redlock.of_each(resolve).await.into_iter().enumerate() {
         for address in addresses {
             let twin = seen
                 .iter()
@@ -122,20 +127,4 @@ async fn refuse_twins(redlock: &Redlock<AnyNode>, limit: Duration) -> Result<(),
         }
     }
     Ok(())
-}
-
-/// The addresses of every node whose name was resolved, all at once. Costs nothing for IP
-/// addresses.
-async fn resolve_all(redlock: &Redlock<AnyNode>, limit: Duration) -> Vec<(usize, Vec<SocketAddr>)> {
-    let mut resolving = JoinSet::new();
-    for (index, node) in redlock.nodes().iter().enumerate() {
-        let node = Arc::clone(node);
-        resolving.spawn(async move {
-            match &*node {
-                AnyNode::Redis(node) => (index, node.resolve(limit).await.unwrap_or_default()),
-                AnyNode::Local(_) => (index, Vec::new()),
-            }
-        });
-    }
-    resolving.join_all().await
 }

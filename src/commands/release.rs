@@ -115,13 +115,8 @@ fn says_yes(holders: &str) -> bool {
 fn refuse_unless_known(name: &str, shown: &View) -> Result<(), Stop> {
     nodes::refuse_twins_in(shown)?;
     if shown.answered() < shown.quorum {
-        let exit = if shown.is_refused() {
-            Exit::Refused
-        } else {
-            Exit::Unavailable
-        };
         return Err(Stop::telling(
-            exit,
+            Exit::without_quorum(shown.is_refused()),
             report::by_hand::too_little_known(name, shown),
         ));
     }

@@ -2,8 +2,8 @@
 //!
 //! PURE, like `quorum`: no I/O, no clock. Called by `by_hand`.
 
-use super::quorum::{Answers, majority, rules_out_quorum};
-use crate::node::{Extension, Foreign, NodeError, Removal};
+use super::quorum::{Answers, is_refused, majority, rules_out_quorum};
+use crate::node::{Extension, Foreign, Removal};
 
 /// What was done to a lock that somebody has the token of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,10 +37,8 @@ pub(super) fn has_quorum<T>(answers: &Answers<T>) -> bool {
 
 /// Whether so many turned us away that no quorum is left.
 pub(super) fn refused<T>(answers: &Answers<T>) -> bool {
-    let refused = answers
-        .iter()
-        .filter(|answer| matches!(answer, Some(Err(NodeError::Refused(_)))));
-    rules_out_quorum(refused.count(), answers.len())
+    let errors = answers.iter().flatten().map(|answer| answer.as_ref().err());
+    is_refused(errors.flatten(), answers.len())
 }
 
 /// What the answers to an extension come to.
@@ -143,6 +141,7 @@ mod tests {
 
     use super::*;
     use crate::node::Answer;
+    use crate::node::NodeError;
 
     fn by(token: &str) -> Foreign {
         Foreign {

@@ -36,6 +36,14 @@ pub fn rules_out_quorum(some: usize, nodes: usize) -> bool {
     nodes - some < majority(nodes)
 }
 
+/// Whether so many of `nodes` turned us away, by the `errors` of those that failed, that there is no
+/// quorum without them.
+#[must_use]
+pub fn is_refused<'a>(errors: impl Iterator<Item = &'a NodeError>, nodes: usize) -> bool {
+    let refusals = errors.filter(|error| matches!(error, NodeError::Refused(_)));
+    rules_out_quorum(refusals.count(), nodes)
+}
+
 /// Two nodes that are one server, by their places: what they answered as their `run_ids` is equal.
 #[must_use]
 pub fn same_run(run_ids: &[Option<&String>]) -> Option<(usize, usize)> {
@@ -124,8 +132,8 @@ pub fn verdict(votes: &[Option<Answer<Vote>>]) -> Verdict {
     if pending > 0 {
         return Verdict::Undecided;
     }
-    let refused = |vote: &&Option<Answer<Vote>>| matches!(vote, Some(Err(NodeError::Refused(_))));
-    if rules_out_quorum(votes.iter().filter(refused).count(), votes.len()) {
+    let errors = votes.iter().flatten().map(|vote| vote.as_ref().err());
+    if is_refused(errors.flatten(), votes.len()) {
         Verdict::Refused
     } else if answered >= quorum {
         Verdict::Split

@@ -230,24 +230,36 @@ impl<N: Node> Redlock<N> {
     }
 
     /// What each node tells of the last runs of the resource with this `key`; see `history::merge`.
-    ///
-    /// # Panics
-    ///
-    /// If a node panics.
     pub async fn history(
         &self,
         key: &str,
         limit: Duration,
     ) -> Vec<(NodeName, Answer<Vec<String>>)> {
+        let ask = |node: Arc<N>| {
+            let key = key.to_owned();
+            async move { (node.name().clone(), node.history(&key, limit).await) }
+        };
+        self.of_each(ask).await
+    }
+
+    /// What `ask` finds out about every node, of all at once, in the order of the configuration.
+    ///
+    /// # Panics
+    ///
+    /// If it panics.
+    pub async fn of_each<T, F>(&self, ask: impl Fn(Arc<N>) -> F) -> Vec<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
         let mut asking = JoinSet::new();
         for (index, node) in self.nodes.iter().enumerate() {
-            let (node, key) = (Arc::clone(node), key.to_owned());
-            asking.spawn(async move { (index, node.history(&key, limit).await) });
+            let asked = ask(Arc::clone(node));
+            asking.spawn(async move { (index, asked.await) });
         }
-        let mut answers = asking.join_all().await;
-        answers.sort_by_key(|(index, _)| *index);
-        let named = |(index, answer): (usize, _)| (self.nodes[index].name().clone(), answer);
-        answers.into_iter().map(named).collect()
+        let mut found = asking.join_all().await;
+        found.sort_by_key(|(index, _)| *index);
+        found.into_iter().map(|(_, found)| found).collect()
     }
 }
 

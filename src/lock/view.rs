@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use super::claim::{FencingToken, holder_of, marker_of};
-use super::quorum::{drift, majority, rules_out_quorum, same_run};
-use crate::node::{Answer, Foreign, MarkerKind, NodeError, NodeName, Sight};
+use super::quorum::{self, drift, majority, same_run};
+use crate::node::{Answer, Foreign, MarkerKind, NodeName, Sight};
 
 /// A server that has been up for less than this may have forgotten a lock. The default of
 /// `--restart-window`.
@@ -147,8 +147,11 @@ impl View {
     /// Whether so many nodes turned us away that there is no quorum without them.
     #[must_use]
     pub fn is_refused(&self) -> bool {
-        let refused = |node: &&NodeView| matches!(node.look.answer, Err(NodeError::Refused(_)));
-        rules_out_quorum(self.nodes.iter().filter(refused).count(), self.nodes.len())
+        let errors = self
+            .nodes
+            .iter()
+            .map(|node| node.look.answer.as_ref().err());
+        quorum::is_refused(errors.flatten(), self.nodes.len())
     }
 
     /// Two nodes that are one server, by their places.
