@@ -16,7 +16,7 @@ use crate::settings::by_hand::ListSettings;
 use crate::settings::{Format, World};
 
 /// How much longer than usual a node has for a page: it may be busy with those of others.
-const PATIENCE: u32 = 4;
+const SLACK: u32 = 4;
 
 /// Lists the locks.
 ///
@@ -27,7 +27,7 @@ pub fn list(settings: &ListSettings, world: &World, reporter: Reporter) -> Resul
     runtime::run(async {
         let redlock = nodes::open_to_look(&settings.common).await?;
         let wanted = wanted(&settings.common.key_format, &settings.pattern);
-        let limit = settings.common.node_timeout * PATIENCE;
+        let limit = settings.common.node_timeout * SLACK;
         let catalogue = redlock.list(wanted, limit).await;
         stdout::written(print(&catalogue, settings, stdout::paper(world)))?;
         if let Some(line) = report::by_hand::not_listed(&catalogue) {

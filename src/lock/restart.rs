@@ -7,6 +7,10 @@
 
 use std::time::Duration;
 
+/// The restart window of whoever says nothing else: a server that has been up for less may have
+/// forgotten a lock.
+pub const USUAL_WINDOW: Duration = Duration::from_mins(1);
+
 /// Whether servers that restarted within the window may grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RestartGuard {

@@ -10,10 +10,6 @@ use super::claim::{FencingToken, holder_of, marker_of};
 use super::quorum::{self, drift, majority, same_run};
 use crate::node::{Answer, Foreign, MarkerKind, NodeName, Sight};
 
-/// A server that has been up for less than this may have forgotten a lock. The default of
-/// `--restart-window`.
-pub const YOUNG: Duration = Duration::from_mins(1);
-
 /// What one node answered, and how long that took.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Look {

@@ -14,7 +14,8 @@ use crate::clock::whole_ms;
 use crate::lock::claim::holder_of;
 use crate::lock::forms::Form;
 use crate::lock::history::Run;
-use crate::lock::view::{NodeStanding, NodeView, Standing, View, YOUNG};
+use crate::lock::restart::USUAL_WINDOW;
+use crate::lock::view::{NodeStanding, NodeView, Standing, View};
 use crate::node::{FOREIGN_VALUE_LIMIT, Foreign, NodeError};
 
 const NODE_COLUMNS: [Column; 5] = [
@@ -152,7 +153,7 @@ fn trouble(node: &NodeView) -> Option<String> {
     match &node.look.answer {
         Err(error) => Some(error.to_string()),
         Ok(sight) => {
-            let up = sight.uptime.filter(|&up| up < YOUNG)?;
+            let up = sight.uptime.filter(|&up| up < USUAL_WINDOW)?;
             Some(format!("restarted {} ago", short(up)))
         }
     }

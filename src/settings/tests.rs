@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::sources::AnySetting;
 use super::*;
-use crate::lock::restart::RestartGuard;
+use crate::lock::restart::{RestartGuard, USUAL_WINDOW};
 use crate::node::endpoint::{Address, Secret};
 
 const THREE: &str = "--server redis://a --server redis://b --server redis://c";
@@ -145,7 +145,7 @@ fn without_options_a_run_is_what_a_cron_line_wants() {
     assert_eq!(run.note, None);
     assert_eq!(run.store_command, StoreCommand::FileName);
     assert_eq!(run.restarts.guard, RestartGuard::Auto);
-    assert_eq!(run.restarts.window, seconds(60));
+    assert_eq!(run.restarts.window, USUAL_WINDOW);
     assert_eq!(run.common.node_timeout, Duration::from_millis(80));
     assert_eq!(
         run.common.key_format,
