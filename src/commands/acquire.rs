@@ -36,9 +36,6 @@ pub fn acquire(
         let mut signals =
             Signals::listen().map_err(|error| Stop::system("listen for signals", &error))?;
         let name = settings.resource.as_str();
-        let node_timeout = settings.common.node_timeout;
-        // Whoever does not get the token has had no run to tell of.
-        let nothing = Arc::new(Parting::default());
         let waiting = attempt::Waiting::new(reporter, name);
         let on_failure = |failure: &Failure| {
             if attempt::is_around(world, failure) {
@@ -64,33 +61,44 @@ pub fn acquire(
                 return Err(not_acquired(name, world, &failure, waited));
             }
         };
-        tokio::select! {
-            biased;
-            signal = signals.next() => {
-                held.grip.release(&nothing, Audience::All, node_timeout).await;
-                return Err(Stop::silent(Exit::Signal(signal)));
-            }
-            () = held.hear_the_rest(node_timeout) => {}
-        }
-        // Invariant I3. Nothing is said of a lock that may be somebody else's by now.
-        if held.valid_until.has_passed() {
+        if let Err(stop) = hand_out(&mut held, settings, &mut signals).await {
+            // Whoever does not get the token has had no run to tell of.
+            let nothing = Arc::new(Parting::default());
+            let node_timeout = settings.common.node_timeout;
             held.grip
                 .release(&nothing, Audience::All, node_timeout)
                 .await;
-            return Err(Stop::telling(
-                Exit::Unavailable,
-                report::by_hand::too_late(name),
-            ));
-        }
-        if let Err(error) = print(&held, settings) {
-            held.grip
-                .release(&nothing, Audience::All, node_timeout)
-                .await;
-            let line = report::by_hand::token_not_written(name, &error);
-            return Err(Stop::telling(Exit::System, line));
+            return Err(stop);
         }
         reporter.tell(&report::acquired(name, &held, waiting.waited()));
         Ok(Exit::Success)
+    })
+}
+
+/// Gives slow nodes a moment, and the token to the user.
+///
+/// # Errors
+///
+/// If it cannot be given: the lock is to be given back then.
+async fn hand_out(
+    held: &mut Held<AnyNode>,
+    settings: &AcquireSettings,
+    signals: &mut Signals,
+) -> Result<(), Stop> {
+    tokio::select! {
+        biased;
+        signal = signals.next() => return Err(Stop::silent(Exit::Signal(signal))),
+        () = held.hear_the_rest(settings.common.node_timeout) => {}
+    }
+    let name = settings.resource.as_str();
+    // Invariant I3. Nothing is said of a lock that may be somebody else's by now.
+    if held.valid_until.has_passed() {
+        let line = report::by_hand::too_late(name);
+        return Err(Stop::telling(Exit::Unavailable, line));
+    }
+    print(held, settings).map_err(|error| {
+        let line = report::by_hand::token_not_written(name, &error);
+        Stop::telling(Exit::System, line)
     })
 }
 
