@@ -11,136 +11,89 @@ use nix::sys::signal::Signal;
 use redlock::clock;
 
 use crate::support::proxy::{self, Fate};
-use crate::support::{BadNode, Cluster, Process, Redlock, eventually};
-
-/// Somewhere to lock.
-pub struct Place {
-    pub what: &'static str,
-    variable: (&'static str, String),
-}
-
-impl Place {
-    /// The binary with this place, without any other setting.
-    pub fn redlock<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Redlock {
-        Redlock::new(arguments).env(self.variable.0, &self.variable.1)
-    }
-
-    /// The binary with `wrapper` in front.
-    pub fn redlock_under<'a>(
-        &self,
-        wrapper: &[&str],
-        arguments: impl IntoIterator<Item = &'a str>,
-    ) -> Redlock {
-        Redlock::under(wrapper, arguments).env(self.variable.0, &self.variable.1)
-    }
-
-    pub fn of(cluster: &Cluster) -> Self {
-        Self {
-            what: "three servers",
-            variable: ("REDLOCK_SERVERS", cluster.urls()),
-        }
-    }
-
-    /// Two good servers and one like `bad`.
-    pub fn with_bad(cluster: &Cluster, bad: &BadNode) -> Self {
-        let urls = format!("{},{}", cluster.urls(), bad.url);
-        Self {
-            what: bad.what,
-            variable: ("REDLOCK_SERVERS", urls),
-        }
-    }
-
-    pub fn local(directory: &std::path::Path) -> Self {
-        Self {
-            what: "the embedded node",
-            variable: ("REDLOCK_LOCAL", directory.display().to_string()),
-        }
-    }
-
-    /// The token of `name`, taken for `ttl`.
-    #[track_caller]
-    pub fn acquire(&self, name: &str, ttl: &str) -> String {
-        let end = self.redlock(["acquire", "-r", name, "-t", ttl]).end();
-        end.assert_code(0).assert_silent();
-        end.stdout.trim_end().to_owned()
-    }
-}
+use crate::support::{Address, BadNode, Cluster, Process, Redlock, eventually, json};
 
 /// Acquire, extend, inspect, list, release: each in a process of its own.
-fn by_hand(place: &Place) {
-    let token = place.acquire("job", "5s");
-    assert_eq!(token.len(), 32, "{}: {token}", place.what);
-    let held = place.redlock(["inspect", "job"]).end();
+fn by_hand(address: &Address) {
+    let token = address.acquire("job", "5s");
+    assert_eq!(token.len(), 32, "{}: {token}", address.what);
+    let held = address.redlock(["inspect", "job"]).end();
     assert!(held.assert_code(0).stdout.starts_with("job is held by "));
-    let second = place.redlock(["acquire", "-r", "job"]).end();
+    let second = address.redlock(["acquire", "-r", "job"]).end();
     second.assert_code(75).assert_says(&["job is held by"]);
-    let quiet = place.redlock(["acquire", "-q", "-r", "job"]).end();
+    let quiet = address.redlock(["acquire", "-q", "-r", "job"]).end();
     quiet.assert_code(75).assert_silent();
     assert_eq!(second.stdout, "");
     let extend = ["extend", "-r", "job", "-t", "60s", "--token", &token];
-    place.redlock(extend).end().assert_code(0).assert_silent();
-    let listed = place.redlock(["list", "--json"]).end();
+    address.redlock(extend).end().assert_code(0).assert_silent();
+    let listed = address.redlock(["list", "--json"]).end();
     let listed = json(&listed.assert_code(0).stdout);
-    assert_eq!(listed[0]["resource"], "job", "{}", place.what);
+    assert_eq!(listed[0]["resource"], "job", "{}", address.what);
     assert!(listed[0]["ttl_ms"].as_u64() > Some(50_000), "{listed}");
     let release = ["release", "-r", "job", "--token", &token];
-    place.redlock(release).end().assert_code(0).assert_silent();
-    let free = place.redlock(["inspect", "-q", "job"]).end();
+    address
+        .redlock(release)
+        .end()
+        .assert_code(0)
+        .assert_silent();
+    let free = address.redlock(["inspect", "-q", "job"]).end();
     assert_eq!(free.assert_code(3).stdout, "");
     for line in [&release[..], &extend[..]] {
-        let end = place.redlock(line.iter().copied()).end();
+        let end = address.redlock(line.iter().copied()).end();
         end.assert_code(76)
             .assert_says(&["job is not yours any more", "expired"]);
     }
 }
 
-pub fn json(text: &str) -> serde_json::Value {
-    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
-}
-
 #[test]
 fn taken_in_one_process_prolonged_in_another_given_back_in_a_third() {
-    by_hand(&Place::of(&Cluster::start(3)));
+    by_hand(&Address::of(&Cluster::start(3)));
     let directory = tempfile::tempdir().expect("a temporary directory");
-    by_hand(&Place::local(directory.path()));
+    by_hand(&Address::local(directory.path()));
 }
 
 #[test]
 fn a_minority_that_is_dead_or_hangs_changes_nothing() {
     let cluster = Cluster::start(2);
     for bad in [BadNode::refusing(), BadNode::hanging(), BadNode::babbling()] {
-        by_hand(&Place::with_bad(&cluster, &bad));
+        by_hand(&Address::with_bad(&cluster, &bad));
     }
 }
 
 #[test]
 fn a_minority_that_was_wiped_changes_nothing() {
     let cluster = Cluster::start(3);
-    let place = Place::of(&cluster);
-    let token = place.acquire("job", "60s");
+    let address = Address::of(&cluster);
+    let token = address.acquire("job", "60s");
     let _: () = cluster.servers[0].ask(&["FLUSHALL"]);
     let extend = ["extend", "-r", "job", "--token", &token];
-    place.redlock(extend).end().assert_code(0).assert_silent();
+    address.redlock(extend).end().assert_code(0).assert_silent();
     let release = ["release", "-r", "job", "--token", &token];
-    place.redlock(release).end().assert_code(0).assert_silent();
+    address
+        .redlock(release)
+        .end()
+        .assert_code(0)
+        .assert_silent();
     assert_eq!(cluster.locks(), [""; 0]);
 }
 
 #[test]
 fn a_wrong_token_neither_prolongs_nor_releases() {
     let cluster = Cluster::start(3);
-    let place = Place::of(&cluster);
-    place.acquire("job", "60s");
+    let address = Address::of(&cluster);
+    address.acquire("job", "60s");
     let before = cluster.values("lock:job");
     let wrong = "0".repeat(32);
     for verb in ["extend", "release"] {
-        let end = place.redlock([verb, "-r", "job", "--token", &wrong]).end();
+        let end = address
+            .redlock([verb, "-r", "job", "--token", &wrong])
+            .end();
         end.assert_code(75)
             .assert_says(&["job is not yours", "held by"]);
         // Only the beginning of the right one is as wrong.
         let value = before[0].as_ref().expect("it is held");
         let part = String::from_utf8_lossy(&value[..31]).into_owned() + "x";
-        let end = place
+        let end = address
             .redlock(["release", "-r", "job", "--token", &part])
             .end();
         end.assert_code(75);
@@ -151,26 +104,26 @@ fn a_wrong_token_neither_prolongs_nor_releases() {
 #[test]
 fn expired_and_held_by_another_and_no_quorum_are_three_things() {
     let mut cluster = Cluster::start(3);
-    let place = Place::of(&cluster);
-    let token = place.acquire("job", "500ms");
+    let address = Address::of(&cluster);
+    let token = address.acquire("job", "500ms");
     eventually("the lock expires", || cluster.locks().is_empty());
     let lines = ["extend", "release"].map(|verb| [verb, "-r", "job", "--token", &token]);
     for line in lines {
-        place
+        address
             .redlock(line)
             .end()
             .assert_code(76)
             .assert_says(&["expired"]);
     }
-    place.acquire("job", "60s");
+    address.acquire("job", "60s");
     for line in lines {
-        let end = place.redlock(line).end();
+        let end = address.redlock(line).end();
         end.assert_code(75).assert_says(&["held by"]);
     }
     cluster.servers[0].kill();
     cluster.servers[1].kill();
     for line in lines {
-        let end = place.redlock(line).end();
+        let end = address.redlock(line).end();
         end.assert_code(69)
             .assert_says(&["no quorum", "connection refused", "held by"]);
     }
@@ -179,14 +132,16 @@ fn expired_and_held_by_another_and_no_quorum_are_three_things() {
 #[test]
 fn what_a_run_leaves_behind_is_nobodys_to_prolong_or_release() {
     let cluster = Cluster::start(3);
-    let place = Place::of(&cluster);
-    let token = place.acquire("job", "60s");
+    let address = Address::of(&cluster);
+    let token = address.acquire("job", "60s");
     for (state, said) in [("~", "kept for a while"), ("!", "not to be repeated")] {
         for server in &cluster.servers {
             let _: i64 = server.ask(&["SETRANGE", "lock:job", "32", state]);
         }
         for verb in ["extend", "release"] {
-            let end = place.redlock([verb, "-r", "job", "--token", &token]).end();
+            let end = address
+                .redlock([verb, "-r", "job", "--token", &token])
+                .end();
             end.assert_code(76).assert_says(&[said, "--force"]);
         }
         assert_eq!(cluster.locks().len(), 3);
@@ -196,11 +151,11 @@ fn what_a_run_leaves_behind_is_nobodys_to_prolong_or_release() {
 #[test]
 fn extend_raises_the_rest_and_never_lowers_it() {
     let cluster = Cluster::start(3);
-    let place = Place::of(&cluster);
-    let token = place.acquire("job", "60s");
+    let address = Address::of(&cluster);
+    let token = address.acquire("job", "60s");
     let extend = |ttl| {
         let line = ["extend", "-r", "job", "--token", &token, "-t", ttl];
-        place.redlock(line).end().assert_code(0);
+        address.redlock(line).end().assert_code(0);
         cluster.pttls("lock:job")
     };
     assert!(extend("1s").iter().all(|&rest| rest > 30_000));
@@ -210,13 +165,13 @@ fn extend_raises_the_rest_and_never_lowers_it() {
 #[test]
 fn extend_prolongs_nothing_of_a_lock_that_most_servers_have_lost() {
     let cluster = Cluster::start(3);
-    let place = Place::of(&cluster);
-    let token = place.acquire("job", "60s");
+    let address = Address::of(&cluster);
+    let token = address.acquire("job", "60s");
     for server in &cluster.servers[..2] {
         let _: u32 = server.ask(&["DEL", "lock:job"]);
     }
     let line = ["extend", "-r", "job", "--token", &token, "-t", "24h"];
-    place.redlock(line).end().assert_code(76);
+    address.redlock(line).end().assert_code(76);
     assert_eq!(cluster.locks(), [""; 0]);
 }
 
@@ -224,7 +179,7 @@ fn extend_prolongs_nothing_of_a_lock_that_most_servers_have_lost() {
 fn an_extension_that_most_servers_tell_of_only_after_the_ttl_is_none() {
     let cluster = Cluster::start(3);
     let (proxies, urls) = proxy::before_each(&cluster);
-    let token = Place::of(&cluster).acquire("job", "500ms");
+    let token = Address::of(&cluster).acquire("job", "500ms");
     proxies[1].set_replies(Fate::Delay(Duration::from_millis(300)));
     proxies[2].set_requests(Fate::Close);
     let line = ["extend", "-r", "job", "--token", &token, "-t", "500ms"];
@@ -238,7 +193,7 @@ fn a_release_by_hand_whose_answers_came_late_is_one() {
     let cluster = Cluster::start(3);
     let (proxies, urls) = proxy::before_each(&cluster);
     for forced in [false, true] {
-        let token = Place::of(&cluster).acquire("job", "60s");
+        let token = Address::of(&cluster).acquire("job", "60s");
         let right: &[&str] = if forced {
             &["--force", "--yes"]
         } else {
@@ -265,13 +220,13 @@ fn a_release_by_hand_whose_answers_came_late_is_one() {
 #[test]
 fn a_lock_that_was_prolonged_by_hand_is_kept_when_memory_is_full() {
     let cluster = Cluster::start(3);
-    let place = Place::of(&cluster);
+    let address = Address::of(&cluster);
     let script = "echo $REDLOCK_TOKEN; read _; sleep 2";
     let line = ["run", "-t", "1s", "-r", "job", "sh", "-c", script];
-    let mut run = place.redlock(line).start();
+    let mut run = address.redlock(line).start();
     let token = run.next_line();
     let line = ["extend", "-r", "job", "--token", &token, "-t", "60s"];
-    place.redlock(line).end().assert_code(0);
+    address.redlock(line).end().assert_code(0);
     for server in &cluster.servers {
         let _: () = server.ask(&["CONFIG", "SET", "maxmemory", "1"]);
     }
@@ -282,25 +237,25 @@ fn a_lock_that_was_prolonged_by_hand_is_kept_when_memory_is_full() {
 #[test]
 fn a_token_is_read_from_standard_input_or_the_environment() {
     let cluster = Cluster::start(3);
-    let place = Place::of(&cluster);
-    let token = place.acquire("job", "60s");
-    let mut extend = place
+    let address = Address::of(&cluster);
+    let token = address.acquire("job", "60s");
+    let mut extend = address
         .redlock(["extend", "-r", "job", "--token", "-"])
         .start();
     extend.write_line(&token);
     extend.close_stdin();
     extend.end().assert_code(0).assert_silent();
-    let release = place
+    let release = address
         .redlock(["release", "-r", "job"])
         .env("REDLOCK_TOKEN", &token);
     release.end().assert_code(0).assert_silent();
     assert_eq!(cluster.locks(), [""; 0]);
     for line in [&["extend", "-r", "job"][..], &["release", "-r", "job"]] {
-        let end = place.redlock(line.iter().copied()).end();
+        let end = address.redlock(line.iter().copied()).end();
         end.assert_code(64)
             .assert_says(&["no token", "REDLOCK_TOKEN"]);
     }
-    let end = place
+    let end = address
         .redlock(["extend", "-r", "job", "--token", "no-token"])
         .end();
     end.assert_code(64).assert_says(&["32 digits"]);
@@ -310,7 +265,7 @@ fn a_token_is_read_from_standard_input_or_the_environment() {
 #[test]
 fn the_lock_of_another_program_is_released_by_its_whole_value() {
     let cluster = Cluster::start(3);
-    let place = Place::of(&cluster);
+    let address = Address::of(&cluster);
     let values: [&[u8]; 3] = [
         b"0123456789abcdef0123456789abcdef",
         b"VYWDZ5R3wQvA5sEbsn4mmw==",
@@ -325,11 +280,11 @@ fn the_lock_of_another_program_is_released_by_its_whole_value() {
         let token = std::ffi::OsString::from(std::ffi::OsStr::from_bytes(value));
         let line = ["release", "-r", "job", "--token"];
         let part = std::ffi::OsStr::from_bytes(&value[..value.len() - 1]).to_owned();
-        let wrong = place.redlock(line).args([part]).end();
+        let wrong = address.redlock(line).args([part]).end();
         wrong
             .assert_code(75)
             .assert_says(&["another program (string"]);
-        place
+        address
             .redlock(line)
             .args([token])
             .end()
@@ -342,8 +297,8 @@ fn the_lock_of_another_program_is_released_by_its_whole_value() {
 #[test]
 fn a_token_that_cannot_be_written_is_no_lock() {
     let cluster = Cluster::start(3);
-    let place = Place::of(&cluster);
-    let acquire = || place.redlock(["acquire", "-r", "job"]).into_command();
+    let address = Address::of(&cluster);
+    let acquire = || address.redlock(["acquire", "-r", "job"]).into_command();
     let full = OpenOptions::new().write(true).open("/dev/full");
     let (reader, closed) = std::io::pipe().expect("a pipe");
     drop(reader);
@@ -374,49 +329,37 @@ fn a_token_that_cannot_be_written_is_no_lock() {
 #[test]
 fn a_signal_while_waiting_leaves_nothing_behind_and_ends_it_by_that_signal() {
     let cluster = Cluster::start(3);
-    let place = Place::of(&cluster);
-    let token = place.acquire("job", "60s");
+    let address = Address::of(&cluster);
+    let token = address.acquire("job", "60s");
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        let waiter = place.redlock(["acquire", "-w", "-r", "job"]).start();
-        wait_for_listeners(&cluster, 1);
+        let waiter = address.redlock(["acquire", "-w", "-r", "job"]).start();
+        cluster.wait_for_listeners(1);
         waiter.signal(signal);
         let end = waiter.end();
         assert_eq!(end.status.signal(), Some(signal as i32), "{end:?}");
         assert_eq!(end.stdout, "");
-        wait_for_listeners(&cluster, 0);
+        cluster.wait_for_listeners(0);
     }
-    place
+    address
         .redlock(["release", "-r", "job", "--token", &token])
         .end()
         .assert_code(0);
     assert_eq!(cluster.locks(), [""; 0]);
 }
 
-/// Waits until so many listen for the release of the lock `job`, on every server.
-#[track_caller]
-pub fn wait_for_listeners(cluster: &Cluster, count: usize) {
-    eventually(&format!("{count} who listen"), || {
-        cluster.servers.iter().all(|server| {
-            let (_, listeners): (String, usize) =
-                server.ask(&["PUBSUB", "NUMSUB", "released:lock:job"]);
-            listeners == count
-        })
-    });
-}
-
 #[test]
 fn who_waits_hears_of_the_release() {
     let cluster = Cluster::start(3);
-    let place = Place::of(&cluster);
-    let mut token = place.acquire("job", "60s");
+    let address = Address::of(&cluster);
+    let mut token = address.acquire("job", "60s");
     let mut took = Vec::new();
     for _ in 0..9 {
-        let mut waiter = place
+        let mut waiter = address
             .redlock(["acquire", "-w", "-t", "60s", "-r", "job"])
             .start();
-        wait_for_listeners(&cluster, 1);
+        cluster.wait_for_listeners(1);
         let began = clock::now();
-        place
+        address
             .redlock(["release", "-r", "job", "--token", &token])
             .end()
             .assert_code(0);
@@ -432,9 +375,9 @@ fn who_waits_hears_of_the_release() {
 #[test]
 fn of_many_who_wait_each_has_its_turn() {
     let cluster = Cluster::start(3);
-    let place = Place::of(&cluster);
+    let address = Address::of(&cluster);
     let line = ["run", "-w", "-r", "job", "--", "echo", "ran"];
-    let waiters: Vec<Process> = (0..20).map(|_| place.redlock(line).start()).collect();
+    let waiters: Vec<Process> = (0..20).map(|_| address.redlock(line).start()).collect();
     for waiter in waiters {
         assert_eq!(waiter.end().assert_code(0).stdout, "ran\n");
     }
@@ -505,11 +448,11 @@ fn a_token_is_told_while_its_lock_is_valid_or_not_at_all() {
 fn acquire_tells_programs_all_they_need() {
     let cluster = Cluster::start(2);
     let bad = BadNode::refusing();
-    let place = Place::with_bad(&cluster, &bad);
+    let address = Address::with_bad(&cluster, &bad);
     let line = [
         "acquire", "--json", "-r", "job", "-t", "20s", "--note", "v42",
     ];
-    let end = place.redlock(line).end();
+    let end = address.redlock(line).end();
     let told = json(&end.assert_code(0).stdout);
     let mut fields: Vec<&str> = told
         .as_object()
@@ -542,7 +485,7 @@ fn acquire_tells_programs_all_they_need() {
         .map(|n| &n["state"])
         .collect();
     assert_eq!(states, ["granted", "granted", "failed"]);
-    let seen = place.redlock(["inspect", "--json", "job"]).end();
+    let seen = address.redlock(["inspect", "--json", "job"]).end();
     let seen = &json(&seen.assert_code(0).stdout)[0];
     assert_eq!(seen["fencing_token"], told["fencing_token"]);
     assert_eq!(seen["holder"]["note"], "v42");
@@ -553,8 +496,8 @@ fn acquire_tells_programs_all_they_need() {
 #[test]
 fn a_token_is_printed_by_acquire_and_nothing_else() {
     let cluster = Cluster::start(3);
-    let place = Place::of(&cluster);
-    let token = place.acquire("job", "60s");
+    let address = Address::of(&cluster);
+    let token = address.acquire("job", "60s");
     let lines: [&[&str]; 12] = [
         &["inspect", "job"],
         &["inspect", "--json", "job"],
@@ -571,7 +514,7 @@ fn a_token_is_printed_by_acquire_and_nothing_else() {
     ];
     for format in ["text", "json"] {
         for line in lines {
-            let redlock = place.redlock(line.iter().copied());
+            let redlock = address.redlock(line.iter().copied());
             let end = redlock
                 .env("REDLOCK_VERBOSE", "1")
                 .env("REDLOCK_LOG_FORMAT", format)
@@ -586,7 +529,7 @@ fn a_token_is_printed_by_acquire_and_nothing_else() {
         let _: () = server.ask(&["SET", "lock:job", foreign]);
     }
     for line in &lines[..6] {
-        let end = place
+        let end = address
             .redlock(line.iter().copied())
             .env("REDLOCK_VERBOSE", "1")
             .end();

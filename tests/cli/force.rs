@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use crate::by_hand::{Place, json, wait_for_listeners};
 use crate::support::pty::{ON_TERMINAL, Pty};
-use crate::support::{BadNode, Cluster};
+use crate::support::{Address, BadNode, Cluster, json};
 
 const FORCE: [&str; 5] = ["release", "-r", "job", "--force", "--yes"];
 const ASK: [&str; 4] = ["release", "-r", "job", "--force"];
@@ -21,7 +20,7 @@ fn set(cluster: &Cluster, key: &str, value: &[u8]) {
 fn the_holder_that_loses_its_lock_stops_its_job_at_once() {
     let cluster = Cluster::start(3);
     let directory = tempfile::tempdir().expect("a temporary directory");
-    for place in [Place::of(&cluster), Place::local(directory.path())] {
+    for address in [Address::of(&cluster), Address::local(directory.path())] {
         // The next extension is minutes away.
         let job = [
             "run",
@@ -33,38 +32,41 @@ fn the_holder_that_loses_its_lock_stops_its_job_at_once() {
             "-c",
             "echo ready; sleep 600",
         ];
-        let run = place.redlock(job).start_ready();
+        let run = address.redlock(job).start_ready();
         // Before the holder listens, or after: it looks when it begins to.
-        let end = place.redlock(FORCE).env("REDLOCK_VERBOSE", "1").end();
+        let end = address.redlock(FORCE).env("REDLOCK_VERBOSE", "1").end();
         end.assert_code(0)
             .assert_says(&["job is free now; it was held by", "pid", "sh"]);
         let end = run.end();
         end.assert_code(76)
             .assert_says(&["lost job", "stopping the command"]);
         assert!(end.took < Duration::from_secs(30), "{end:?}");
-        place.redlock(["inspect", "-q", "job"]).end().assert_code(3);
+        address
+            .redlock(["inspect", "-q", "job"])
+            .end()
+            .assert_code(3);
     }
 }
 
 #[test]
 fn without_a_terminal_it_must_be_said_that_nobody_is_to_be_asked() {
     let cluster = Cluster::start(3);
-    let place = Place::of(&cluster);
-    place.acquire("job", "60s");
-    let end = place.redlock(ASK).end();
+    let address = Address::of(&cluster);
+    address.acquire("job", "60s");
+    let end = address.redlock(ASK).end();
     end.assert_code(64).assert_says(&["no terminal", "--yes"]);
     assert_eq!(cluster.locks().len(), 3);
-    place.redlock(FORCE).end().assert_code(0).assert_silent();
-    let end = place.redlock(FORCE).end();
+    address.redlock(FORCE).end().assert_code(0).assert_silent();
+    let end = address.redlock(FORCE).end();
     end.assert_code(76).assert_says(&["nobody holds job"]);
 }
 
 #[test]
 fn somebody_at_a_terminal_is_shown_the_holder_and_asked() {
     let cluster = Cluster::start(3);
-    let place = Place::of(&cluster);
-    place.acquire("job", "60s");
-    let ask = || Pty::start(place.redlock_under(&ON_TERMINAL, ASK), 80);
+    let address = Address::of(&cluster);
+    address.acquire("job", "60s");
+    let ask = || Pty::start(address.redlock_under(&ON_TERMINAL, ASK), 80);
     for no in ["\n", "n\n", "\u{4}"] {
         let mut terminal = ask();
         terminal.wait_for("[y/N] ");
@@ -100,26 +102,26 @@ fn somebody_at_a_terminal_is_shown_the_holder_and_asked() {
 fn who_holds_it_by_the_time_of_the_answer_is_left_alone() {
     let cluster = Cluster::start(3);
     let directory = tempfile::tempdir().expect("a temporary directory");
-    for place in [Place::of(&cluster), Place::local(directory.path())] {
-        let first = place.acquire("job", "60s");
-        let mut terminal = Pty::start(place.redlock_under(&ON_TERMINAL, ASK), 80);
+    for address in [Address::of(&cluster), Address::local(directory.path())] {
+        let first = address.acquire("job", "60s");
+        let mut terminal = Pty::start(address.redlock_under(&ON_TERMINAL, ASK), 80);
         terminal.wait_for("[y/N] ");
-        place
+        address
             .redlock(["release", "-r", "job", "--token", &first])
             .end()
             .assert_code(0);
-        let second = place.acquire("job", "60s");
+        let second = address.acquire("job", "60s");
         terminal.press("y\n");
         assert_eq!(terminal.wait().code(), Some(75));
         terminal.wait_for("it was left alone");
-        place
+        address
             .redlock(["extend", "-r", "job", "--token", &second])
             .end()
             .assert_code(0);
         // Gone by then is no success either: nobody was evicted.
-        let mut terminal = Pty::start(place.redlock_under(&ON_TERMINAL, ASK), 80);
+        let mut terminal = Pty::start(address.redlock_under(&ON_TERMINAL, ASK), 80);
         terminal.wait_for("[y/N] ");
-        place
+        address
             .redlock(["release", "-r", "job", "--token", &second])
             .end()
             .assert_code(0);
@@ -131,15 +133,15 @@ fn who_holds_it_by_the_time_of_the_answer_is_left_alone() {
 #[test]
 fn of_several_at_the_same_time_none_takes_the_lock_of_who_comes_after() {
     let cluster = Cluster::start(3);
-    let place = Place::of(&cluster);
+    let address = Address::of(&cluster);
     for _ in 0..10 {
-        place.acquire("job", "60s");
-        let next = place
+        address.acquire("job", "60s");
+        let next = address
             .redlock(["acquire", "-w", "-t", "60s", "-r", "job"])
             .start();
-        wait_for_listeners(&cluster, 1);
+        cluster.wait_for_listeners(1);
         let mut terminals =
-            [(); 2].map(|()| Pty::start(place.redlock_under(&ON_TERMINAL, ASK), 80));
+            [(); 2].map(|()| Pty::start(address.redlock_under(&ON_TERMINAL, ASK), 80));
         for terminal in &terminals {
             terminal.wait_for("[y/N] ");
         }
@@ -153,20 +155,24 @@ fn of_several_at_the_same_time_none_takes_the_lock_of_who_comes_after() {
         let end = next.end();
         let token = end.assert_code(0).stdout.trim_end();
         let release = ["release", "-r", "job", "--token", token];
-        place.redlock(release).end().assert_code(0).assert_silent();
+        address
+            .redlock(release)
+            .end()
+            .assert_code(0)
+            .assert_silent();
     }
 }
 
 #[test]
 fn what_is_kept_or_done_is_removed_as_well() {
     let cluster = Cluster::start(3);
-    let place = Place::of(&cluster);
+    let address = Address::of(&cluster);
     for (state, said) in [("~", "it was kept by"), ("!", "it was done by")] {
-        place.acquire("job", "60s");
+        address.acquire("job", "60s");
         for server in &cluster.servers {
             let _: i64 = server.ask(&["SETRANGE", "lock:job", "32", state]);
         }
-        let end = place.redlock(FORCE).env("REDLOCK_VERBOSE", "1").end();
+        let end = address.redlock(FORCE).env("REDLOCK_VERBOSE", "1").end();
         end.assert_code(0).assert_says(&[said]);
         assert_eq!(cluster.locks(), [""; 0]);
     }
@@ -175,21 +181,21 @@ fn what_is_kept_or_done_is_removed_as_well() {
 #[test]
 fn servers_that_have_different_values_are_freed_of_what_each_showed() {
     let cluster = Cluster::start(3);
-    let place = Place::of(&cluster);
+    let address = Address::of(&cluster);
     for (number, server) in cluster.servers.iter().enumerate() {
         let _: () = server.ask(&["SET", "lock:job", &format!("contender {number}")]);
     }
-    let end = place.redlock(["inspect", "job"]).end();
+    let end = address.redlock(["inspect", "job"]).end();
     assert!(
         end.assert_code(69)
             .stdout
             .contains("no 2 of 3 servers agree")
     );
-    place.redlock(FORCE).end().assert_code(0).assert_silent();
+    address.redlock(FORCE).end().assert_code(0).assert_silent();
     assert_eq!(cluster.locks(), [""; 0]);
     // What is left on a minority, too.
     let _: () = cluster.servers[1].ask(&["SET", "lock:job", "left over"]);
-    place.redlock(FORCE).end().assert_code(0).assert_silent();
+    address.redlock(FORCE).end().assert_code(0).assert_silent();
     assert_eq!(cluster.locks(), [""; 0]);
 }
 
@@ -197,17 +203,17 @@ fn servers_that_have_different_values_are_freed_of_what_each_showed() {
 fn a_quorum_of_servers_is_enough_and_less_is_not() {
     let cluster = Cluster::start(2);
     for bad in [BadNode::refusing(), BadNode::hanging()] {
-        let place = Place::with_bad(&cluster, &bad);
-        place.acquire("job", "60s");
-        place.redlock(FORCE).end().assert_code(0).assert_silent();
+        let address = Address::with_bad(&cluster, &bad);
+        address.acquire("job", "60s");
+        address.redlock(FORCE).end().assert_code(0).assert_silent();
         assert_eq!(cluster.locks(), [""; 0]);
     }
     let mut cluster = Cluster::start(3);
-    let place = Place::of(&cluster);
-    place.acquire("job", "60s");
+    let address = Address::of(&cluster);
+    address.acquire("job", "60s");
     cluster.servers[0].kill();
     cluster.servers[1].kill();
-    let end = place.redlock(FORCE).end();
+    let end = address.redlock(FORCE).end();
     end.assert_code(69)
         .assert_says(&["no quorum", "held by", "nothing was changed"]);
     assert_eq!(cluster.servers[2].locks().len(), 1);
@@ -216,7 +222,7 @@ fn a_quorum_of_servers_is_enough_and_less_is_not() {
 #[test]
 fn locks_of_other_libraries_are_listed_inspected_and_taken_away() {
     let cluster = Cluster::start(3);
-    let place = Place::of(&cluster);
+    let address = Address::of(&cluster);
     let hex: &[u8] = b"0123456789abcdef0123456789abcdef";
     let raw = [0xf3; 20];
     let layouts: [(&str, &str, &[u8], &str); 4] = [
@@ -228,7 +234,7 @@ fn locks_of_other_libraries_are_listed_inspected_and_taken_away() {
     for (format, key, value, library) in layouts {
         set(&cluster, key, value);
         let redlock = |line: &[&str]| {
-            let redlock = place.redlock(line.iter().copied());
+            let redlock = address.redlock(line.iter().copied());
             redlock.env("REDLOCK_KEY_FORMAT", format).end()
         };
         let listed = redlock(&["list"]);
@@ -246,7 +252,7 @@ fn locks_of_other_libraries_are_listed_inspected_and_taken_away() {
         assert_eq!(cluster.locks(), [""; 0]);
     }
     // Redisson's hash, which another thread of the same program takes over meanwhile.
-    let place = Place::of(&cluster);
+    let address = Address::of(&cluster);
     let fields = |thread: &str| {
         for server in &cluster.servers {
             let _: i64 = server.ask(&["DEL", "lock:job"]);
@@ -254,12 +260,12 @@ fn locks_of_other_libraries_are_listed_inspected_and_taken_away() {
         }
     };
     fields("8743c9c0-0795-4907-87fd-6c719a6b4586:1");
-    let mut terminal = Pty::start(place.redlock_under(&ON_TERMINAL, ASK), 80);
+    let mut terminal = Pty::start(address.redlock_under(&ON_TERMINAL, ASK), 80);
     terminal.wait_for("[y/N] ");
     fields("8743c9c0-0795-4907-87fd-6c719a6b4586:2");
     terminal.press("y\n");
     assert_eq!(terminal.wait().code(), Some(75));
     assert_eq!(cluster.locks().len(), 3);
-    place.redlock(FORCE).end().assert_code(0).assert_silent();
+    address.redlock(FORCE).end().assert_code(0).assert_silent();
     assert_eq!(cluster.locks(), [""; 0]);
 }

@@ -3,13 +3,12 @@
 use nix::sys::signal::Signal;
 use std::os::unix::process::ExitStatusExt as _;
 
-use crate::by_hand::{Place, json};
 use crate::support::pty::{ON_TERMINAL, Pty};
-use crate::support::{BadNode, Cluster};
+use crate::support::{Address, BadNode, Cluster, json};
 
-fn look(place: &Place, line: &[&str], code: i32) -> serde_json::Value {
+fn look(address: &Address, line: &[&str], code: i32) -> serde_json::Value {
     let line = ["inspect", "--json"].iter().chain(line).copied();
-    let end = place.redlock(line).end();
+    let end = address.redlock(line).end();
     json(&end.assert_code(code).assert_silent().stdout)
 }
 
@@ -24,11 +23,13 @@ fn states(lock: &serde_json::Value) -> Vec<&str> {
 fn a_held_lock_is_shown_with_all_that_is_known() {
     let cluster = Cluster::start(3);
     let directory = tempfile::tempdir().expect("a temporary directory");
-    for place in [Place::of(&cluster), Place::local(directory.path())] {
+    for address in [Address::of(&cluster), Address::local(directory.path())] {
         let line = ["run", "-t", "1h", "-r", "job", "--note", "deploying v42"];
         let script = ["sh", "-c", "echo ready; read _"];
-        let mut run = place.redlock(line.into_iter().chain(script)).start_ready();
-        let text = place.redlock(["inspect", "job"]).end();
+        let mut run = address
+            .redlock(line.into_iter().chain(script))
+            .start_ready();
+        let text = address.redlock(["inspect", "job"]).end();
         let pid = format!("pid {}", run.pid());
         for part in [
             "job is held by ",
@@ -44,7 +45,7 @@ fn a_held_lock_is_shown_with_all_that_is_known() {
                 text.stdout
             );
         }
-        let locks = look(&place, &["job", "other"], 0);
+        let locks = look(&address, &["job", "other"], 0);
         let nodes = states(&locks[0]).len();
         let mut fields: Vec<_> = locks[0].as_object().expect("an object").keys().collect();
         fields.sort_unstable();
@@ -77,7 +78,7 @@ fn a_held_lock_is_shown_with_all_that_is_known() {
         assert_eq!(own, fields);
         run.write_line("");
         run.end().assert_code(0);
-        look(&place, &["job", "other"], 3);
+        look(&address, &["job", "other"], 3);
     }
 }
 
@@ -90,20 +91,20 @@ fn a_minority_that_failed_is_shown_and_changes_nothing() {
         BadNode::locked(),
         BadNode::babbling(),
     ] {
-        let place = Place::with_bad(&cluster, &bad);
-        let free = &look(&place, &["job"], 3)[0];
+        let address = Address::with_bad(&cluster, &bad);
+        let free = &look(&address, &["job"], 3)[0];
         assert_eq!(
             (&free["state"], &free["votes"]),
             (&"free".into(), &2.into())
         );
-        let token = place.acquire("job", "60s");
-        let held = &look(&place, &["job"], 0)[0];
+        let token = address.acquire("job", "60s");
+        let held = &look(&address, &["job"], 0)[0];
         assert_eq!(states(held)[..2], ["held", "held"]);
         let error = held["nodes"][2]["error"].as_str().expect("a text");
         assert!(error.contains(bad.said), "{}: {error}", bad.what);
-        let text = place.redlock(["inspect", "job"]).end().stdout;
+        let text = address.redlock(["inspect", "job"]).end().stdout;
         assert!(text.contains(bad.said), "{text}");
-        place
+        address
             .redlock(["release", "-r", "job", "--token", &token])
             .end()
             .assert_code(0);
@@ -113,21 +114,21 @@ fn a_minority_that_failed_is_shown_and_changes_nothing() {
 #[test]
 fn what_a_quorum_does_not_agree_on_is_undecided() {
     let mut cluster = Cluster::start(3);
-    let place = Place::of(&cluster);
-    place.acquire("job", "60s");
+    let address = Address::of(&cluster);
+    address.acquire("job", "60s");
     let _: i64 = cluster.servers[0].ask(&["DEL", "lock:job"]);
-    let held = &look(&place, &["job"], 0)[0];
+    let held = &look(&address, &["job"], 0)[0];
     assert_eq!(states(held), ["free", "held", "held"]);
     let _: () = cluster.servers[0].ask(&["SET", "lock:job", "left over"]);
-    let held = &look(&place, &["job"], 0)[0];
+    let held = &look(&address, &["job"], 0)[0];
     assert_eq!(states(held), ["other", "held", "held"]);
-    let text = place.redlock(["inspect", "job"]).end().stdout;
+    let text = address.redlock(["inspect", "job"]).end().stdout;
     assert!(
         text.contains("another program (string, never expires)"),
         "{text}"
     );
     let _: i64 = cluster.servers[1].ask(&["DEL", "lock:job"]);
-    let split = &look(&place, &["job"], 69)[0];
+    let split = &look(&address, &["job"], 69)[0];
     assert_eq!(
         (&split["state"], &split["ttl_ms"]),
         (&"undecided".into(), &serde_json::Value::Null)
@@ -135,21 +136,21 @@ fn what_a_quorum_does_not_agree_on_is_undecided() {
     assert_eq!(states(split), ["held", "free", "held"]);
     cluster.servers[1].kill();
     cluster.servers[2].kill();
-    let outage = &look(&place, &["job"], 69)[0];
+    let outage = &look(&address, &["job"], 69)[0];
     assert_eq!(states(outage), ["held", "unreachable", "unreachable"]);
-    let text = place.redlock(["inspect", "job"]).end().stdout;
+    let text = address.redlock(["inspect", "job"]).end().stdout;
     assert!(
         text.contains("undecided: 1 of 3 servers answered, 2 are needed"),
         "{text}"
     );
-    let quiet = place.redlock(["inspect", "-q", "job"]).end();
+    let quiet = address.redlock(["inspect", "-q", "job"]).end();
     assert_eq!(quiet.assert_code(69).assert_silent().stdout, "");
 }
 
 #[test]
 fn other_types_and_permanent_keys_are_shown_as_what_they_are() {
     let cluster = Cluster::start(3);
-    let place = Place::of(&cluster);
+    let address = Address::of(&cluster);
     for (command, said) in [
         (
             &["HSET", "lock:job", "a", "1"][..],
@@ -162,7 +163,7 @@ fn other_types_and_permanent_keys_are_shown_as_what_they_are() {
             let _: i64 = server.ask(&["DEL", "lock:job"]);
             let _: redis::Value = server.ask(command);
         }
-        let text = place.redlock(["inspect", "job"]).end();
+        let text = address.redlock(["inspect", "job"]).end();
         for part in [said, "expires   never", "held by another program"] {
             assert!(
                 text.assert_code(0).stdout.contains(part),
@@ -171,7 +172,7 @@ fn other_types_and_permanent_keys_are_shown_as_what_they_are() {
             );
         }
         assert_eq!(
-            look(&place, &["job"], 0)[0]["ttl_ms"],
+            look(&address, &["job"], 0)[0]["ttl_ms"],
             serde_json::Value::Null
         );
     }
@@ -180,7 +181,7 @@ fn other_types_and_permanent_keys_are_shown_as_what_they_are() {
 #[test]
 fn what_other_hosts_wrote_touches_neither_terminal_nor_table_nor_json() {
     let cluster = Cluster::start(3);
-    let place = Place::of(&cluster);
+    let address = Address::of(&cluster);
     let json_of = |note: &str| {
         serde_json::json!({"host": note, "pid": 1, "user": note, "command": note, "note": note,
             "since": note})
@@ -211,7 +212,7 @@ fn what_other_hosts_wrote_touches_neither_terminal_nor_table_nor_json() {
             &["acquire", "-v", "--log-format", "json", "-r", "job"],
             &["run", "-v", "-r", "job", "true"],
         ] {
-            let end = place.redlock(line.iter().copied()).end();
+            let end = address.redlock(line.iter().copied()).end();
             let said = format!("{}{}", end.stdout, end.stderr);
             let bad = |c: char| c.is_control() && c != '\n' || "\u{202e}\u{2066}\u{9b}".contains(c);
             assert!(!said.contains(bad), "{number} {line:?}: {said:?}");
@@ -242,10 +243,10 @@ fn two_names_of_one_server_are_no_quorum() {
 #[test]
 fn a_long_name_leaves_room_for_what_is_said_of_it() {
     let cluster = Cluster::start(3);
-    let place = Place::of(&cluster);
+    let address = Address::of(&cluster);
     let name = "a-name-that-is-longer-than-a-line-".repeat(3);
-    place.acquire(&name, "60s");
-    let inspect = place.redlock_under(&ON_TERMINAL, ["inspect", &name]);
+    address.acquire(&name, "60s");
+    let inspect = address.redlock_under(&ON_TERMINAL, ["inspect", &name]);
     let mut terminal = Pty::start(inspect, 80);
     assert_eq!(terminal.wait().code(), Some(0));
     terminal.wait_for("… is held by ");
@@ -254,25 +255,25 @@ fn a_long_name_leaves_room_for_what_is_said_of_it() {
 #[test]
 fn a_watched_lock_is_drawn_again_until_q_or_ctrl_c() {
     let cluster = Cluster::start(3);
-    let place = Place::of(&cluster);
-    let end = place.redlock(["inspect", "--watch", "job"]).end();
+    let address = Address::of(&cluster);
+    let end = address.redlock(["inspect", "--watch", "job"]).end();
     end.assert_code(64)
         .assert_says(&["--watch needs a terminal"]);
     // The environment may ask for it as well, and what is typed for the opposite stands.
     for (words, code) in [(&["job"][..], 64), (&["job", "--json"], 3)] {
         let words = ["inspect"].iter().chain(words).copied();
-        let end = place.redlock(words).env("REDLOCK_WATCH", "1").end();
+        let end = address.redlock(words).env("REDLOCK_WATCH", "1").end();
         end.assert_code(code);
     }
     let watch = || {
         Pty::start(
-            place.redlock_under(&ON_TERMINAL, ["inspect", "--watch", "job"]),
+            address.redlock_under(&ON_TERMINAL, ["inspect", "--watch", "job"]),
             80,
         )
     };
     let mut terminal = watch();
     terminal.wait_for("job is free");
-    let token = place.acquire("job", "60s");
+    let token = address.acquire("job", "60s");
     terminal.wait_for("job is held by ");
     terminal.press("q");
     assert_eq!(terminal.wait().code(), Some(0));
@@ -282,7 +283,7 @@ fn a_watched_lock_is_drawn_again_until_q_or_ctrl_c() {
     terminal.press("\u{3}");
     assert_eq!(terminal.wait().signal(), Some(Signal::SIGINT as i32));
     terminal.wait_for("\x1b[?25h\x1b[?1049l");
-    place
+    address
         .redlock(["release", "-r", "job", "--token", &token])
         .end()
         .assert_code(0);

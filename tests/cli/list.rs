@@ -1,11 +1,10 @@
 //! Every lock on the servers, as a table and as JSON.
 
-use crate::by_hand::{Place, json};
 use crate::support::pty::{ON_TERMINAL, Pty};
-use crate::support::{BadNode, Cluster};
+use crate::support::{Address, BadNode, Cluster, json};
 
-fn names(place: &Place, line: &[&str]) -> Vec<String> {
-    let end = place
+fn names(address: &Address, line: &[&str]) -> Vec<String> {
+    let end = address
         .redlock(["list", "--json"].iter().chain(line).copied())
         .end();
     let locks = json(&end.assert_code(0).stdout);
@@ -19,22 +18,22 @@ fn names(place: &Place, line: &[&str]) -> Vec<String> {
 fn all_locks_are_listed_in_the_order_of_their_names() {
     let cluster = Cluster::start(3);
     let directory = tempfile::tempdir().expect("a temporary directory");
-    for place in [Place::of(&cluster), Place::local(directory.path())] {
-        assert_eq!(names(&place, &[]), [""; 0]);
-        let none = place.redlock(["list"]).end();
+    for address in [Address::of(&cluster), Address::local(directory.path())] {
+        assert_eq!(names(&address, &[]), [""; 0]);
+        let none = address.redlock(["list"]).end();
         assert_eq!(none.assert_code(0).assert_silent().stdout, "");
         for name in ["b", "a*", "daily-report", "a[x]", "日本"] {
-            place.acquire(name, "60s");
+            address.acquire(name, "60s");
         }
         assert_eq!(
-            names(&place, &[]),
+            names(&address, &[]),
             ["a*", "a[x]", "b", "daily-report", "日本"]
         );
-        assert_eq!(names(&place, &["a*"]), ["a*", "a[x]"]);
-        assert_eq!(names(&place, &[r"a\*"]), ["a*"]);
-        assert_eq!(names(&place, &["?"]), ["b"]);
-        assert_eq!(names(&place, &["[ab]"]), ["b"]);
-        let table = place.redlock(["list", "daily-*"]).end().stdout;
+        assert_eq!(names(&address, &["a*"]), ["a*", "a[x]"]);
+        assert_eq!(names(&address, &[r"a\*"]), ["a*"]);
+        assert_eq!(names(&address, &["?"]), ["b"]);
+        assert_eq!(names(&address, &["[ab]"]), ["b"]);
+        let table = address.redlock(["list", "daily-*"]).end().stdout;
         let lines: Vec<&str> = table.lines().collect();
         assert_eq!(lines.len(), 2, "{table}");
         assert!(
@@ -48,12 +47,12 @@ fn all_locks_are_listed_in_the_order_of_their_names() {
 #[test]
 fn the_glob_of_the_user_says_nothing_about_the_key_format() {
     let cluster = Cluster::start(3);
-    let place = Place::of(&cluster);
+    let address = Address::of(&cluster);
     for server in &cluster.servers {
         let _: () = server.ask(&["SET", "lockX:a", "x"]);
         let _: () = server.ask(&["SET", "lock*:a", "x"]);
     }
-    let end = place
+    let end = address
         .redlock(["list", "--key-format", "lock*:{}", "--json"])
         .end();
     let locks = json(&end.assert_code(0).stdout);
@@ -63,7 +62,7 @@ fn the_glob_of_the_user_says_nothing_about_the_key_format() {
 #[test]
 fn where_any_key_could_be_a_lock_only_what_looks_like_one_is_listed() {
     let cluster = Cluster::start(3);
-    let place = Place::of(&cluster);
+    let address = Address::of(&cluster);
     let format = ["--key-format", "{}"];
     for server in &cluster.servers {
         for (key, value) in [
@@ -78,39 +77,39 @@ fn where_any_key_could_be_a_lock_only_what_looks_like_one_is_listed() {
         let _: i64 = server.ask(&["HSET", "a-hash", "a", "1"]);
     }
     let line = ["acquire", "-r", "job:ours"].into_iter().chain(format);
-    place.redlock(line).end().assert_code(0);
+    address.redlock(line).end().assert_code(0);
     let expected = [
         "job:madelson",
         "job:node-redlock",
         "job:ours",
         "job:redlock-rb",
     ];
-    assert_eq!(names(&place, &format), expected);
+    assert_eq!(names(&address, &format), expected);
 }
 
 #[test]
 fn a_minority_that_failed_is_told_and_an_outage_is_none_to_rely_on() {
     let cluster = Cluster::start(2);
     for bad in [BadNode::refusing(), BadNode::hanging()] {
-        let place = Place::with_bad(&cluster, &bad);
-        let token = place.acquire("job", "60s");
-        let end = place.redlock(["list"]).end();
+        let address = Address::with_bad(&cluster, &bad);
+        let token = address.acquire("job", "60s");
+        let end = address.redlock(["list"]).end();
         end.assert_code(0)
             .assert_says(&["listed without", bad.said]);
         assert!(end.stdout.contains("2/3"), "{}", end.stdout);
-        place
+        address
             .redlock(["release", "-r", "job", "--token", &token])
             .end()
             .assert_code(0);
     }
     let mut cluster = Cluster::start(3);
-    let place = Place::of(&cluster);
-    place.acquire("job", "60s");
+    let address = Address::of(&cluster);
+    address.acquire("job", "60s");
     let _: () = cluster.servers[0].ask(&["FLUSHALL"]);
-    assert_eq!(names(&place, &[]), ["job"]);
+    assert_eq!(names(&address, &[]), ["job"]);
     cluster.servers[1].kill();
     cluster.servers[2].kill();
-    let end = place.redlock(["list"]).end();
+    let end = address.redlock(["list"]).end();
     end.assert_code(69).assert_says(&["no quorum"]);
     let bad = [BadNode::locked(), BadNode::locked()];
     let urls = format!("{},{},{}", cluster.servers[0].url(), bad[0].url, bad[1].url);
@@ -121,13 +120,13 @@ fn a_minority_that_failed_is_told_and_an_outage_is_none_to_rely_on() {
 #[test]
 fn the_table_fits_the_terminal_and_is_coloured_there_unless_the_user_objects() {
     let cluster = Cluster::start(3);
-    let place = Place::of(&cluster);
+    let address = Address::of(&cluster);
     let name = "a-rather-long-name-of-a-job-that-runs-every-night-at-three";
     let note = "recomputing all the prices of all the shops, ask ops@example.com before stopping";
     let line = ["acquire", "-r", name, "--note", note];
-    place.redlock(line).end().assert_code(0);
+    address.redlock(line).end().assert_code(0);
     let table = |columns: u16, (variable, value): (&str, &str)| {
-        let redlock = place
+        let redlock = address
             .redlock_under(&ON_TERMINAL, ["list"])
             .env(variable, value);
         let mut terminal = Pty::start(redlock, columns);
@@ -144,7 +143,7 @@ fn the_table_fits_the_terminal_and_is_coloured_there_unless_the_user_objects() {
     }
     assert!(!table(80, ("TERM", "dumb")).contains('\x1b'));
     assert!(table(80, ("NO_COLOR", "")).contains("\x1b[33mheld"));
-    let piped = place.redlock(["list"]).end().stdout;
+    let piped = address.redlock(["list"]).end().stdout;
     assert!(piped.contains(name) && piped.contains(note), "{piped}");
     assert!(!piped.contains('\x1b'));
 }
@@ -153,7 +152,7 @@ fn the_table_fits_the_terminal_and_is_coloured_there_unless_the_user_objects() {
 fn a_crowd_of_locks_among_a_crowd_of_keys_is_listed_whole() {
     const LOCKS: usize = 20_000;
     let cluster = Cluster::start(3);
-    let place = Place::of(&cluster);
+    let address = Address::of(&cluster);
     for server in &cluster.servers {
         let fill = "for i = 1, 100000 do redis.call('SET', 'other:' .. i, i) end \
             for i = 1, 20000 do redis.call('SET', 'lock:job-' .. i, \
@@ -161,7 +160,7 @@ fn a_crowd_of_locks_among_a_crowd_of_keys_is_listed_whole() {
             \"since\":\"2026-11-24T03:00:00Z\"}', 'PX', 600000) end";
         let _: () = server.ask(&["EVAL", fill, "0"]);
     }
-    let end = place.redlock(["list"]).end();
+    let end = address.redlock(["list"]).end();
     assert_eq!(end.assert_code(0).stdout.lines().count(), LOCKS + 1);
     assert_eq!(end.stdout.matches("3/3").count(), LOCKS);
 }

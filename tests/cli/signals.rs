@@ -10,7 +10,6 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::by_hand::wait_for_listeners;
 use crate::support::process::{heed_signals, is_alive, is_stopped};
 use crate::support::proxy::{self, Fate};
 use crate::support::{Cluster, PATIENCE, Redlock, eventually};
@@ -328,7 +327,7 @@ fn a_command_that_stood_still_goes_on_soon_after_a_short_outage() {
     let run = ["run", "-v", "-t", "1h", "-r", "job", "sh", "-c", script];
     let mut run = cluster.redlock(run).in_own_group().start_ready();
     // Whoever begins to listen asks the nodes as well.
-    wait_for_listeners(&cluster, 1);
+    cluster.wait_for_listeners(1);
     run.signal(Signal::SIGTSTP);
     eventually("it stands still", || run.is_stopped());
     cluster.servers[0].hang();

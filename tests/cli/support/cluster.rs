@@ -1,6 +1,6 @@
 //! Several independent servers.
 
-use super::{Redlock, Server};
+use super::{Redlock, Server, eventually};
 
 /// Servers that are a quorum together.
 pub struct Cluster {
@@ -50,5 +50,17 @@ impl Cluster {
             .iter()
             .map(|server| server.ask(&["PTTL", key]))
             .collect()
+    }
+
+    /// Waits until so many listen for the release of the lock `job`, on every server.
+    #[track_caller]
+    pub fn wait_for_listeners(&self, count: usize) {
+        eventually(&format!("{count} who listen"), || {
+            self.servers.iter().all(|server| {
+                let (_, listeners): (String, usize) =
+                    server.ask(&["PUBSUB", "NUMSUB", "released:lock:job"]);
+                listeners == count
+            })
+        });
     }
 }

@@ -5,6 +5,7 @@
 //! for events, each with a bound of [`PATIENCE`]: a test that would hang fails instead and says
 //! what it waited for.
 
+pub mod address;
 pub mod cluster;
 pub mod faults;
 pub mod place;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 use redlock::clock;
 
+pub use address::Address;
 pub use cluster::Cluster;
 pub use faults::BadNode;
 pub use place::Place;
@@ -39,4 +41,10 @@ pub fn eventually(what: &str, mut happened: impl FnMut() -> bool) {
         assert!(clock::now().since(began) < PATIENCE, "in vain: {what}");
         thread::sleep(Duration::from_millis(2));
     }
+}
+
+/// What redlock has printed with `--json`.
+#[track_caller]
+pub fn json(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
