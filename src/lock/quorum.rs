@@ -36,8 +36,8 @@ pub fn rules_out_quorum(some: usize, nodes: usize) -> bool {
     nodes - some < majority(nodes)
 }
 
-/// Whether so many of `nodes` turned us away, by the `errors` of those that failed, that there is no
-/// quorum without them.
+/// Whether so many of `nodes` turned us away, by the `errors` of those that failed, that there is
+/// no quorum without them.
 #[must_use]
 pub fn is_refused<'a>(errors: impl Iterator<Item = &'a NodeError>, nodes: usize) -> bool {
     let refusals = errors.filter(|error| matches!(error, NodeError::Refused(_)));
