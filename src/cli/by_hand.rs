@@ -200,8 +200,8 @@ Examples:
   A script that cannot be wrapped in redlock run:
     REDLOCK_TOKEN=$(redlock acquire -r deploy-shop -t 15m --note 'deploying v42') || exit
     export REDLOCK_TOKEN
+    trap 'redlock release -r deploy-shop' EXIT
     ./migrate.sh && redlock extend -r deploy-shop -t 15m && ./switch.sh
-    redlock release -r deploy-shop
 
   With the fencing token for the database:
     redlock acquire -r deploy-shop --json | jq .fencing_token";

@@ -11,7 +11,7 @@ use crate::lock::fitness::{self, Expectations, Facts, Fitness};
 use crate::node::{AnyNode, Node, NodeName, acl};
 use crate::report::doctor::{self as report, Rule};
 use crate::report::table::Paper;
-use crate::settings::{DoctorSettings, Format, World};
+use crate::settings::{DoctorSettings, Format, Servers, World};
 
 /// The least time that a server has to tell everything. Longer than any run would wait: a slow
 /// server shall be called slow rather than dead.
@@ -91,8 +91,12 @@ fn expectations(settings: &DoctorSettings) -> Expectations {
 fn rule(settings: &DoctorSettings, nodes: &[(NodeName, Facts)]) -> Option<Rule> {
     let (before, after) = settings.common.key_format.around();
     let is_redis = |(_, facts): &(NodeName, Facts)| matches!(facts, Facts::Redis(_));
+    let database = match &settings.common.servers {
+        Servers::Redis(endpoints) if endpoints.iter().any(|one| one.database != 0) => " +select",
+        Servers::Redis(_) | Servers::Local(_) => "",
+    };
     nodes.iter().any(is_redis).then(|| Rule {
-        rule: acl::rule(before, after),
+        rule: acl::rule(before, after) + database,
         optional: acl::optional().collect(),
     })
 }

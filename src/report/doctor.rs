@@ -77,6 +77,8 @@ fn write_rule(out: &mut impl Write, paper: Paper, rule: &Rule) -> io::Result<()>
     let head = "The smallest rights for a user of redlock, to be set in redis-cli on every server:";
     // The rule itself is not broken: it is to be copied.
     writeln!(out, "\n{}\n\n{}\n", prose(head), escape(&rule.rule))?;
+    let kept = "ACL SAVE, where there is an aclfile, or CONFIG REWRITE keeps it over a restart.";
+    writeln!(out, "{}", prose(kept))?;
     for (right, what) in &rule.optional {
         let also = format!("{right} as well for whoever runs doctor, to see {what}.");
         writeln!(out, "{}", prose(&also))?;

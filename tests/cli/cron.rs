@@ -95,9 +95,9 @@ fn lines_of_the_readme(directory: &Path) -> Vec<String> {
     let block = block.split("```").next().expect("its end");
     let jobs = format!("{}/", directory.display());
     let due = |line: &str| {
-        let command = line.find("/usr/local/bin/redlock")?;
+        let command = line.find("/usr/bin/redlock")?;
         let line = format!("* * * * * {}", &line[command..]);
-        let line = line.replace("/usr/local/bin/redlock", env!("CARGO_BIN_EXE_redlock"));
+        let line = line.replace("/usr/bin/redlock", env!("CARGO_BIN_EXE_redlock"));
         Some(line.replace("/usr/local/bin/", &jobs))
     };
     block.lines().filter_map(due).collect()

@@ -262,8 +262,8 @@ fn with_user(cluster: &Cluster, words: &[&str]) -> String {
 }
 
 /// The rule that doctor prints, word by word, with a password and a name for the user.
-fn printed_rule(cluster: &Cluster, format: &str) -> Vec<String> {
-    let end = doctor(&cluster.urls(), ["--key-format", format]).end();
+fn printed_rule(urls: &str, format: &str) -> Vec<String> {
+    let end = doctor(urls, ["--key-format", format]).end();
     let line = end
         .stdout
         .lines()
@@ -274,13 +274,26 @@ fn printed_rule(cluster: &Cluster, format: &str) -> Vec<String> {
         .collect()
 }
 
+/// The same servers with `path` behind each.
+fn with_path(urls: &str, path: &str) -> String {
+    let urls = urls.split([' ', ',']).map(|url| format!("{url}{path}"));
+    urls.collect::<Vec<_>>().join(" ")
+}
+
 #[test]
 fn the_printed_rule_is_enough_for_everything() {
-    for format in ["lock:{}", "{}", "app:[{}]:lock"] {
+    for (format, database) in [
+        ("lock:{}", ""),
+        ("{}", ""),
+        ("app:[{}]:lock", ""),
+        ("lock:{}", "/1"),
+    ] {
         let cluster = Cluster::start(3);
-        let rule = printed_rule(&cluster, format);
+        let rule = printed_rule(&with_path(&cluster.urls(), database), format);
+        let needs_select = rule.iter().any(|right| right == "+select");
+        assert_eq!(needs_select, !database.is_empty(), "{rule:?}");
         let rule: Vec<&str> = rule.iter().map(String::as_str).collect();
-        let urls = with_user(&cluster, &rule);
+        let urls = with_path(&with_user(&cluster, &rule), database);
         let as_user = |arguments: &[&str]| {
             Redlock::new(arguments.iter().copied())
                 .env("REDLOCK_SERVERS", &urls)
@@ -354,7 +367,7 @@ fn everything_else(as_user: &dyn Fn(&[&str]) -> Redlock) {
 #[test]
 fn rights_that_are_missing_are_named_with_what_they_cost() {
     let cluster = Cluster::start(3);
-    let rule = printed_rule(&cluster, "lock:{}");
+    let rule = printed_rule(&cluster.urls(), "lock:{}");
     let without = |omitted: &[&str]| -> Value {
         let rule: Vec<&str> = rule.iter().map(String::as_str).collect();
         let rule: Vec<&str> = rule

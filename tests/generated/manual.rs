@@ -116,7 +116,7 @@ const EXTRAS: [Extra; 11] = [
         codes: &["0", "69", "75", "77", "78"],
         examples: &[(
             "Hold a lock over several steps of a script:",
-            "token=$(redlock acquire -r deploy -t 5m) || exit\n./build && ./ship\nredlock release -r deploy --token \"$token\"",
+            "REDLOCK_TOKEN=$(redlock acquire -r deploy -t 5m) || exit\nexport REDLOCK_TOKEN\ntrap 'redlock release -r deploy' EXIT\n./build && redlock extend -r deploy -t 5m && ./ship",
         )],
     },
     Extra {
@@ -178,7 +178,7 @@ const EXTRAS: [Extra; 11] = [
             ),
             (
                 "For a monitor; what is wrong, without warnings:",
-                "redlock doctor --json | jq '.findings[] | select(.severity != \"warning\")'",
+                "redlock doctor --json | jq '.findings[] | select(.severity == (\"danger\", \"no_vote\"))'",
             ),
         ],
     },
