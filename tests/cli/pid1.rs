@@ -129,8 +129,8 @@ fn command_of_the_readme(script: &str) -> Vec<String> {
     let list = readme.split("command: ").nth(1).expect("a pod");
     let list = &list[..=list.find(']').expect("the end of a list")];
     let mut words: Vec<String> = serde_json::from_str(list).expect("a list of texts");
-    let ttl = words.iter().position(|word| word == "1m").expect("a TTL");
-    words[ttl] = "5s".to_owned();
+    let ttl = words.iter_mut().find(|word| *word == "1m");
+    "5s".clone_into(ttl.expect("a TTL"));
     let job = words.pop().expect("a job");
     assert_eq!((&words[0][..], &job[..]), ("redlock", "daily-report"));
     words.extend(["sh", "-c", script].map(str::to_owned));
