@@ -30,6 +30,14 @@ const RETRIES_OF_A_LOOK: u32 = 1;
 /// The least time that nodes beyond the quorum are given to answer when a lock was acquired.
 const LEAST_GRACE: Duration = Duration::from_millis(20);
 
+/// What is to be removed from a node.
+#[derive(Clone)]
+struct Meant {
+    proof: Arc<Proof>,
+    /// Whether it was seen there before.
+    seen: bool,
+}
+
 impl<N: ByHand> Redlock<N> {
     /// Looks at `key` on all nodes.
     pub async fn inspect(&self, key: &str, node_timeout: Duration) -> View {
@@ -94,14 +102,16 @@ impl<N: ByHand> Redlock<N> {
         if matches!(outcome, Outcome::Gone | Outcome::Held(_)) {
             // What is left of it, prolonged just now, is worth nothing and only in the way.
             let proof = Arc::new(Proof::Token(token.as_str().as_bytes().to_vec()));
-            let proofs = vec![proof; self.nodes().len()];
-            self.remove(key, &proofs, node_timeout).await;
+            let rest = Meant { proof, seen: false };
+            self.remove(key, &vec![rest; self.nodes().len()], node_timeout)
+                .await;
         }
         (outcome, named(self.nodes(), answers))
     }
 
     /// Gives back the lock under `key` that `token` proves to be ours; another program's value is
-    /// its own token.
+    /// its own token. Looks at it before: a node whose answer is late is asked again, and has
+    /// nothing then, whether it has removed the lock or never had it.
     pub async fn release_by_hand(
         &self,
         key: &str,
@@ -109,8 +119,15 @@ impl<N: ByHand> Redlock<N> {
         node_timeout: Duration,
     ) -> (Outcome, Named<Removal>) {
         let proof = Arc::new(Proof::Token(token.to_vec()));
-        let proofs = vec![proof; self.nodes().len()];
-        let answers = self.remove(key, &proofs, node_timeout).await;
+        let shown = self.inspect(key, node_timeout).await;
+        let meant = shown.nodes.iter().map(|node| Meant {
+            seen: node
+                .found()
+                .is_some_and(|found| proof.fits(&found.value.value, &found.print)),
+            proof: Arc::clone(&proof),
+        });
+        let meant: Vec<Meant> = meant.collect();
+        let answers = self.remove(key, &meant, node_timeout).await;
         (removed(&answers), named(self.nodes(), answers))
     }
 
@@ -122,45 +139,40 @@ impl<N: ByHand> Redlock<N> {
         shown: &View,
         node_timeout: Duration,
     ) -> (Outcome, Named<Removal>) {
-        let print = |index: usize| {
-            let sight = shown.nodes[index].look.answer.as_ref().ok()?;
-            Some(sight.found.as_ref()?.print.clone())
-        };
-        let prints: Vec<Option<String>> = (0..shown.nodes.len()).map(print).collect();
+        let nodes = shown.nodes.iter();
+        let prints = nodes.map(|node| node.found().map(|found| found.print.clone()));
+        let prints: Vec<Option<String>> = prints.collect();
         let count = |print: &String| prints.iter().flatten().filter(|p| *p == print).count();
         let most = prints.iter().flatten().max_by_key(|print| count(print));
         let most = most.cloned().unwrap_or_default();
-        let proofs: Vec<Arc<Proof>> = prints
-            .iter()
-            .map(|print| Arc::new(Proof::Print(print.clone().unwrap_or(most.clone()))))
-            .collect();
-        let answers = self.remove(key, &proofs, node_timeout).await;
+        let meant = prints.into_iter().map(|print| Meant {
+            seen: print.is_some(),
+            proof: Arc::new(Proof::Print(print.unwrap_or_else(|| most.clone()))),
+        });
+        let meant: Vec<Meant> = meant.collect();
+        let answers = self.remove(key, &meant, node_timeout).await;
         (evicted(&answers), named(self.nodes(), answers))
     }
 
-    async fn remove(
-        &self,
-        key: &str,
-        proofs: &[Arc<Proof>],
-        node_timeout: Duration,
-    ) -> Answers<Removal> {
+    /// Removes from each node what is `meant` there.
+    async fn remove(&self, key: &str, meant: &[Meant], node_timeout: Duration) -> Answers<Removal> {
         let key: Arc<str> = key.into();
         // An answer that did not come in time may have been a removal.
-        let late: Arc<[AtomicBool]> = proofs.iter().map(|_| AtomicBool::new(false)).collect();
+        let late: Arc<[AtomicBool]> = meant.iter().map(|_| AtomicBool::new(false)).collect();
         self.ask(node_timeout, RETRIES, has_quorum, |index, node, limit| {
-            let (key, proof) = (Arc::clone(&key), Arc::clone(&proofs[index]));
+            let (key, Meant { proof, seen }) = (Arc::clone(&key), meant[index].clone());
             let late = Arc::clone(&late);
             async move {
                 let answer = node.remove(key, proof, limit).await;
-                if matches!(answer, Err(NodeError::TimedOut(_))) {
-                    late[index].store(true, Ordering::Relaxed);
-                }
+                let late = &late[index];
                 match answer {
-                    Ok(Removal::Missing) if late[index].load(Ordering::Relaxed) => {
-                        Ok(Removal::Removed)
+                    Ok(Removal::Missing) if seen && late.load(Ordering::Relaxed) => {
+                        return Ok(Removal::Removed);
                     }
-                    answer => answer,
+                    Err(NodeError::TimedOut(_)) => late.store(true, Ordering::Relaxed),
+                    _ => {}
                 }
+                answer
             }
         })
         .await

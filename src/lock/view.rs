@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::claim::{FencingToken, holder_of, marker_of};
 use super::quorum::{self, drift, majority, same_run};
-use crate::node::{Answer, Foreign, MarkerKind, NodeName, Sight};
+use crate::node::{Answer, Foreign, Found, MarkerKind, NodeName, Sight};
 
 /// What one node answered, and how long that took.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +55,14 @@ pub struct NodeView {
     pub standing: NodeStanding,
     /// What it answered.
     pub look: Look,
+}
+
+impl NodeView {
+    /// The lock that it has, if any.
+    #[must_use]
+    pub fn found(&self) -> Option<&Found> {
+        self.look.answer.as_ref().ok()?.found.as_ref()
+    }
 }
 
 /// A lock as a quorum sees it.

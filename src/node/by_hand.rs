@@ -8,7 +8,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Answer, AnyNode, Foreign, Node, either};
+use super::{Answer, AnyNode, Foreign, Node, TOKEN_LEN, either, is_ours};
 
 /// What one node knows of one lock.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,6 +40,19 @@ pub enum Proof {
     Token(Vec<u8>),
     /// The [`Found::print`] of the value that was shown.
     Print(String),
+}
+
+impl Proof {
+    /// Whether a lock with this `value` and this [`Found::print`] is what is meant.
+    #[must_use]
+    pub fn fits(&self, value: &[u8], print: &str) -> bool {
+        match self {
+            Self::Token(token) => {
+                value == token || token.len() == TOKEN_LEN && is_ours(value, token)
+            }
+            Self::Print(meant) => print == meant,
+        }
+    }
 }
 
 /// The answer to [`ByHand::remove`].

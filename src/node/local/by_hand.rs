@@ -10,7 +10,7 @@ use super::rules::{Changes, Outcome, foreign, unchanged};
 use super::store::peek;
 use crate::clock;
 use crate::node::by_hand::{ByHand, Found, Listed, Page, Proof, Removal, Sight, Wanted};
-use crate::node::{Answer, Foreign, TOKEN_LEN, glob, is_ours};
+use crate::node::{Answer, Foreign, glob};
 
 impl ByHand for LocalNode {
     async fn inspect(&self, key: Arc<str>, limit: Duration) -> Answer<Sight> {
@@ -77,13 +77,7 @@ fn remove(record: &mut Record, proof: &Proof, now: Duration) -> Outcome<Removal>
         return unchanged(Removal::Missing);
     };
     let value: Foreign = foreign(&record.key, lock, now);
-    let meant = match proof {
-        Proof::Token(token) => {
-            lock.value == *token || token.len() == TOKEN_LEN && is_ours(&lock.value, token)
-        }
-        Proof::Print(print) => value.digest == *print,
-    };
-    if !meant {
+    if !proof.fits(&lock.value, &value.digest) {
         return unchanged(Removal::Other(value));
     }
     record.lock = None;
