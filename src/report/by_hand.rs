@@ -186,11 +186,10 @@ pub fn holders(name: &str, view: &View) -> String {
     let values: Vec<&Foreign> = view.by.iter().chain(view.others()).collect();
     let nodes = view.nodes.len();
     let has = |by: &Foreign| {
-        let found = view.nodes.iter().filter_map(|node| {
-            let sight = node.look.answer.as_ref().ok()?;
-            Some(&sight.found.as_ref()?.value)
-        });
-        found.filter(|value| value.digest == by.digest).count()
+        let found = view.nodes.iter().filter_map(NodeView::found);
+        found
+            .filter(|found| found.value.digest == by.digest)
+            .count()
     };
     let each = values.iter().map(|by| match nodes {
         1 => is_standing(by),

@@ -105,10 +105,7 @@ pub fn to_json(name: &str, view: &View) -> Value {
 }
 
 fn node_json(node: &NodeView) -> Value {
-    let ttl = match &node.look.answer {
-        Ok(sight) => sight.found.as_ref().and_then(|found| found.value.ttl),
-        Err(_) => None,
-    };
+    let ttl = node.found().and_then(|found| found.value.ttl);
     let latency = node.look.took.map(exact_ms);
     json!({
         "node": node.name.0,
@@ -274,12 +271,7 @@ fn nameless(by: &Foreign) -> String {
 }
 
 fn node_row(node: &NodeView, view: &View) -> Vec<Cell> {
-    let found = node
-        .look
-        .answer
-        .as_ref()
-        .ok()
-        .and_then(|sight| sight.found.as_ref());
+    let found = node.found();
     let ttl = found.map(|found| rest(found.value.ttl));
     let latency = node
         .look

@@ -2,7 +2,7 @@
 //!
 //! The system is asked anew for every connection, since a server may have moved. But a name server
 //! that is away must not cost a lock whose servers are all there: then the addresses of before
-//! count. A thread is started for nothing but a name, and it may be refused: that is an answer like
+//! count, unless it said that there is no such name any more. A thread is started for nothing but a name, and it may be refused: that is an answer like
 //! any other.
 
 use std::io::{self, ErrorKind};
@@ -68,8 +68,11 @@ impl Names {
         let look_up = move || {
             let found = (name.as_str(), port).to_socket_addrs();
             let found = found.map(Iterator::collect::<Vec<_>>);
-            if let Ok(found) = &found {
-                names.known().last.clone_from(found);
+            match &found {
+                Ok(found) => names.known().last.clone_from(found),
+                // Who has its address now may be somebody else.
+                Err(error) if is_denial(error) => names.known().last.clear(),
+                Err(_) => {}
             }
             let _ = tell.send(found);
         };
@@ -105,12 +108,17 @@ impl Resolver {
         if let Some(fresh) = &self.fresh {
             return Ok(fresh.clone());
         }
-        let last = self.names.known().last.clone();
-        if last.is_empty() {
-            return self.names.ask(host, port).await;
+        let asking = self.names.ask(host, port);
+        if self.names.known().last.is_empty() {
+            return asking.await;
         }
-        let found = tokio::time::timeout(self.patience, self.names.ask(host, port)).await;
-        Ok(found.ok().and_then(Result::ok).unwrap_or(last))
+        let found = match tokio::time::timeout(self.patience, asking).await {
+            Ok(Ok(found)) => return Ok(found),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(ErrorKind::TimedOut.into()),
+        };
+        let last = self.names.known().last.clone();
+        if last.is_empty() { found } else { Ok(last) }
     }
 }
 
@@ -125,6 +133,14 @@ impl AsyncDNSResolver for Resolver {
             Ok(Box::new(addresses.into_iter()) as Box<dyn Iterator<Item = SocketAddr> + Send>)
         })
     }
+}
+
+/// Whether somebody who knows says that there is no such name, or no address of it: in glibc's words
+/// and musl's, since the number is not told.
+fn is_denial(error: &io::Error) -> bool {
+    let text = error.to_string();
+    let denials = ["not known", "No address associated", "does not resolve"];
+    denials.iter().any(|denial| text.contains(denial))
 }
 
 /// The address that `host` is, if it is no name.
