@@ -363,12 +363,11 @@ impl Child {
                 }
                 Ok(WaitStatus::Signaled(_, signal, _)) => Some(Ended::Signal(signal)),
                 Ok(_) | Err(Errno::EINTR) => None,
+                Err(Errno::ECHILD) => Some(Ended::Signal(Signal::SIGKILL)),
                 // A real-time signal has no name in nix, so we cannot die of it: its code is all
-                // that we can pass on.
-                Err(_) => Some(match death::killer(self.leader) {
-                    Some(number) => Ended::Code(128 + number),
-                    None => Ended::Signal(Signal::SIGKILL),
-                }),
+                // that we can pass on. What cannot be told is no end: better to keep a lock than
+                // to give it away.
+                Err(_) => death::killer(self.leader).map(|number| Ended::Code(128 + number)),
             };
         }
         self.ended

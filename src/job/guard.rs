@@ -86,13 +86,12 @@ impl Watch {
         };
         job.send(socket)?;
         // Not before: who is woken by them finds the job.
-        self.wind(alarms);
-        Ok(())
+        self.wind(alarms)
     }
 
-    fn wind(self, alarms: Wires) {
+    fn wind(self, alarms: Wires) -> nix::Result<()> {
         let (stop_at, kill_at) = self.instants();
-        alarms.wind(stop_at, kill_at);
+        alarms.wind(stop_at, kill_at)
     }
 
     fn instants(self) -> (u64, u64) {
@@ -202,7 +201,8 @@ impl Guard {
     /// From now on these deadlines count, unless we stop the job.
     pub fn keep(&self, watch: Watch) {
         if !self.is_stopping {
-            watch.wind(self.alarms.wires());
+            // They have been wound before, so the system does not refuse.
+            let _ = watch.wind(self.alarms.wires());
         }
     }
 
@@ -258,8 +258,11 @@ impl Guard {
 impl Drop for Process {
     fn drop(&mut self) {
         // It is our child and not reaped, so the id is its own. SIGKILL ends it whatever it does,
-        // and once it is reaped, no signal of its can come any more.
-        let _ = kill(self.0, Signal::SIGKILL);
+        // and once it is reaped, no signal of its can come any more. Who may not signal it would
+        // wait for ever; it ends with us then.
+        if kill(self.0, Signal::SIGKILL).is_err() {
+            return;
+        }
         // A child that sends no signal is only waited for by who says so.
         while waitpid(self.0, Some(WaitPidFlag::__WALL)) == Err(Errno::EINTR) {}
     }

@@ -102,25 +102,40 @@ fn terminated(pointers: impl Iterator<Item = *const c_char>) -> Vec<*const c_cha
     pointers.chain(iter::once(ptr::null())).collect()
 }
 
+/// Why nothing was started. No process is left then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpawnError {
+    /// There was no process, or it could not be prepared for the program.
+    Before(Errno),
+    /// The program could not be executed.
+    Exec(Errno),
+}
+
 /// Starts `image` in a process group of its own, with no signal blocked or caught. Before exec the
 /// new process does `prepare`, which must make async-signal-safe calls only, and allocate nothing.
 ///
 /// # Errors
 ///
-/// What `prepare` answered, or why there is no process or no program. No process is left then.
-pub fn spawn(image: &Image, prepare: impl Fn() -> nix::Result<()>) -> nix::Result<Pid> {
+/// What `prepare` answered, or why there is no process or no program.
+pub fn spawn(image: &Image, prepare: impl Fn() -> nix::Result<()>) -> Result<Pid, SpawnError> {
     let arguments = terminated(image.arguments.iter().map(|word| word.as_ptr()));
     let environment = &image.environment;
     let mut stack = vec![0_u8; STACK + 2 * size_of_val(&arguments[..])];
-    let failed = AtomicI32::new(0);
-    let become_image = || -> nix::Result<()> {
+    let (unprepared, not_executed) = (AtomicI32::new(0), AtomicI32::new(0));
+    let prepare = || -> nix::Result<()> {
         setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
         catch_nothing();
         prepare()?;
-        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
+        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
+    };
+    let become_image = || {
+        if let Err(errno) = prepare() {
+            unprepared.store(errno as i32, Ordering::Relaxed);
+            return;
+        }
         // SAFETY: all three are terminated as exec wants them, and live until we have returned.
         unsafe { libc::execvpe(image.program(), arguments.as_ptr(), environment.as_ptr()) };
-        Err(Errno::last())
+        not_executed.store(Errno::last_raw(), Ordering::Relaxed);
     };
     // A handler of ours must not run in the new process: it would write into our memory.
     let mut before = SigSet::empty();
@@ -128,11 +143,10 @@ pub fn spawn(image: &Image, prepare: impl Fn() -> nix::Result<()>) -> nix::Resul
         SigmaskHow::SIG_SETMASK,
         Some(&SigSet::all()),
         Some(&mut before),
-    )?;
+    )
+    .map_err(SpawnError::Before)?;
     let life = Box::new(|| {
-        if let Err(errno) = become_image() {
-            failed.store(errno as i32, Ordering::Relaxed);
-        }
+        become_image();
         // SAFETY: ends that process alone, and nothing of ours is run.
         unsafe { libc::_exit(127) }
     });
@@ -144,15 +158,16 @@ pub fn spawn(image: &Image, prepare: impl Fn() -> nix::Result<()>) -> nix::Resul
     let process = unsafe { clone(life, &mut stack, flags, Some(libc::SIGCHLD)) };
     // The command first, should we share a processor with it.
     std::thread::yield_now();
-    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
-    let process = process?;
-    match Errno::from_raw(failed.load(Ordering::Relaxed)) {
-        Errno::UnknownErrno => Ok(process),
-        errno => {
-            while waitpid(process, None) == Err(Errno::EINTR) {}
-            Err(errno)
-        }
-    }
+    // Not a reason to leave a process behind that nobody knows.
+    let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
+    let process = process.map_err(SpawnError::Before)?;
+    let error = match (unprepared.into_inner(), not_executed.into_inner()) {
+        (0, 0) => return Ok(process),
+        (0, errno) => SpawnError::Exec(Errno::from_raw(errno)),
+        (errno, _) => SpawnError::Before(Errno::from_raw(errno)),
+    };
+    while waitpid(process, None) == Err(Errno::EINTR) {}
+    Err(error)
 }
 
 /// Gives every signal that is caught its default action, and SIGPIPE, which Rust ignores for us.

@@ -1,4 +1,4 @@
-//! What the system refuses: processes, threads, descriptors. Each has its code and a message that
+//! What the system refuses: processes, threads, descriptors, calls. Each has its code and a message that
 //! helps, no key is left and nothing half-done.
 
 use std::fs::{self, Permissions};
@@ -61,4 +61,33 @@ fn with_too_few_descriptors_nothing_is_started_and_the_message_says_so() {
         assert_eq!(cluster.locks(), [""; 0]);
     }
     assert!(not_started > 0);
+}
+
+#[test]
+fn in_a_sandbox_no_job_runs_that_could_not_be_watched() {
+    let cluster = Cluster::start(3);
+    for (call, why) in [
+        (
+            libc::SYS_waitid,
+            "waitid is forbidden: operation not permitted",
+        ),
+        (libc::SYS_setpgid, "operation not permitted"),
+        (libc::SYS_timerfd_create, "its guard cannot be started"),
+        (libc::SYS_timerfd_settime, "its guard did not start"),
+    ] {
+        let run = cluster.redlock(["run", "-r", "job", "echo", "never"]);
+        let end = run.without(call).end();
+        end.assert_code(71).assert_says(&["cannot run 'echo'", why]);
+        assert_eq!(end.stdout, "", "{why}");
+        assert_eq!(cluster.locks(), [""; 0]);
+    }
+}
+
+#[test]
+fn who_may_not_signal_its_guard_ends_all_the_same() {
+    let cluster = Cluster::start(3);
+    let run = cluster.redlock(["run", "-r", "job", "echo", "ran"]);
+    let end = run.without(libc::SYS_kill).end();
+    assert_eq!(end.assert_code(0).stdout, "ran\n");
+    assert_eq!(cluster.locks(), [""; 0]);
 }

@@ -80,6 +80,7 @@ impl Run<'_> {
             Job::Over(child, lock) => (Some(child), lock, None),
             Job::NotStarted(code) => (None, LockWas::Kept, Some(code)),
         };
+        let was_started = exit_code.is_none();
         // What the command left behind is nobody's business any more.
         self.in_case_of_panic(&lease, None);
         let nodes: Vec<NodeName> = lease.nodes().map(|node| node.name().clone()).collect();
@@ -112,10 +113,16 @@ impl Run<'_> {
                 _ = signals.next() => break,
                 () = clock::sleep_until(clock::now() + DONE_PAUSE) => {}
             }
-            letting = grip.release(&parting, audience, node_timeout).await;
+            let again = grip.release(&parting, audience, node_timeout).await;
+            if again.was_gone() {
+                // Its time is over. Why it was not noted was said before.
+                break;
+            }
+            letting = again;
         }
         account.released(&nodes, &letting, kind);
-        if lock == LockWas::Kept {
+        let is_told = was_started || !letting.was_gone();
+        if lock == LockWas::Kept && is_told {
             let rest = until.remaining() + quorum::drift(self.settings.ttl);
             self.tell_of_release(&nodes, &letting, kind, rest);
         }

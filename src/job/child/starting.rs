@@ -8,6 +8,7 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::{getpid, getppid};
 use tokio::signal::unix::{self, SignalKind};
 
@@ -16,7 +17,7 @@ use crate::clock::Instant;
 use crate::errno;
 use crate::job::death;
 use crate::job::guard::{Guard, Introduction, Watch};
-use crate::job::spawn::{Image, spawn};
+use crate::job::spawn::{Image, SpawnError, spawn};
 use crate::job::terminal::Terminal;
 
 /// What to start.
@@ -70,20 +71,24 @@ impl Child {
         // Looked at before we listen, which overwrites it.
         let chld_is_ignored = death::is_ignored(Signal::SIGCHLD);
         let system = |error: io::Error| no_room(&error);
+        check_wait()?;
         // Before the child can end, or its end would not be told.
         let endings = unix::signal(SignalKind::child()).map_err(system)?;
         let terminal = Terminal::listen().map_err(system)?;
         let image = Image::new(&order.command, &order.set, &order.remove);
-        let image = image.map_err(|errno| start_error(program, errno))?;
+        let image = image.map_err(|errno| not_executed(program, errno))?;
         // Last: a new one comes to stand while the command's process is made.
-        let (guard, introduction) = introduced(ready, watch).map_err(system)?;
+        let (guard, introduction) = introduced(ready, watch).map_err(|error| no_guard(&error))?;
         let preparation = Preparation {
             chld_is_ignored,
             introduction,
             not_after,
         };
-        let leader =
-            spawn(&image, preparation.closure()).map_err(|errno| start_error(program, errno))?;
+        let leader = spawn(&image, preparation.closure());
+        let leader = leader.map_err(|error| match error {
+            SpawnError::Before(errno) => not_prepared(errno),
+            SpawnError::Exec(errno) => not_executed(program, errno),
+        })?;
         Ok(Self {
             leader,
             reaped: false,
@@ -102,6 +107,18 @@ impl Child {
             dismissed: None,
             killed: Cell::default(),
         })
+    }
+}
+
+/// Whoever is forbidden to ask how a child is, by a sandbox, must not have one.
+fn check_wait() -> Result<(), StartError> {
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    match waitid(Id::All, flags) {
+        Err(errno @ (Errno::EPERM | Errno::EACCES | Errno::ENOSYS)) => {
+            let reason = errno::reason(&errno.into());
+            Err(StartError::System(format!("waitid is forbidden: {reason}")))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -156,8 +173,17 @@ fn introduced(ready: Option<Guard>, watch: Watch) -> io::Result<(Guard, Introduc
     }
 }
 
-/// Why `program` was not started, sorted the way shells do.
-fn start_error(program: &OsStr, errno: Errno) -> StartError {
+/// Why there was no process for the command.
+fn not_prepared(errno: Errno) -> StartError {
+    match errno {
+        Errno::ETIME => StartError::TooLate,
+        Errno::ETIMEDOUT => no_guard(&errno.into()),
+        _ => no_room(&errno.into()),
+    }
+}
+
+/// Why `program` was not executed, sorted the way shells do.
+fn not_executed(program: &OsStr, errno: Errno) -> StartError {
     match errno {
         Errno::ENOENT if !has_directory(program) => {
             let path = std::env::var_os("PATH").unwrap_or_default();
@@ -167,8 +193,6 @@ fn start_error(program: &OsStr, errno: Errno) -> StartError {
             "it is there, but the interpreter that its first line names is not".to_owned(),
         ),
         Errno::ENOENT | Errno::ENOTDIR => StartError::NotFound("no such file".to_owned()),
-        Errno::ETIME => StartError::TooLate,
-        Errno::ETIMEDOUT => StartError::System("its guard did not start".to_owned()),
         Errno::EAGAIN | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE => no_room(&errno.into()),
         Errno::EACCES if has_directory(program) && Path::new(program).is_dir() => {
             StartError::NotExecutable("it is a directory".to_owned())
@@ -179,13 +203,25 @@ fn start_error(program: &OsStr, errno: Errno) -> StartError {
 
 /// The system has no room for a process.
 fn no_room(error: &io::Error) -> StartError {
+    StartError::System(why_no_room(error))
+}
+
+/// Without a guard nothing is started.
+fn no_guard(error: &io::Error) -> StartError {
     StartError::System(match error.kind() {
+        ErrorKind::TimedOut => "its guard did not start".to_owned(),
+        _ => format!("its guard cannot be started: {}", why_no_room(error)),
+    })
+}
+
+fn why_no_room(error: &io::Error) -> String {
+    match error.kind() {
         // Its own words would be to try again.
         ErrorKind::WouldBlock => {
             "too many processes, of this user (ulimit -u) or in this control group".to_owned()
         }
         _ => errno::reason(error),
-    })
+    }
 }
 
 /// Whether `program` is a path, and not a name that is looked for in `PATH`.

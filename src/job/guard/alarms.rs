@@ -8,6 +8,7 @@
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::ptr;
 
+use nix::errno::Errno;
 use nix::sys::timerfd::{ClockId, TimerFd, TimerFlags};
 
 /// An instant that never comes.
@@ -55,16 +56,20 @@ impl Alarms {
 impl Wires {
     /// From now on they ring at these instants of `CLOCK_BOOTTIME`, in nanoseconds: at once if one
     /// has come, and not any more if one is in the future.
-    pub fn wind(self, stop_at: u64, kill_at: u64) {
+    ///
+    /// # Errors
+    ///
+    /// If the system refuses: they may never ring then.
+    pub fn wind(self, stop_at: u64, kill_at: u64) -> nix::Result<()> {
         // In this order: should we be stopped in between, the job is not killed untold.
-        wind(self.kill, kill_at);
-        wind(self.stop, stop_at.min(kill_at));
+        wind(self.kill, kill_at)?;
+        wind(self.stop, stop_at.min(kill_at))
     }
 
     /// The guard is to kill at `kill_at`, and no more.
     pub fn wind_to_kill(self, kill_at: u64) {
-        wind(self.kill, kill_at);
-        wind(self.stop, NEVER);
+        // They have been wound before, so the system does not refuse.
+        let _ = wind(self.kill, kill_at).and(wind(self.stop, NEVER));
     }
 }
 
@@ -85,7 +90,7 @@ pub fn is_readable(descriptor: RawFd) -> bool {
 }
 
 /// Absolute, or we could be stopped between reckoning how long it is and winding.
-fn wind(wire: RawFd, instant: u64) {
+fn wind(wire: RawFd, instant: u64) -> nix::Result<()> {
     const NONE: libc::timespec = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
@@ -104,8 +109,8 @@ fn wind(wire: RawFd, instant: u64) {
             NONE
         },
     };
-    // SAFETY: the setting can be read. It is refused for a descriptor that is no timer only.
-    unsafe {
+    // SAFETY: the setting can be read.
+    let result = unsafe {
         libc::timerfd_settime(
             wire,
             libc::TFD_TIMER_ABSTIME,
@@ -113,4 +118,5 @@ fn wind(wire: RawFd, instant: u64) {
             ptr::null_mut(),
         )
     };
+    Errno::result(result).map(drop)
 }

@@ -116,7 +116,9 @@ fn stand() -> ! {
         // `timeout -s KILL` and the like kill a group or a session.
         libc::setsid();
         for (found, own) in FOUND.iter().zip([SOCKET, ALARMS.stop, ALARMS.kill]) {
-            libc::dup2(found.load(Ordering::Relaxed), own);
+            if libc::dup2(found.load(Ordering::Relaxed), own) < 0 {
+                leave();
+            }
         }
         close_from(OTHERS);
         // A guard shall not keep a file system from being unmounted.

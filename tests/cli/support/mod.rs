@@ -12,6 +12,7 @@ pub mod place;
 pub mod process;
 pub mod proxy;
 pub mod pty;
+pub mod sandbox;
 pub mod server;
 pub mod session;
 pub mod shim;

@@ -12,6 +12,7 @@ use nix::sys::signal::{SigHandler, Signal, kill};
 use nix::unistd::Pid;
 use redlock::clock::{self, Instant};
 
+use super::sandbox::forbid;
 use super::{PATIENCE, eventually};
 
 /// A command line of redlock, in an environment in which nothing is set but `PATH`.
@@ -58,6 +59,12 @@ impl Redlock {
         command.env("REDLOCK_RESTART_GUARD", "off");
         heed_signals(&mut command);
         Self { command }
+    }
+
+    /// In a sandbox that forbids `call`, by its number.
+    pub fn without(mut self, call: libc::c_long) -> Self {
+        forbid(&mut self.command, call);
+        self
     }
 
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
