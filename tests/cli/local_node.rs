@@ -280,20 +280,22 @@ fn of_fifty_contenders_who_do_not_wait_exactly_one_runs() {
     assert_eq!(ends.iter().filter(|end| end.stdout == "ran\n").count(), 1);
 }
 
+/// What `REDLOCK_LOCAL` names is a disk of its own.
+const SMALL_DISK: [&str; 7] = [
+    "unshare",
+    "--user",
+    "--map-root-user",
+    "--mount",
+    "sh",
+    "-c",
+    "mount -t tmpfs -o size=256k none \"$REDLOCK_LOCAL\" && exec \"$0\" \"$@\"",
+];
+
 #[test]
 fn on_a_full_disk_a_lock_is_extended_and_given_back_but_none_is_taken() {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let script = "mount -t tmpfs -o size=256k none \"$REDLOCK_LOCAL\" && \"$0\" \"$@\" && \
-                  \"$0\" inspect job; \"$0\" run -r other echo never";
-    let disk = [
-        "unshare",
-        "--user",
-        "--map-root-user",
-        "--mount",
-        "sh",
-        "-c",
-        script,
-    ];
+    let then = "\"$0\" \"$@\" && \"$0\" inspect job; \"$0\" run -r other echo never";
+    let disk: Vec<&str> = SMALL_DISK.into_iter().chain(["sh", "-c", then]).collect();
     // For longer than the TTL.
     let job = "cat /dev/zero >\"$REDLOCK_LOCAL/rest\" 2>/dev/null; sleep 1.6; echo done";
     let run = ["run", "-t", "1s", "-r", "job", "sh", "-c", job];
@@ -304,6 +306,29 @@ fn on_a_full_disk_a_lock_is_extended_and_given_back_but_none_is_taken() {
     assert!(!end.stdout.contains("never"), "{end:?}");
     end.assert_code(69)
         .assert_says(&["no quorum for other", "no space left on device"]);
+}
+
+#[test]
+fn why_a_success_could_not_be_noted_is_told_although_its_lock_has_expired_meanwhile() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let job = "cat /dev/zero >\"$REDLOCK_LOCAL/rest\" 2>/dev/null; true";
+    let run = [
+        "run",
+        "-t",
+        "1s",
+        "--once-per",
+        "1h",
+        "-r",
+        "job",
+        "sh",
+        "-c",
+        job,
+    ];
+    Redlock::under(&SMALL_DISK, run)
+        .env("REDLOCK_LOCAL", directory.path())
+        .end()
+        .assert_code(0)
+        .assert_says(&["it may run again in this period", "no space left on device"]);
 }
 
 #[test]
