@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::run::{outcome, with_holder};
+use super::run::{advises, outcome, with_holder};
 use super::words::{
     extension_text, holder, in_the_way, is_standing, list, short, standing, vote_text,
 };
@@ -32,6 +32,7 @@ pub fn not_free(name: &str, failure: &Failure, waited: Option<Duration>) -> Line
 #[must_use]
 pub fn not_acquired(name: &str, failure: &Failure) -> Line {
     let (event, advice) = match &failure.verdict {
+        Verdict::Refused if advises(failure) => ("refused", ""),
         Verdict::Refused => ("refused", "; check user, password, ACL and certificates"),
         Verdict::SameServer(..) => ("unavailable", "; give each server once"),
         Verdict::Split => ("split", ""),

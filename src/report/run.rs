@@ -113,11 +113,21 @@ pub fn still_waiting(names: &str, failure: &Failure, waited: Duration) -> String
     }
 }
 
+/// Whether the node that refused has said what to do: the embedded one does.
+pub(super) fn advises(failure: &Failure) -> bool {
+    let told = failure
+        .votes
+        .iter()
+        .filter_map(|(_, vote)| vote.as_ref()?.as_ref().err());
+    told.map(ToString::to_string)
+        .any(|text| text.contains("--local=DIR"))
+}
+
 /// No quorum, for whatever reason but a holder: every node's answer, and what to do.
 #[must_use]
 pub fn not_acquired(names: &str, failure: &Failure) -> Line {
     let advice = match &failure.verdict {
-        Verdict::Refused => {
+        Verdict::Refused if !advises(failure) => {
             "; check user, password, ACL and certificates. The command was not started"
         }
         Verdict::SameServer(..) => "; give each server once. The command was not started",

@@ -1,28 +1,12 @@
 //! What the system refuses: processes, threads, descriptors, calls. Each has its code and a message that
 //! helps, no key is left and nothing half-done.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt as _;
-
-use crate::support::{Cluster, Redlock};
+use crate::support::{Cluster, Nobody, Redlock};
 
 #[test]
 fn where_no_process_can_be_made_neither_a_command_nor_a_name_is_asked_for() {
     let cluster = Cluster::start(3);
-    let directory = tempfile::tempdir().expect("a temporary directory");
-    let binary = directory.path().join("redlock");
-    let readable = Permissions::from_mode(0o755);
-    fs::set_permissions(directory.path(), readable).expect("it is ours");
-    fs::copy(env!("CARGO_BIN_EXE_redlock"), &binary).expect("there is room");
-    // No limit binds root, so it becomes nobody, who may not be able to read what is built here.
-    let nobody = [
-        "setpriv",
-        "--reuid=65534",
-        "--clear-groups",
-        "sh",
-        "-c",
-        "exec prlimit --nproc=0 \"$BINARY\" \"$@\"",
-    ];
+    let nobody = Nobody::new();
     for (urls, code, why) in [
         (cluster.urls(), 71, "too many processes"),
         (
@@ -31,10 +15,10 @@ fn where_no_process_can_be_made_neither_a_command_nor_a_name_is_asked_for() {
             "the name localhost was not resolved: resource temporarily unavailable",
         ),
     ] {
-        let end = Redlock::under(&nobody, ["run", "-r", "job", "echo", "never"])
-            .env("BINARY", &binary)
-            .env("REDLOCK_SERVERS", urls)
-            .end();
+        let run = ["run", "-r", "job", "echo", "never"];
+        // No limit binds root.
+        let run = nobody.redlock("prlimit --nproc=0", run);
+        let end = run.env("REDLOCK_SERVERS", urls).end();
         end.assert_code(code).assert_says(&[why]);
         assert_eq!(end.stdout, "");
         assert_eq!(cluster.locks(), [""; 0]);

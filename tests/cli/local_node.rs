@@ -1,6 +1,7 @@
 //! The embedded node: the same story without a server.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use crate::support::process::is_alive;
-use crate::support::{Process, Redlock, eventually};
+use crate::support::{Nobody, Process, Redlock, eventually};
 
 fn redlock<'a>(directory: &Path, arguments: impl IntoIterator<Item = &'a str>) -> Redlock {
     Redlock::new(arguments).env("REDLOCK_LOCAL", directory)
@@ -363,6 +364,31 @@ fn a_directory_that_cannot_be_used_is_named() {
     end.assert_code(78)
         .assert_says(&[named, "must name a directory"]);
     assert_eq!(end.stdout, "");
+}
+
+#[test]
+fn what_another_user_keeps_to_himself_is_named_by_doctor_as_by_a_run() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let run = ["run", "-r", "job", "true"];
+    redlock(directory.path(), run).end().assert_code(0);
+    // Too late: what is in it was made for root alone.
+    let for_all = fs::Permissions::from_mode(0o777);
+    fs::set_permissions(directory.path(), for_all).expect("it is ours");
+    let nobody = Nobody::new();
+    let as_nobody = |words: &[&'static str]| {
+        let redlock = nobody.redlock("", words.iter().copied());
+        redlock.env("REDLOCK_LOCAL", directory.path()).end()
+    };
+    let told = "permission denied; name a directory that you may write to with --local=DIR";
+    let end = as_nobody(&run);
+    end.assert_code(77).assert_says(&[told]);
+    assert!(!end.stderr.contains("password"), "{end:?}");
+    let end = as_nobody(&["acquire", "-r", "job"]);
+    end.assert_code(77).assert_says(&[told]);
+    assert!(!end.stderr.contains("password"), "{end:?}");
+    let end = as_nobody(&["doctor"]);
+    end.assert_code(69);
+    assert!(end.stdout.contains("permission denied"), "{end:?}");
 }
 
 #[test]

@@ -18,7 +18,7 @@ pub(super) fn judge(facts: &Result<LocalExamination, String>) -> Vec<Finding> {
             .collect(),
         Err(reason) => vec![found(
             Severity::NoVote,
-            format!("cannot be examined: {reason}"),
+            format!("cannot be used: {reason}"),
             "no lock can be taken",
             "--local=DIR, a directory that you may write to",
         )],

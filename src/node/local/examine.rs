@@ -52,12 +52,14 @@ const MEMORY: [i64; 2] = [0x0102_1994, 0x8584_58f6];
 const FUSE: i64 = 0x6573_5546;
 
 impl LocalNode {
-    /// Examines the directory, which has been found usable.
+    /// Examines the directory, which has been found usable, and what others have created in it.
     ///
     /// # Errors
     ///
-    /// If the system does not tell; the text says why.
+    /// If something in it cannot be used, or the system does not tell; the text says why.
     pub fn examine(&self) -> Result<LocalExamination, String> {
+        let usable = self.store.check_contents();
+        usable.map_err(|error| error.to_string())?;
         examine(self.store.directory()).map_err(|errno| errno.desc().to_lowercase())
     }
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use nix::sys::stat::futimens;
 use nix::sys::time::TimeSpec;
+use nix::unistd::{AccessFlags, access};
 
 use crate::errno::reason;
 use crate::node::NodeError;
@@ -285,9 +286,22 @@ pub(super) fn cut(path: &Path, length: usize) -> Result<(), StoreError> {
 
 /// Whether files can be created in `directory`.
 pub(super) fn check_access(directory: &Path) -> Result<(), StoreError> {
-    use nix::unistd::{AccessFlags, access};
-    let wanted = AccessFlags::R_OK | AccessFlags::W_OK | AccessFlags::X_OK;
-    access(directory, wanted).map_err(|errno| StoreError::system("use", directory)(errno.into()))
+    check(
+        directory,
+        AccessFlags::R_OK | AccessFlags::W_OK | AccessFlags::X_OK,
+    )
+}
+
+/// Whether the lock file at `path` can be locked, if there is one.
+pub(super) fn check_lock(path: &Path) -> Result<(), StoreError> {
+    match check(path, AccessFlags::R_OK | AccessFlags::W_OK) {
+        Err(error) if error.is_not_found() => Ok(()),
+        result => result,
+    }
+}
+
+fn check(path: &Path, wanted: AccessFlags) -> Result<(), StoreError> {
+    access(path, wanted).map_err(|errno| StoreError::system("use", path)(errno.into()))
 }
 
 /// Creates `directory`, and what is missing above it, for this user alone.

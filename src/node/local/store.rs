@@ -127,6 +127,18 @@ impl Store {
         files::check_access(&self.directory)
     }
 
+    /// Looks whether all can be used that others have created in it for locks of this boot.
+    pub(super) fn check_contents(&self) -> Result<(), StoreError> {
+        let boot = self.boot()?;
+        let folders = names(boot).into_iter().map(|name| boot.join(name));
+        let all = folders.chain([boot.to_owned(), self.directory.join(FENCE)]);
+        for folder in all.filter(|path| path.is_dir()) {
+            files::check_access(&folder)?;
+            files::check_lock(&folder.join(LOCK))?;
+        }
+        Ok(())
+    }
+
     /// Whether nobody has created the directory yet.
     pub(super) fn is_missing(&self) -> bool {
         let found = fs::metadata(&self.directory);

@@ -8,6 +8,7 @@
 pub mod address;
 pub mod cluster;
 pub mod faults;
+pub mod nobody;
 pub mod place;
 pub mod process;
 pub mod proxy;
@@ -25,6 +26,7 @@ use redlock::clock;
 pub use address::Address;
 pub use cluster::Cluster;
 pub use faults::BadNode;
+pub use nobody::Nobody;
 pub use place::Place;
 pub use process::{End, Process, Redlock};
 pub use server::Server;
