@@ -421,6 +421,28 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_beside_a_finding_stands_at_its_first_line_only() {
+        let words = "one two three four five six seven eight nine ten";
+        let finding = Finding {
+            severity: Severity::Note,
+            node: None,
+            problem: words.to_owned(),
+            effect: words.to_owned(),
+            remedy: words.to_owned(),
+        };
+        let paper = Paper {
+            width: Some(40),
+            ..Paper::plain()
+        };
+        let mut out = Vec::new();
+        write_finding(&mut out, paper, &finding, &[]).expect("a vector takes everything");
+        let text = String::from_utf8(out).expect("text");
+        assert!(text.lines().count() > 3, "{text}");
+        let left: String = text.lines().map(|line| line[..INDENT].trim_end()).collect();
+        assert_eq!(left, "note  effect  set", "{text}");
+    }
+
+    #[test]
     fn the_same_about_several_servers_is_said_once() {
         let finding = |node: &str, problem: &str| Finding {
             severity: Severity::Warning,

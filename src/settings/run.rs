@@ -198,7 +198,11 @@ pub fn remains_of(arguments: &cli::RunArguments, world: &World) -> (Vec<Resource
 /// Names that make no sense have no label.
 fn metrics(path: PathBuf, typed: &[OsString], world: &World) -> Metrics {
     let moment = Moment::now(world);
-    let names = typed.iter().filter_map(|name| name.to_str());
+    let sensible = |name: &&OsString| resource(name, "--resource", &moment).is_ok();
+    let names = typed
+        .iter()
+        .filter(sensible)
+        .filter_map(|name| name.to_str());
     let labels = names.filter_map(|name| moment.timeless(name).ok());
     Metrics {
         path,

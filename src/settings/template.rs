@@ -185,6 +185,7 @@ mod tests {
         let timeless = |text| moment(&world).timeless(text).expect("a good name");
         assert_eq!(timeless("a-{date}-{hour:utc}"), "a-{date}-{hour:utc}");
         assert_eq!(timeless("{{-{user}"), "{-me");
+        assert_eq!(timeless("{host}"), world.host());
     }
 
     #[test]

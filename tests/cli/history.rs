@@ -160,6 +160,17 @@ fn a_server_that_does_not_let_us_write_it_lets_go_of_the_lock_all_the_same() {
 }
 
 #[test]
+fn slow_servers_are_asked_again_and_for_longer() {
+    let cluster = Cluster::start(3);
+    let (proxies, urls) = proxy::before_each(&cluster);
+    for proxy in &proxies {
+        proxy.set_replies(Fate::Delay(Duration::from_millis(150)));
+    }
+    let history = Redlock::new(["history", "job"]).env("REDLOCK_SERVERS", urls);
+    history.end().assert_code(0);
+}
+
+#[test]
 fn a_name_is_needed_and_must_be_one() {
     let place = &Place::each()[1];
     let end = place.redlock(["history"]).end();

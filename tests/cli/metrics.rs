@@ -183,6 +183,23 @@ fn a_name_with_the_time_in_it_is_one_series_and_its_last_success_is_not_forgotte
 }
 
 #[test]
+fn a_run_that_is_refused_for_its_settings_has_the_series_of_names_that_make_sense() {
+    let place = &Place::each()[1];
+    let metrics = Metrics::new();
+    let code = "redlock_last_run_exit_code{resource=\"job-{date}\"}";
+    for name in ["job-{date}", "job-{nonsense}"] {
+        let run = ["run", "-t", "bad", "-r", name, "true"];
+        let run = place
+            .redlock(run)
+            .env("REDLOCK_METRICS_FILE", metrics.path());
+        run.end().assert_code(64);
+        let text = fs::read_to_string(metrics.path()).expect("it was written");
+        assert_eq!(text.contains(code), name == "job-{date}", "{text}");
+        assert!(!text.contains("nonsense"), "{text}");
+    }
+}
+
+#[test]
 fn names_are_escaped_and_each_resource_has_its_own_series() {
     let place = &Place::each()[1];
     let metrics = Metrics::new();
