@@ -2,8 +2,8 @@
 //!
 //! The system is asked anew for every connection, since a server may have moved. But a name server
 //! that is away must not cost a lock whose servers are all there: then the addresses of before
-//! count, unless it said that there is no such name any more. A thread is started for nothing but a name, and it may be refused: that is an answer like
-//! any other.
+//! count, unless it has said that there is no such name any more. A thread is started for nothing
+//! but a name, and it may be refused: that is an answer like any other.
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
@@ -135,8 +135,8 @@ impl AsyncDNSResolver for Resolver {
     }
 }
 
-/// Whether somebody who knows says that there is no such name, or no address of it: in glibc's words
-/// and musl's, since the number is not told.
+/// Whether somebody who knows says that there is no such name, or no address of it: in glibc's
+/// words and musl's, since the number is not told.
 fn is_denial(error: &io::Error) -> bool {
     let text = error.to_string();
     let denials = ["not known", "No address associated", "does not resolve"];
