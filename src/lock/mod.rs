@@ -1,13 +1,15 @@
 //! The quorum: a lock that is held on a majority of independent nodes, as Redlock describes it.
 //!
 //! Knows no command line and no child. In reading order: [`claim`] is what is asked for, [`quorum`]
-//! decides what answers mean, [`restart`] who may vote, [`wait`] when to try again, [`redlock`]
-//! asks the nodes, [`grip`] is what one attempt has left on them, `unsettled` what those before it
-//! have, and [`lease`] keeps a lock that is held. [`ear`] hears that one was released,
-//! [`history`] is what was told about the last ones; [`view`] is what looking at a lock comes to,
-//! [`by_hand`] what people do with one and [`outcome`] what came of it, [`list`] all of them,
-//! and [`forms`] tells whose they are. [`fitness`] judges the nodes themselves, for `doctor`.
+//! decides what answers mean, [`restart`] who may vote, [`wait`] when to try again, `attempt` asks
+//! the nodes once, [`redlock`] until it is enough, [`grip`] is what one attempt has left on them,
+//! `unsettled` what those before it have, and [`lease`] keeps a lock that is held. [`ear`] hears
+//! that one was released, [`history`] is what was told about the last ones; [`view`] is what
+//! looking at a lock comes to, [`by_hand`] what people do with one and [`outcome`] what came of it,
+//! [`list`] all of them, and [`forms`] tells whose they are. [`fitness`] judges the nodes
+//! themselves, for `doctor`.
 
+mod attempt;
 pub mod by_hand;
 pub mod claim;
 pub mod ear;

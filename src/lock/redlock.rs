@@ -1,8 +1,7 @@
 //! Asks all nodes at once, until the lock is ours or the answer is no.
 //!
-//! What answers mean is decided in `quorum`, when to try again in `wait`; this file sends, counts
-//! and lets go. Every attempt has a token of its own, and ends as a [`Held`] or with its [`Grip`]
-//! let go. Called by `commands`.
+//! One round of asking is in `attempt`, what answers mean is decided in `quorum`, and when to try
+//! again in `wait`; this file is the story from attempt to attempt. Called by `commands`.
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -14,19 +13,16 @@ use std::time::Duration;
 use fastrand::Rng;
 use tokio::task::JoinSet;
 
+use super::attempt::{Attempt, Denial, Rule};
 use super::claim::{Claim, FencingToken, Token};
 use super::ear::{Attention, CROWD, Ear};
-use super::grip::{self, Grip, Settled};
-use super::quorum::{self, Answers, Fencing, Named, Verdict};
+use super::grip::{Grip, Settled};
+use super::quorum::{self, Answers, Named, Verdict};
 use super::restart::{RestartGuard, Restarts};
 use super::unsettled::{Found, Unsettled};
 use super::wait::{Informed, Next, Patience, Retries};
 use crate::clock::{self, Instant};
 use crate::node::{Answer, Ballot, Foreign, Node, NodeName, Vote};
-
-/// Rounds of raising the fencing counters before an attempt is given up. Each round but the last
-/// was overtaken by another contender, who is then as far as we are.
-const FENCING_ROUNDS: usize = 8;
 
 /// The configured nodes.
 pub struct Redlock<N> {
@@ -108,38 +104,6 @@ pub enum Acquisition<N, S> {
     /// The caller's future ended first; nothing of ours stays.
     Interrupted(S),
 }
-
-/// What it takes to acquire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Rule {
-    /// A majority of servers that have been up for long enough.
-    Majority,
-    /// Every server, whatever its age: right after all of them answered that they restarted.
-    ColdStart,
-}
-
-impl Rule {
-    fn verdict(self, votes: &Answers<Vote>) -> Verdict {
-        match self {
-            Self::Majority => quorum::verdict(votes),
-            Self::ColdStart => quorum::cold_start_verdict(votes),
-        }
-    }
-}
-
-/// One round of asking, and its votes so far.
-struct Attempt<N> {
-    rule: Rule,
-    grip: Grip<N>,
-    token: Token,
-    started: Instant,
-    limit: Duration,
-    votes: Answers<Vote>,
-    pending: JoinSet<(usize, Answer<Vote>)>,
-}
-
-/// Why an attempt did not get the lock.
-type Denial = (Verdict, Option<Invalid>);
 
 /// Whoever wants a lock, from attempt to attempt.
 struct Contender<'a, N> {
@@ -393,114 +357,6 @@ impl<'a, N: Node> Contender<'a, N> {
     }
 }
 
-impl<N: Node> Attempt<N> {
-    /// Counts votes until they decide, and settles the fencing token. Answers the token and until
-    /// when the lock is valid, or why there is none.
-    async fn decide(&mut self, claim: &Claim) -> Result<(FencingToken, Instant), Denial> {
-        let mut verdict = self.rule.verdict(&self.votes);
-        while verdict == Verdict::Undecided {
-            let (index, vote) = next(&mut self.pending).await;
-            self.votes[index] = Some(vote);
-            verdict = self.rule.verdict(&self.votes);
-        }
-        if verdict != Verdict::Acquired {
-            return Err((verdict, None));
-        }
-        let valid_until = quorum::valid_until(self.started, claim.ttl);
-        let fence = self.settle_fencing(valid_until).await;
-        // Invariant I3: looked at after the last reply that counts.
-        if valid_until.has_passed() {
-            return Err((verdict, Some(Invalid::TooLate)));
-        }
-        match fence {
-            Some(fence) => Ok((FencingToken(fence), valid_until)),
-            None => Err((verdict, Some(Invalid::Unfenced))),
-        }
-    }
-
-    /// Raises the granting nodes until a quorum of them stands at one number. In the common case
-    /// they do from the start, and nothing is sent.
-    async fn settle_fencing(&self, valid_until: Instant) -> Option<u64> {
-        let granting = |(index, vote): (usize, &Option<Answer<Vote>>)| match vote {
-            Some(Ok(Vote::Granted { fence, .. })) => Some((index, *fence)),
-            _ => None,
-        };
-        let granted: Vec<(usize, u64)> =
-            self.votes.iter().enumerate().filter_map(granting).collect();
-        let mut fences: Vec<u64> = granted.iter().map(|&(_, fence)| fence).collect();
-        for _ in 0..FENCING_ROUNDS {
-            match quorum::fencing(&fences, self.votes.len()) {
-                Fencing::Agreed(fence) => return Some(fence),
-                Fencing::Raise(fence) if !valid_until.has_passed() => {
-                    fences = self.raise(&granted, fence).await;
-                }
-                Fencing::Raise(_) | Fencing::Failed => return None,
-            }
-        }
-        None
-    }
-
-    /// One round: raises the counters of the `granted` nodes to `fence`. Stops as soon as a quorum
-    /// stands there: a hung node must not hold up a lock that is held.
-    async fn raise(&self, granted: &[(usize, u64)], fence: u64) -> Vec<u64> {
-        let mut round = JoinSet::new();
-        for &(index, _) in granted {
-            let node = Arc::clone(&self.grip.nodes()[index]);
-            let (entry, limit) = (Arc::clone(self.grip.entry()), self.limit);
-            round.spawn(async move { node.raise(entry, fence, limit).await });
-        }
-        let mut answers = Vec::with_capacity(granted.len());
-        while let Some(answer) = round.join_next().await {
-            answers.push(answer.expect("a request to a node neither panics nor is aborted"));
-            let fences = quorum::raised(&answers);
-            if matches!(
-                quorum::fencing(&fences, self.votes.len()),
-                Fencing::Agreed(_)
-            ) {
-                return fences;
-            }
-        }
-        quorum::raised(&answers)
-    }
-
-    async fn abandon(&mut self) -> Settled {
-        self.grip.keep_stragglers(std::mem::take(&mut self.pending));
-        let settled = self
-            .grip
-            .abandon(&self.votes, self.started, self.limit)
-            .await;
-        grip::reopen_failed(self.grip.nodes(), &self.votes);
-        settled
-    }
-
-    /// Hears the nodes that have not answered yet for as long again as the attempt has taken, as
-    /// long as there is nothing of ours to be taken back. They will most likely refuse as well;
-    /// otherwise each of them would be owed a release and a new connection.
-    async fn hear_out(&mut self) {
-        let is_granted = |vote: &Option<_>| matches!(vote, Some(Ok(Vote::Granted { .. })));
-        let until = grip::grace(self.started, self.limit);
-        while !self.votes.iter().any(is_granted) {
-            let Some((index, vote)) = grip::next_before(&mut self.pending, Some(until)).await
-            else {
-                return;
-            };
-            self.votes[index] = Some(vote);
-        }
-    }
-
-    fn into_held(self, fencing_token: FencingToken, valid_until: Instant) -> Held<N> {
-        self.grip.keep_stragglers(self.pending);
-        Held {
-            votes: self.votes,
-            grip: self.grip,
-            token: self.token,
-            fencing_token,
-            since: self.started,
-            valid_until,
-        }
-    }
-}
-
 /// How many listen for a release, as far as the nodes tell.
 fn listeners(votes: &Answers<Vote>) -> u32 {
     let told = votes.iter().filter_map(|vote| match vote {
@@ -515,15 +371,6 @@ fn free_nodes(votes: &Answers<Vote>) -> BTreeSet<usize> {
     let votes = votes.iter().enumerate();
     let free = votes.filter(|(_, vote)| matches!(vote, Some(Ok(Vote::Granted { .. }))));
     free.map(|(index, _)| index).collect()
-}
-
-/// The next of the answers that are awaited; there is one.
-async fn next<T: 'static>(pending: &mut JoinSet<T>) -> T {
-    let joined = pending
-        .join_next()
-        .await
-        .expect("an undecided attempt awaits answers");
-    joined.expect("a request to a node neither panics nor is aborted before the verdict")
 }
 
 /// The work's result, or the interruption if that comes first.
