@@ -1,13 +1,14 @@
 //! What must hold of the verdicts for every number of nodes, every mixture of votes and every
 //! order.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use proptest::prelude::*;
 use redlock::clock::Instant;
 use redlock::lock::quorum::{
-    Fencing, Keeping, Verdict, cold_start_verdict, drift, earliest_free, fencing, keeping,
-    majority, valid_until, verdict,
+    Fencing, Keeping, Verdict, cold_start_verdict, count_servers_once, drift, earliest_free,
+    fencing, keeping, majority, valid_until, verdict,
 };
 use redlock::node::{Answer, Extension, Foreign, NodeError, Vote};
 
@@ -208,9 +209,24 @@ proptest! {
     }
 
     #[test]
+    fn two_names_of_one_server_never_keep_a_lock_together(
+        runs in prop::collection::vec(0..4_u8, 1..=9),
+    ) {
+        let mut answers: Vec<Option<Answer<Extension>>> = runs
+            .iter()
+            .map(|run| Some(Ok(Extension::Extended { run_id: Some(run.to_string()) })))
+            .collect();
+        count_servers_once(&mut answers);
+        let servers: HashSet<_> = runs.iter().collect();
+        let is_kept = servers.len() >= majority(runs.len());
+        prop_assert_eq!(keeping(&answers) == Keeping::Extended, is_kept);
+        prop_assert!(keeping(&answers) != Keeping::Lost);
+    }
+
+    #[test]
     fn a_lock_is_kept_by_a_majority_and_lost_when_there_can_be_none(
         answers in prop::collection::vec(prop_oneof![
-            Just(Ok(Extension::Extended)),
+            Just(Ok(Extension::Extended { run_id: None })),
             Just(Ok(Extension::Missing)),
             Just(Err(NodeError::TimedOut(Duration::from_millis(80)))),
         ], 1..=9),
@@ -226,7 +242,7 @@ proptest! {
         prop_assert_ne!(last, Keeping::Undecided);
         // What is decided stays so.
         prop_assert!(early == last || matches!(early, Keeping::Undecided), "{:?} {:?}", early, last);
-        let extended = answers.iter().filter(|answer| **answer == Ok(Extension::Extended)).count();
+        let extended = answers.iter().filter(|answer| matches!(answer, Ok(Extension::Extended { .. }))).count();
         let silent = answers.iter().filter(|answer| answer.is_err()).count();
         let quorum = majority(answers.len());
         prop_assert_eq!(last == Keeping::Extended, extended >= quorum);

@@ -215,10 +215,12 @@ impl<N: ByHand> Redlock<N> {
 }
 
 /// What was answered, without the extensions of which nothing may be left: asking nodes again and
-/// again can take longer than a short TTL. Invariant I3.
+/// again can take longer than a short TTL, invariant I3. And of a server that has two names, one.
 fn lasting(answers: &Answers<(Extension, Instant)>, ttl: Duration) -> Answers<Extension> {
     let lasts = |answer: &Answer<(Extension, Instant)>| match answer {
-        Ok((Extension::Extended, began)) if quorum::valid_until(*began, ttl).has_passed() => {
+        Ok((Extension::Extended { .. }, began))
+            if quorum::valid_until(*began, ttl).has_passed() =>
+        {
             let text = "extended, but the others took so long that nothing is left of the TTL";
             Err(NodeError::Failed(text.to_owned()))
         }
@@ -226,7 +228,9 @@ fn lasting(answers: &Answers<(Extension, Instant)>, ttl: Duration) -> Answers<Ex
         Err(error) => Err(error.clone()),
     };
     let lasts = |answer: &Option<_>| answer.as_ref().map(lasts);
-    answers.iter().map(lasts).collect()
+    let mut answers: Answers<_> = answers.iter().map(lasts).collect();
+    quorum::count_servers_once(&mut answers);
+    answers
 }
 
 impl<N: Node> Held<N> {

@@ -217,6 +217,7 @@ impl Round {
         };
         let (index, answer) = joined.expect("a request to a node neither panics nor is aborted");
         self.answers[index] = Some(answer);
+        quorum::count_servers_once(&mut self.answers);
         true
     }
 }

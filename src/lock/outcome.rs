@@ -44,7 +44,7 @@ pub(super) fn refused<T>(answers: &Answers<T>) -> bool {
 /// What the answers to an extension come to.
 pub(super) fn extended(answers: &Answers<Extension>) -> Outcome {
     let said = answers.iter().map(|answer| match answer {
-        Some(Ok(Extension::Extended)) => Some(Said::Done),
+        Some(Ok(Extension::Extended { .. })) => Some(Said::Done),
         Some(Ok(Extension::Missing)) => Some(Said::Missing),
         Some(Ok(Extension::Foreign(by))) => Some(Said::Other(by)),
         _ => None,
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn an_extension_is_done_gone_held_or_unknown() {
-        let done = || Ok(Extension::Extended);
+        let done = || Ok(Extension::Extended { run_id: None });
         let gone = || Ok(Extension::Missing);
         let other = |token| Ok(Extension::Foreign(by(token)));
         assert_eq!(extended(&all([done(), silent(), done()])), Outcome::Done);

@@ -307,6 +307,22 @@ pub enum Keeping {
     Unknown,
 }
 
+/// Leaves in `answers` one extension of each server: since the lock was acquired, the name or the
+/// address of one may have become that of another, which must not keep it for both.
+pub fn count_servers_once(answers: &mut [Option<Answer<Extension>>]) {
+    loop {
+        let run_ids = answers.iter().map(|answer| match answer {
+            Some(Ok(Extension::Extended { run_id })) => run_id.as_ref(),
+            _ => None,
+        });
+        let Some((_, again)) = same_run(&run_ids.collect::<Vec<_>>()) else {
+            return;
+        };
+        let text = "leads to a server that has extended by another name";
+        answers[again] = Some(Err(NodeError::Failed(text.to_owned())));
+    }
+}
+
 /// What `answers` mean for the lock. A healed key never counts in the round that healed it: the
 /// caller passes what `extend` answered.
 #[must_use]
@@ -318,8 +334,8 @@ pub fn keeping(answers: &[Option<Answer<Extension>>]) -> Keeping {
             .filter(|answer| matches!(answer, Some(Ok(e)) if wanted(e)))
             .count()
     };
-    let extended = count(|e| *e == Extension::Extended);
-    let not_ours = count(|e| *e != Extension::Extended);
+    let extended = count(|e| matches!(e, Extension::Extended { .. }));
+    let not_ours = count(|e| !matches!(e, Extension::Extended { .. }));
     if extended >= quorum {
         Keeping::Extended
     } else if rules_out_quorum(not_ours, answers.len()) {
@@ -531,7 +547,7 @@ mod tests {
 
     #[test]
     fn an_extension_is_kept_lost_or_unknown() {
-        let extended = || Some(Ok(Extension::Extended));
+        let extended = || Some(Ok(Extension::Extended { run_id: None }));
         let missing = || Some(Ok(Extension::Missing));
         let silent = || Some(Err(NodeError::TimedOut(Duration::from_millis(80))));
         assert_eq!(keeping(&[extended(), None, extended()]), Keeping::Extended);

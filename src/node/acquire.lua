@@ -1,8 +1,4 @@
 -- Takes every lock, or none. ARGV: value, ttl_ms, client_unix_ms, mark, guard_s, stay_ms.
--- INFO only through pcall: an ACL without it must not stop a lock.
-local info = redis.pcall('INFO', 'server')
-info = type(info) == 'string' and info or ''
-local run = string.match(info, 'run_id:(%x+)') or ''
 local other, gone = check(ARGV[4])
 if other then
   other[7], other[8] = run, listeners(other[2])

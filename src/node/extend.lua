@@ -11,4 +11,4 @@ for i = 1, n do
   if left >= 0 then redis.call('PEXPIRE', KEYS[i], math.max(left, tonumber(ARGV[3]))) end
 end
 raise(tonumber(ARGV[2]), 0, tonumber(ARGV[4]))
-return {'extended'}
+return {'extended', run}

@@ -4,4 +4,4 @@ local other = check(ARGV[1])
 if other then return other end
 for i = 1, n do redis.call('SET', KEYS[i], ARGV[4], 'NX', 'PX', ARGV[3]) end
 raise(tonumber(ARGV[2]), 0, tonumber(ARGV[5]))
-return {'extended'}
+return {'extended', ''}

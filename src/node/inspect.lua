@@ -1,10 +1,8 @@
 -- Looks at one lock and changes nothing. KEYS: the lock, its fencing counter.
-local info = redis.pcall('INFO', 'server')
-local text = type(info) == 'string' and info or ''
 local counter = redis.pcall('GET', KEYS[2])
 local about = {
-  string.match(text, 'run_id:(%x+)') or '',
-  string.match(text, 'uptime_in_seconds:(%d+)') or '',
+  run,
+  string.match(info, 'uptime_in_seconds:(%d+)') or '',
   type(counter) == 'string' and string.sub(counter, 1, 32) or '',
 }
 local kind, value = held(1)

@@ -151,7 +151,10 @@ pub enum Raised {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Extension {
     /// Every key is ours and lives at least for the TTL from now.
-    Extended,
+    Extended {
+        /// As in [`Vote::Granted`], of `extend` only.
+        run_id: Option<String>,
+    },
     /// A key is gone, and none is somebody else's. `extend` leaves it so; `heal` never answers
     /// this.
     Missing,

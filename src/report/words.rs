@@ -196,7 +196,7 @@ pub(super) fn vote_text(vote: Option<&Answer<Vote>>) -> String {
 
 pub(super) fn extension_text(extension: Option<&Answer<Extension>>) -> String {
     match extension {
-        Some(Ok(Extension::Extended)) => "extended".to_owned(),
+        Some(Ok(Extension::Extended { .. })) => "extended".to_owned(),
         Some(Ok(Extension::Missing)) => "gone".to_owned(),
         Some(Ok(Extension::Foreign(by))) => standing(by),
         Some(Err(error)) => error.to_string(),

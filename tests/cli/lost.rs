@@ -364,6 +364,34 @@ fn a_firewall_that_forgets_connections_does_not_cost_a_lock() {
 }
 
 #[test]
+fn a_server_that_has_taken_over_the_address_of_another_does_not_keep_a_lock_for_both() {
+    let mut cluster = Cluster::start(3);
+    let (proxies, urls) = proxy::before_each(&cluster);
+    let redlock =
+        |arguments: &[&str]| Redlock::new(arguments.iter().copied()).env("REDLOCK_SERVERS", &urls);
+    let token = redlock(&["acquire", "-r", "by-hand", "-t", "30s"]).end();
+    let token = token.assert_code(0).stdout.trim_end();
+    let job = [
+        "run",
+        "-t",
+        "3s",
+        "-r",
+        "job",
+        "sh",
+        "-c",
+        "echo ready; sleep 60",
+    ];
+    let run = redlock(&job).start_ready();
+    proxies[1].lead_to(&cluster.servers[0]);
+    cluster.servers[1].kill();
+    cluster.servers[2].kill();
+    let why = &["extended by another name"];
+    run.end().assert_code(76).assert_says(why);
+    let end = redlock(&["extend", "-r", "by-hand", "--token", token, "-t", "30s"]).end();
+    end.assert_code(69).assert_says(why);
+}
+
+#[test]
 fn a_late_set_on_a_connection_that_was_given_up_is_taken_back() {
     let cluster = Cluster::start(3);
     let (proxies, urls) = proxy::before_each(&cluster);

@@ -193,7 +193,7 @@ impl World {
         let reply = match *command {
             Command::Acquire(ballot) => Reply::Vote(server.acquire(index, entry, ballot, now)),
             Command::Raise(fence) => Reply::Raised(server.raise(entry, fence, now)),
-            Command::Extend(fence) => Reply::Extension(server.extend(entry, fence, now)),
+            Command::Extend(fence) => Reply::Extension(server.extend(index, entry, fence, now)),
             Command::Heal(fence) => Reply::Extension(server.heal(entry, fence, now)),
             Command::Release => Reply::Release(server.release(entry, now)),
             Command::Delete => Reply::Release(server.delete(entry, now)),

@@ -144,7 +144,7 @@ impl Server {
     }
 
     /// `extend.lua`
-    pub fn extend(&mut self, entry: &Arc<Entry>, fence: u64, now: u64) -> Extension {
+    pub fn extend(&mut self, index: usize, entry: &Arc<Entry>, fence: u64, now: u64) -> Extension {
         self.expire(now);
         match self.check(entry, now) {
             (_, Some(by)) => return Extension::Foreign(by),
@@ -156,7 +156,9 @@ impl Server {
             stored.until_ms = stored.until_ms.max(now + ttl_ms(entry));
         }
         self.raise_counters(entry, fence, 0, now);
-        Extension::Extended
+        Extension::Extended {
+            run_id: Some(self.run_id(index)),
+        }
     }
 
     /// `heal.lua`
@@ -171,7 +173,7 @@ impl Server {
             }
         }
         self.raise_counters(entry, fence, 0, now);
-        Extension::Extended
+        Extension::Extended { run_id: None }
     }
 
     /// `release.lua`

@@ -88,7 +88,7 @@ pub(super) fn extend(
         lock.until_ms = lock.until_ms.max(until_ms);
     }
     raise_counters(records, fence, 0, entry.stay, now);
-    changed(Extension::Extended)
+    changed(Extension::Extended { run_id: None })
 }
 
 /// `heal.lua`: puts back the locks that are gone, unless one is somebody else's.
@@ -107,7 +107,7 @@ pub(super) fn heal(
         }
     }
     raise_counters(records, fence, 0, entry.stay, now);
-    changed(Extension::Extended)
+    changed(Extension::Extended { run_id: None })
 }
 
 /// `release.lua`: takes out every lock that is ours, or makes it a marker of this state for so many
@@ -374,7 +374,7 @@ mod tests {
         records[1].lock.as_mut().expect("it is held").until_ms = far;
         let later = NOW + Duration::from_secs(10);
         let outcome = extend(&mut records, &entry(OURS), 150, later);
-        assert_eq!(outcome, changed(Extension::Extended));
+        assert_eq!(outcome, changed(Extension::Extended { run_id: None }));
         let until = |record: &Record| record.lock.as_ref().map(|lock| lock.until_ms);
         assert_eq!(until(&records[0]), Some(1_040_000));
         assert_eq!(until(&records[1]), Some(far));
@@ -398,7 +398,7 @@ mod tests {
         let mut gone = records([OURS, '.']);
         let later = NOW + Duration::from_secs(5);
         let outcome = heal(&mut gone, &entry(OURS), 150, later);
-        assert_eq!(outcome, changed(Extension::Extended));
+        assert_eq!(outcome, changed(Extension::Extended { run_id: None }));
         let until: Vec<_> = gone.iter().flat_map(|record| &record.lock).collect();
         assert_eq!(
             (until[0].until_ms, until[1].until_ms),

@@ -172,7 +172,10 @@ fn one_excludes_the_other_until_it_lets_go() {
     assert!(by.ttl.is_some_and(is_right), "{:?}", by.ttl);
     assert!(!second.may_hold_a_key());
     assert_eq!(release(&second, &entry(2)), Release::NotOurs);
-    assert_eq!(extend(&first, &entry(1)), Extension::Extended);
+    assert_eq!(
+        extend(&first, &entry(1)),
+        Extension::Extended { run_id: None }
+    );
     assert_eq!(release(&first, &entry(1)), Release::Released);
     assert_eq!(release(&first, &entry(1)), Release::NotOurs);
     assert!(acquire(&second, &entry(2)).expect("it is free again") > token);
@@ -190,8 +193,11 @@ fn what_one_operation_wrote_the_next_one_reads() {
     release(&node, &entry_of(&["lock:b"], 1, TTL));
     assert_eq!(extend(&node, &both), Extension::Missing);
     let healed = in_runtime(node.heal(both.clone(), token + 9, LIMIT));
-    assert_eq!(healed, Ok(Extension::Extended));
-    assert_eq!(extend(&host.node(), &both), Extension::Extended);
+    assert_eq!(healed, Ok(Extension::Extended { run_id: None }));
+    assert_eq!(
+        extend(&host.node(), &both),
+        Extension::Extended { run_id: None }
+    );
     let foreign = extend(&node, &entry_of(keys, 2, TTL));
     assert!(matches!(foreign, Extension::Foreign(by) if by.key == "lock:a"));
     assert_eq!(release(&node, &both), Release::Released);
@@ -398,7 +404,10 @@ fn a_process_that_hangs_while_it_holds_the_file_lock_costs_no_more_than_the_limi
         assert!(clock::now().since(before) >= SHORT);
         assert!(clock::now().since(before) < 5 * SHORT);
         drop(hung);
-        assert_eq!(extend(&node, &entry(1)), Extension::Extended);
+        assert_eq!(
+            extend(&node, &entry(1)),
+            Extension::Extended { run_id: None }
+        );
     }
 }
 
@@ -477,7 +486,10 @@ fn what_a_crash_leaves_behind_does_no_harm() {
     let half = folder.join("new");
     fs::write(&half, "redlock 1 half").expect("written");
     fs::set_permissions(&half, Permissions::from_mode(0o000)).expect("it is ours");
-    assert_eq!(extend(&node, &entry(1)), Extension::Extended);
+    assert_eq!(
+        extend(&node, &entry(1)),
+        Extension::Extended { run_id: None }
+    );
     assert!(!half.exists());
     // A folder that was not finished is swept by who adds one, once it is old.
     let unfinished = host.directory().join(".new-0123456789abcdef");

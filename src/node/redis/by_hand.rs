@@ -10,7 +10,7 @@ use super::{Creates, RedisNode, failure, fence_key, foreign, number, run_id_of, 
 use crate::node::by_hand::{ByHand, Found, Listed, Page, Proof, Removal, Sight, Values, Wanted};
 use crate::node::{Answer, FOREIGN_VALUE_LIMIT, Foreign};
 
-pub(super) const INSPECT: &str = script!("check", "by_hand", "inspect");
+pub(super) const INSPECT: &str = script!("server", "check", "by_hand", "inspect");
 pub(super) const REMOVE: &str = script!("check", "by_hand", "listeners", "notify", "remove");
 pub(super) const PAGE: &str = script!("check", "page");
 

@@ -31,9 +31,9 @@ use crate::clock::whole_ms;
 
 pub use self::connection::SetupError;
 
-const ACQUIRE: &str = script!("check", "counters", "listeners", "acquire");
+const ACQUIRE: &str = script!("server", "check", "counters", "listeners", "acquire");
 const RAISE: &str = script!("check", "counters", "raise");
-const EXTEND: &str = script!("check", "counters", "extend");
+const EXTEND: &str = script!("server", "check", "counters", "extend");
 const HEAL: &str = script!("check", "counters", "heal");
 const RELEASE: &str = script!("listeners", "notify", "release");
 
@@ -382,7 +382,9 @@ fn release_command(entry: &Entry, parting: &Parting) -> redis::Cmd {
 
 fn extension(reply: &[Vec<u8>]) -> Answer<Extension> {
     match reply {
-        [word] if word == b"extended" => Ok(Extension::Extended),
+        [word, run_id] if word == b"extended" => Ok(Extension::Extended {
+            run_id: run_id_of(run_id),
+        }),
         [word] if word == b"missing" => Ok(Extension::Missing),
         _ => Ok(Extension::Foreign(foreign(reply)?)),
     }

@@ -8,7 +8,7 @@ use crate::node::Credentials;
 use crate::node::endpoint::Address;
 
 const LIMIT: Duration = Duration::from_secs(30);
-const EXTENDED: &[u8] = b"*1\r\n$8\r\nextended\r\n";
+const EXTENDED: &[u8] = b"*2\r\n$8\r\nextended\r\n$0\r\n\r\n";
 
 fn entry() -> Arc<Entry> {
     Arc::new(Entry {
@@ -66,7 +66,10 @@ async fn an_old_connection_that_breaks_does_not_take_the_new_one_with_it() {
     let first = extend();
     let new = next(&listener).await;
     say(&new, EXTENDED);
-    assert_eq!(first.await.expect("no panic"), Ok(Extension::Extended));
+    assert_eq!(
+        first.await.expect("no panic"),
+        Ok(Extension::Extended { run_id: None })
+    );
 
     drop(old);
     late.await.expect("no panic").expect_err("it was closed");
@@ -76,5 +79,8 @@ async fn an_old_connection_that_breaks_does_not_take_the_new_one_with_it() {
         _ = listener.accept() => panic!("another connection was opened"),
     }
     say(&new, EXTENDED);
-    assert_eq!(second.await.expect("no panic"), Ok(Extension::Extended));
+    assert_eq!(
+        second.await.expect("no panic"),
+        Ok(Extension::Extended { run_id: None })
+    );
 }

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -45,6 +45,7 @@ impl Rules {
 /// The proxy; its threads end when both sides of their connections are closed.
 pub struct Proxy {
     port: u16,
+    target: Arc<AtomicU16>,
     rules: Arc<Mutex<Rules>>,
     requests: Arc<AtomicUsize>,
     connections: Arc<AtomicUsize>,
@@ -66,6 +67,7 @@ impl Proxy {
         let port = listener.local_addr().expect("it is bound").port();
         let proxy = Self {
             port,
+            target: Arc::new(AtomicU16::new(server.port())),
             rules: Arc::new(Mutex::new(Rules {
                 requests: Fate::Pass,
                 replies: Fate::Pass,
@@ -78,12 +80,13 @@ impl Proxy {
         let (rules, requests) = (Arc::clone(&proxy.rules), Arc::clone(&proxy.requests));
         let connections = Arc::clone(&proxy.connections);
         let forgotten = Arc::clone(&proxy.forgotten);
-        let target = server.port();
+        let target = Arc::clone(&proxy.target);
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let serial = connections.fetch_add(1, Ordering::SeqCst);
                 let old = Arc::clone(&forgotten);
-                let Ok(upstream) = TcpStream::connect(("127.0.0.1", target)) else {
+                let target = ("127.0.0.1", target.load(Ordering::SeqCst));
+                let Ok(upstream) = TcpStream::connect(target) else {
                     continue;
                 };
                 let _ = client.set_nodelay(true);
@@ -128,6 +131,11 @@ impl Proxy {
             .lock()
             .expect("no test panics with it")
             .until_close = Some(replies);
+    }
+
+    /// From the next connection on the address is that of `server`.
+    pub fn lead_to(&self, server: &Server) {
+        self.target.store(server.port(), Ordering::SeqCst);
     }
 
     /// As a firewall that forgets the connections which are open: nobody is told.
