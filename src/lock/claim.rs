@@ -5,7 +5,6 @@
 use std::fmt;
 use std::time::{Duration, UNIX_EPOCH};
 
-use rustix::rand::GetRandomFlags;
 use serde::{Deserialize, Serialize};
 
 use crate::clock;
@@ -130,8 +129,7 @@ impl Token {
     #[must_use]
     pub fn random() -> Self {
         let mut bytes = [0; TOKEN_LEN / 2];
-        let filled = rustix::rand::getrandom(&mut bytes[..], GetRandomFlags::empty());
-        assert_eq!(filled, Ok(bytes.len()), "the kernel gives random numbers");
+        getrandom::fill(&mut bytes).expect("the kernel gives random numbers, by call or as a file");
         Self(format!("{:0TOKEN_LEN$x}", u128::from_be_bytes(bytes)))
     }
 

@@ -68,6 +68,14 @@ fn in_a_sandbox_no_job_runs_that_could_not_be_watched() {
 }
 
 #[test]
+fn where_random_numbers_are_no_call_they_are_a_file() {
+    let cluster = Cluster::start(3);
+    let run = cluster.redlock(["run", "-r", "job", "echo", "ran"]);
+    let end = run.without(libc::SYS_getrandom).end();
+    assert_eq!(end.assert_code(0).stdout, "ran\n");
+}
+
+#[test]
 fn who_may_not_signal_its_guard_ends_all_the_same() {
     let cluster = Cluster::start(3);
     let run = cluster.redlock(["run", "-r", "job", "echo", "ran"]);
