@@ -155,3 +155,15 @@ fn a_counter_that_nobody_has_counted_to_is_no_counter() {
         );
     }
 }
+
+#[test]
+fn what_is_no_number_at_all_is_no_counter_either() {
+    let cluster = Cluster::start(3);
+    let first = next_token(&cluster);
+    for server in &cluster.servers {
+        let _: () = server.ask(&["DEL", "{lock:job}:fence"]);
+        let _: () = server.ask(&["RPUSH", "{lock:job}:fence", "7"]);
+    }
+    let second = next_token(&cluster);
+    assert!(first < second && second < next_token(&cluster));
+}
