@@ -32,6 +32,9 @@ struct Entry {
     raw: Raw,
 }
 
+/// The largest file that is read, in bytes: `/dev/zero` has no end.
+const SIZE_LIMIT: u64 = 1024 * 1024;
+
 /// A file that has been read and makes sense.
 pub struct File {
     path: Arc<Path>,
@@ -219,12 +222,14 @@ pub struct Content {
 ///
 /// # Errors
 ///
-/// If it cannot be read, or is not UTF-8.
+/// If it cannot be read, is not UTF-8, or is larger than any file of ours.
 pub fn read(path: &Path) -> std::io::Result<Content> {
-    let mut file = std::fs::File::open(path)?;
+    let file = std::fs::File::open(path)?;
     let mode = file.metadata()?.mode();
     let mut text = String::new();
-    file.read_to_string(&mut text)?;
+    if file.take(SIZE_LIMIT + 1).read_to_string(&mut text)? as u64 > SIZE_LIMIT {
+        return Err(ErrorKind::FileTooLarge.into());
+    }
     Ok(Content { text, mode })
 }
 
@@ -236,6 +241,7 @@ pub fn reason(error: &std::io::Error) -> String {
         ErrorKind::PermissionDenied => "permission denied".to_owned(),
         ErrorKind::IsADirectory => "it is a directory".to_owned(),
         ErrorKind::InvalidData => "it is not UTF-8".to_owned(),
+        ErrorKind::FileTooLarge => "it is larger than 1 MiB".to_owned(),
         _ => errno::reason(error),
     }
 }

@@ -672,6 +672,13 @@ fn a_named_file_that_is_missing_is_an_error() {
 }
 
 #[test]
+fn a_file_without_an_end_is_an_error() {
+    let line = "--local=/d --config /dev/zero -r a c";
+    let expected = "--config: cannot read /dev/zero: it is larger than 1 MiB";
+    assert_refused(&Host::new(), line, Exit::Configuration, expected);
+}
+
+#[test]
 fn a_password_in_the_file_must_be_closed_to_others() {
     let text = "\nservers = ['redis://:hunter2@a', 'redis://b', 'redis://c']\n";
     for (mode, fine) in [(0o600, true), (0o640, true), (0o604, false), (0o601, false)] {
