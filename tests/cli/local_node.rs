@@ -3,10 +3,12 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
+use redlock::clock;
 
 use crate::support::process::is_alive;
 use crate::support::{Nobody, Process, Redlock, eventually};
@@ -107,6 +109,37 @@ fn who_waited_keeps_its_descriptors_to_itself_or_the_command_would_wait_for_the_
     assert_eq!(watches(command.expect("a pid")), 0);
     waiter.write_line("");
     waiter.end().assert_code(0);
+}
+
+#[test]
+fn who_waits_in_vain_for_long_watches_no_more_than_in_the_beginning() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut holder = holder(directory.path());
+    let waiter = waiter(directory.path());
+    eventually("it waits", || is_first(&waiter));
+    waiter.signal(Signal::SIGSTOP);
+    holder.write_line("");
+    holder.end().assert_code(6);
+    // The lock is free, and nobody comes to it: whoever is first in the queue makes way, again and
+    // again, after 200 ms and for 2 s.
+    let boots = fs::read_dir(directory.path()).expect("it is ours");
+    let mut boots = boots.map(|entry| entry.expect("it is ours").path());
+    let boot = boots.find(|path| path.join("turns").exists());
+    let folders = fs::read_dir(boot.expect("a boot")).expect("it is ours");
+    let in_the_way: Vec<fs::File> = folders
+        .filter_map(|folder| fs::File::open(folder.expect("it is ours").path().join("lock")).ok())
+        .collect();
+    assert_eq!(in_the_way.len(), 1);
+    in_the_way[0].lock().expect("nobody has it");
+    waiter.signal(Signal::SIGCONT);
+    let mut most = 0;
+    let until = clock::now() + Duration::from_secs(5);
+    while !until.has_passed() {
+        most = most.max(watches(waiter.pid()));
+        thread::sleep(Duration::from_millis(20));
+    }
+    drop(in_the_way);
+    assert_eq!(most, 2, "an instance, and a copy of its descriptor");
 }
 
 /// Waits for the lock, and holds it as long as nothing is written to it.

@@ -58,14 +58,15 @@ impl Store {
             _ => None,
         };
         Ok(Notices::from_task(move |tell| async move {
+            let mut kernel = Kernel::default();
             if let Some(queue) = queue {
-                in_turn(&paths[0], &queue, &tell).await;
+                in_turn(&paths[0], &queue, &mut kernel, &tell).await;
             }
             let spread = match watcher {
                 Watcher::Waits => SPREAD,
                 Watcher::Holds => Duration::ZERO,
             };
-            at_once(&paths, spread, &tell).await;
+            at_once(&paths, spread, &mut kernel, &tell).await;
         }))
     }
 }
@@ -81,9 +82,14 @@ fn look(paths: &[PathBuf]) -> Vec<Option<Vec<u8>>> {
 }
 
 /// Tells of every change.
-async fn at_once(paths: &[PathBuf], spread: Duration, tell: &UnboundedSender<Notice>) {
+async fn at_once(
+    paths: &[PathBuf],
+    spread: Duration,
+    kernel: &mut Kernel,
+    tell: &UnboundedSender<Notice>,
+) {
     // Before the first look, so that no change falls between.
-    let changes = Changes::of(paths);
+    let changes = kernel.watch(paths);
     let mut seen = look(paths);
     loop {
         next(changes.as_ref()).await;
@@ -100,10 +106,15 @@ async fn at_once(paths: &[PathBuf], spread: Duration, tell: &UnboundedSender<Not
 }
 
 /// Tells of every change whenever it is our turn in `queue`. Returns if there is none to be had.
-async fn in_turn(path: &PathBuf, queue: &Queue, tell: &UnboundedSender<Notice>) {
+async fn in_turn(
+    path: &PathBuf,
+    queue: &Queue,
+    kernel: &mut Kernel,
+    tell: &UnboundedSender<Notice>,
+) {
     let look = || look(std::slice::from_ref(path)).pop().flatten();
     while let Some(turn) = queue.first().await {
-        let changes = Changes::of(std::slice::from_ref(path));
+        let changes = kernel.watch(std::slice::from_ref(path));
         let mut seen = look();
         // Before our turn came it may have been released, or have become what is not waited for.
         if seen.as_deref().is_none_or(is_marker) {
@@ -133,7 +144,7 @@ async fn in_turn(path: &PathBuf, queue: &Queue, tell: &UnboundedSender<Notice>) 
 }
 
 /// Comes when something may have changed.
-async fn next(changes: Option<&Changes>) {
+async fn next(changes: Option<&Changes<'_>>) {
     match changes {
         Some(changes) => changes.next().await,
         None => tokio::time::sleep(LOOK).await,
@@ -145,52 +156,72 @@ fn is_marker(value: &[u8]) -> bool {
     state.and_then(MarkerKind::of_state).is_some()
 }
 
-/// What the kernel tells of the folders of some records.
-struct Changes {
-    inotify: ManuallyDrop<Inotify>,
-    watches: Vec<WatchDescriptor>,
+/// What the kernel tells of changed folders, once it was asked. Its descriptor stays open until we
+/// exit. Who closes it last waits until the kernel has done away with all watches that ended
+/// lately, which takes 7 to 16 ms: that was the command, on its way to exec, or a holder who was
+/// about to release. There are two of them at most: that of who waited, and that of who holds.
+#[derive(Default)]
+struct Kernel(ManuallyDrop<Option<Instance>>);
+
+struct Instance {
+    inotify: Inotify,
     /// No pipe, but read in the same way.
-    events: ManuallyDrop<pipe::Receiver>,
+    events: pipe::Receiver,
 }
 
-impl Changes {
-    /// `None` if the kernel cannot watch them all. A folder and not its files: a record is replaced
-    /// by another file.
-    fn of(records: &[PathBuf]) -> Option<Self> {
+impl Kernel {
+    /// `None` if the kernel cannot watch the folders of all `records`. A folder and not its files:
+    /// a record is replaced by another file.
+    fn watch(&mut self, records: &[PathBuf]) -> Option<Changes<'_>> {
+        if self.0.is_none() {
+            *self.0 = Some(Instance::new()?);
+        }
+        let instance = self.0.as_ref()?;
+        let mut changes = Changes {
+            instance,
+            watches: Vec::new(),
+        };
+        let changed = AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_MOVE | AddWatchFlags::IN_DELETE;
+        let folders: BTreeSet<&Path> = records.iter().filter_map(|path| path.parent()).collect();
+        for folder in folders {
+            let watch = instance.inotify.add_watch(folder, changed).ok()?;
+            changes.watches.push(watch);
+        }
+        Some(changes)
+    }
+}
+
+impl Instance {
+    fn new() -> Option<Self> {
         let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC).ok()?;
         let events = inotify.as_fd().try_clone_to_owned().ok()?;
         let events = pipe::Receiver::from_owned_fd_unchecked(events).ok()?;
-        let changed = AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_MOVE | AddWatchFlags::IN_DELETE;
-        let folders: BTreeSet<&Path> = records.iter().filter_map(|path| path.parent()).collect();
-        let watches = folders
-            .into_iter()
-            .map(|folder| inotify.add_watch(folder, changed));
-        let watches = watches.collect::<Result<_, _>>().ok()?;
-        Some(Self {
-            inotify: ManuallyDrop::new(inotify),
-            watches,
-            events: ManuallyDrop::new(events),
-        })
-    }
-
-    /// Comes when something has changed since the last time. What it was is not of interest: the
-    /// records are looked at.
-    async fn next(&self) {
-        if self.events.readable().await.is_err() {
-            return pending().await;
-        }
-        while self.events.try_read(&mut [0; 4096]).is_ok() {}
+        Some(Self { inotify, events })
     }
 }
 
-impl Drop for Changes {
-    /// Ends the watches, and leaves the descriptor open until we exit. Who closes it last waits
-    /// until the kernel has done away with all watches that ended lately, which takes 7 to 16 ms:
-    /// that was the command, on its way to exec, or a holder who was about to release. There are
-    /// two of them at most: that of who waited, and that of who holds.
+/// Folders that are watched until the value is dropped.
+struct Changes<'a> {
+    instance: &'a Instance,
+    watches: Vec<WatchDescriptor>,
+}
+
+impl Changes<'_> {
+    /// Comes when something has changed since the last time. What it was is not of interest: the
+    /// records are looked at.
+    async fn next(&self) {
+        let events = &self.instance.events;
+        if events.readable().await.is_err() {
+            return pending().await;
+        }
+        while events.try_read(&mut [0; 4096]).is_ok() {}
+    }
+}
+
+impl Drop for Changes<'_> {
     fn drop(&mut self) {
         for watch in self.watches.drain(..) {
-            let _ = self.inotify.rm_watch(watch);
+            let _ = self.instance.inotify.rm_watch(watch);
         }
     }
 }
