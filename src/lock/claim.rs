@@ -284,11 +284,11 @@ pub fn holder_of(value: &[u8]) -> Option<Holder> {
 }
 
 /// Reads out of a key's value whether its job is over, and why others are still kept out; `None` if
-/// somebody holds it.
+/// somebody holds it, as another program does whatever it wrote.
 #[must_use]
 pub fn marker_of(value: &[u8]) -> Option<MarkerKind> {
     let (state, _) = take_apart(value)?;
-    MarkerKind::of_state(state)
+    MarkerKind::of_state(state).filter(|_| holder_of(value).is_some())
 }
 
 /// The state and the JSON of a value that a redlock wrote.
@@ -335,6 +335,10 @@ mod tests {
         assert_eq!(holder_of(&[0xff; 20]), None);
         assert_eq!(holder_of(b"0123456789abcdef0123456789abcdef"), None);
         assert_eq!(holder_of(b"0123456789abcdef0123456789abcdef {}"), None);
+        assert_eq!(
+            marker_of(b"0123456789abcdef0123456789abcdef! not ours"),
+            None
+        );
     }
 
     #[test]

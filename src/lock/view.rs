@@ -170,7 +170,7 @@ impl View {
 /// What the state in a value says. Another program's value is a lock that is held.
 #[must_use]
 pub fn standing_of(value: &[u8]) -> Standing {
-    match marker_of(value).filter(|_| holder_of(value).is_some()) {
+    match marker_of(value) {
         Some(MarkerKind::Kept) => Standing::Kept,
         Some(MarkerKind::Done) => Standing::Done,
         None => Standing::Held,

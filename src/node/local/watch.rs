@@ -181,10 +181,10 @@ impl Kernel {
             instance,
             watches: Vec::new(),
         };
-        let changed = AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_MOVE | AddWatchFlags::IN_DELETE;
+        let events = AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_MOVE | AddWatchFlags::IN_DELETE;
         let folders: BTreeSet<&Path> = records.iter().filter_map(|path| path.parent()).collect();
         for folder in folders {
-            let watch = instance.inotify.add_watch(folder, changed).ok()?;
+            let watch = instance.inotify.add_watch(folder, events).ok()?;
             changes.watches.push(watch);
         }
         Some(changes)
