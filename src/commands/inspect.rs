@@ -50,9 +50,9 @@ pub fn inspect(settings: &InspectSettings, world: &World) -> Result<Exit, Stop> 
             }
             Show::Watch => {
                 let mut screen = watch::Screen::open()?;
-                let runs = last_runs(&redlock, settings).await;
                 loop {
                     let seen = look(&redlock, settings).await?;
+                    let runs = last_runs(&redlock, settings).await;
                     let mut text = Vec::new();
                     let written = write(&mut text, paper(), &seen, &runs);
                     written.expect("memory takes everything");
@@ -88,7 +88,7 @@ async fn last_runs(redlock: &Redlock<AnyNode>, settings: &InspectSettings) -> Ru
     for resource in &settings.resources {
         let key = settings.common.key_format.key(resource);
         let told = redlock.history(&key, settings.common.node_timeout).await;
-        let told = told.into_iter().filter_map(|(_, answer)| answer.ok());
+        let told = told.into_iter().filter_map(|(_, answer)| answer?.ok());
         all.push(history::merge(told.flatten()));
     }
     all

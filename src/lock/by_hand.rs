@@ -73,6 +73,22 @@ impl<N: ByHand> Redlock<N> {
         View::of(&looks)
     }
 
+    /// What each node tells of the last runs of the resource with this `key`; see
+    /// [`merge`](super::history::merge).
+    pub async fn history(&self, key: &str, node_timeout: Duration) -> Named<Vec<String>> {
+        let key: Arc<str> = key.into();
+        let answers = self.ask(
+            node_timeout,
+            RETRIES_OF_A_LOOK,
+            has_quorum,
+            |_, node, limit| {
+                let key = Arc::clone(&key);
+                async move { node.history(key, limit).await }
+            },
+        );
+        named(self.nodes(), answers.await)
+    }
+
     /// Prolongs the lock under `key` that `token` proves to be ours: raises its rest to at least
     /// `ttl`.
     pub async fn extend_by_hand(

@@ -22,7 +22,7 @@ use super::restart::{RestartGuard, Restarts};
 use super::unsettled::{Found, Unsettled};
 use super::wait::{Informed, Next, Patience, Retries};
 use crate::clock::{self, Instant};
-use crate::node::{Answer, Ballot, Foreign, Node, NodeName, Vote};
+use crate::node::{Ballot, Foreign, Node, Vote};
 
 /// The configured nodes.
 pub struct Redlock<N> {
@@ -191,19 +191,6 @@ impl<N: Node> Redlock<N> {
                 return Acquisition::Interrupted(signal);
             }
         }
-    }
-
-    /// What each node tells of the last runs of the resource with this `key`; see `history::merge`.
-    pub async fn history(
-        &self,
-        key: &str,
-        limit: Duration,
-    ) -> Vec<(NodeName, Answer<Vec<String>>)> {
-        let ask = |node: Arc<N>| {
-            let key = key.to_owned();
-            async move { (node.name().clone(), node.history(&key, limit).await) }
-        };
-        self.of_each(ask).await
     }
 
     /// What `ask` finds out about every node, of all at once, in the order of the configuration.

@@ -50,7 +50,7 @@ const POLL_INFORMED: Duration = Duration::from_secs(1);
 
 /// By how much a node's time limit may grow while an outage lasts: a host that is busy at the full
 /// hour must not call a slow answer an outage.
-pub const LIMIT_GROWTH: u32 = 4;
+const LIMIT_GROWTH: u32 = 4;
 
 /// The time a node has after so many `failures` in a row: `node_timeout`, doubled with each.
 pub(super) fn limit(node_timeout: Duration, failures: u32) -> Duration {

@@ -135,6 +135,14 @@ pub trait ByHand: Node {
         cursor: u64,
         limit: Duration,
     ) -> impl Future<Output = Answer<Page>> + Send;
+
+    /// The last runs of the resource with this `key`, the latest first, as they were told to
+    /// [`Node::release`]; at most [`HISTORY_RUNS`](super::parting::HISTORY_RUNS).
+    fn history(
+        &self,
+        key: Arc<str>,
+        limit: Duration,
+    ) -> impl Future<Output = Answer<Vec<String>>> + Send;
 }
 
 impl ByHand for AnyNode {
@@ -148,5 +156,9 @@ impl ByHand for AnyNode {
 
     async fn page(&self, wanted: Arc<Wanted>, cursor: u64, limit: Duration) -> Answer<Page> {
         either!(self, node => node.page(wanted, cursor, limit).await)
+    }
+
+    async fn history(&self, key: Arc<str>, limit: Duration) -> Answer<Vec<String>> {
+        either!(self, node => node.history(key, limit).await)
     }
 }

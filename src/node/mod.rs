@@ -265,18 +265,6 @@ pub trait Node: Send + Sync + 'static {
         limit: Duration,
     ) -> impl Future<Output = Answer<Release>> + Send;
 
-    /// The last runs of the resource with this `key`, the latest first, as they were told to
-    /// [`Node::release`]; at most [`parting::HISTORY_RUNS`]. A kind of node that keeps none answers
-    /// none.
-    fn history(
-        &self,
-        key: &str,
-        limit: Duration,
-    ) -> impl Future<Output = Answer<Vec<String>>> + Send {
-        let _ = (key, limit);
-        async { Ok(Vec::new()) }
-    }
-
     /// Listens for the release of any of `keys`, from when this answers until the connection
     /// breaks. A node that cannot be listened to refuses.
     fn listen(
@@ -345,10 +333,6 @@ impl Node for AnyNode {
         limit: Duration,
     ) -> Answer<Release> {
         either!(self, node => node.release(entry, parting, limit).await)
-    }
-
-    async fn history(&self, key: &str, limit: Duration) -> Answer<Vec<String>> {
-        either!(self, node => node.history(key, limit).await)
     }
 
     async fn listen(&self, keys: Arc<[String]>, limit: Duration) -> Answer<Notices> {

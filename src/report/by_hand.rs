@@ -6,16 +6,17 @@ use serde_json::{Value, json};
 
 use super::run::{advises, outcome, with_holder};
 use super::words::{
-    extension_text, holder, in_the_way, is_standing, list, short, standing, vote_text,
+    each, extension_text, holder, in_the_way, is_standing, list, short, standing, vote_text,
+    without_quorum,
 };
 use super::{Level, Line};
 use crate::errno;
 use crate::lock::Failure;
 use crate::lock::claim::holder_of;
 use crate::lock::list::Catalogue;
-use crate::lock::quorum::{Named, Verdict, majority};
+use crate::lock::quorum::{Named, Verdict, rules_out_quorum};
 use crate::lock::view::{NodeView, Standing, View, standing_of};
-use crate::node::{Answer, Extension, Foreign, NodeName, Removal, Vote};
+use crate::node::{Answer, Extension, Foreign, NodeError, NodeName, Removal, Vote};
 
 /// Somebody else has the lock that was to be acquired.
 #[must_use]
@@ -128,10 +129,25 @@ pub fn no_quorum<T>(
     text: fn(Option<&Answer<T>>) -> String,
     advice: &str,
 ) -> Line {
-    let nodes = answers.len();
     let message = format!(
-        "no quorum for {name} ({} of {nodes} servers needed): {}; {advice}",
-        majority(nodes),
+        "{}: {}; {advice}",
+        without_quorum(name, answers.len()),
+        list(answers, text)
+    );
+    Line::new(Level::Error, "unavailable", message).with("resource", name)
+}
+
+/// No quorum of nodes told of the last runs.
+#[must_use]
+pub fn no_history(name: &str, answers: &Named<Vec<String>>) -> Line {
+    let text = |answer: Option<&Answer<Vec<String>>>| match answer {
+        Some(Ok(_)) => "answered".to_owned(),
+        Some(Err(error)) => error.to_string(),
+        None => "no answer yet".to_owned(),
+    };
+    let message = format!(
+        "{}: {}",
+        without_quorum(&format!("the history of {name}"), answers.len()),
         list(answers, text)
     );
     Line::new(Level::Error, "unavailable", message).with("resource", name)
@@ -160,17 +176,16 @@ pub fn removed(answer: Option<&Answer<Removal>>) -> String {
 pub fn too_little_known(name: &str, view: &View) -> Line {
     let answer = |node: &NodeView| match &node.look.answer {
         Ok(sight) => match &sight.found {
-            Some(found) => format!("{}: {}", node.name, standing(&found.value)),
-            None => format!("{}: free", node.name),
+            Some(found) => standing(&found.value),
+            None => "free".to_owned(),
         },
-        Err(error) => format!("{}: {error}", node.name),
+        Err(error) => error.to_string(),
     };
-    let answers: Vec<String> = view.nodes.iter().map(answer).collect();
+    let answers = view.nodes.iter().map(|node| (&node.name, answer(node)));
     let message = format!(
-        "no quorum for {name} ({} of {} servers needed): {}; nothing was changed",
-        view.quorum,
-        view.nodes.len(),
-        answers.join(", ")
+        "{}: {}; nothing was changed",
+        without_quorum(name, view.nodes.len()),
+        each(answers)
     );
     Line::new(Level::Error, "unavailable", message).with("resource", name)
 }
@@ -212,27 +227,22 @@ pub fn taken_away(name: &str, view: &View) -> Line {
 /// Nodes that are not in the list.
 #[must_use]
 pub fn not_listed(catalogue: &Catalogue) -> Option<Line> {
-    let failures: Vec<String> = catalogue
-        .failures()
-        .map(|(name, error)| format!("{name}: {error}"))
-        .collect();
-    if failures.is_empty() {
-        return None;
-    }
+    let failures = || catalogue.failures();
     let nodes = catalogue.nodes().len();
-    Some(if nodes - failures.len() < majority(nodes) {
-        let told = catalogue.nodes().map(|(name, error)| match error {
-            Some(error) => format!("{name}: {error}"),
-            None => format!("{name}: listed"),
-        });
+    failures().next()?;
+    Some(if rules_out_quorum(failures().count(), nodes) {
+        let said = |error: Option<&NodeError>| {
+            error.map_or_else(|| "listed".to_owned(), NodeError::to_string)
+        };
         let message = format!(
-            "no quorum ({} of {nodes} servers needed), so nothing is sure: {}",
-            majority(nodes),
-            told.collect::<Vec<_>>().join(", ")
+            "{}, so nothing is sure: {}",
+            without_quorum("the list", nodes),
+            each(catalogue.nodes().map(|(name, error)| (name, said(error))))
         );
         Line::new(Level::Error, "unavailable", message)
     } else {
-        let message = format!("listed without {}", failures.join(", "));
+        let failures = failures().map(|(name, error)| (name, error.to_string()));
+        let message = format!("listed without {}", each(failures));
         Line::new(Level::Warning, "not_listed", message)
     })
 }

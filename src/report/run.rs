@@ -9,14 +9,14 @@ use serde_json::Value;
 
 use super::words::{
     extension_text, holder_json, in_the_way, is_standing, list, release_text, rfc3339, short,
-    vote_text,
+    vote_text, without_quorum,
 };
 use super::{Level, Line};
 use crate::clock::whole_ms;
 use crate::lock::claim::{holder_of, marker_of};
 use crate::lock::quorum::{Named, Verdict, majority};
 use crate::lock::{Failure, Held, Letting, Loss};
-use crate::node::{Answer, Extension, Foreign, MarkerKind, NodeName};
+use crate::node::{Extension, Foreign, MarkerKind, NodeName};
 
 /// The lock is ours.
 #[must_use]
@@ -155,9 +155,8 @@ pub(super) fn outcome(names: &str, failure: &Failure) -> String {
     match (&failure.verdict, failure.invalid) {
         (_, Some(invalid)) => format!("{names} was {invalid}: {answers}"),
         (Verdict::Refused, _) => {
-            format!(
-                "no quorum for {names} ({quorum} of {nodes} servers needed), and asking again is no use: {answers}"
-            )
+            let quorum = without_quorum(names, nodes);
+            format!("{quorum}, and asking again is no use: {answers}")
         }
         (Verdict::SameServer(first, second), _) => {
             let name = |index: &usize| &failure.votes[*index].0;
@@ -166,7 +165,7 @@ pub(super) fn outcome(names: &str, failure: &Failure) -> String {
         (Verdict::Split, _) => {
             format!("no {quorum} of {nodes} servers agree on who holds {names}: {answers}")
         }
-        _ => format!("no quorum for {names} ({quorum} of {nodes} servers needed): {answers}"),
+        _ => format!("{}: {answers}", without_quorum(names, nodes)),
     }
 }
 
@@ -218,25 +217,6 @@ fn releases(nodes: &[NodeName], letting: &Letting) -> String {
 #[must_use]
 pub fn not_written(what: impl Into<String>) -> Line {
     Line::new(Level::Error, "not_written", what)
-}
-
-/// No quorum of nodes told of the last runs.
-#[must_use]
-pub fn no_history(name: &str, answers: &[(NodeName, Answer<Vec<String>>)], needed: usize) -> Line {
-    let text = |answer: &Answer<Vec<String>>| match answer {
-        Ok(_) => "answered".to_owned(),
-        Err(error) => error.to_string(),
-    };
-    let told: Vec<String> = answers
-        .iter()
-        .map(|(node, answer)| format!("{node}: {}", text(answer)))
-        .collect();
-    let message = format!(
-        "no quorum for the history of {name} ({needed} of {} servers needed): {}",
-        answers.len(),
-        told.join(", ")
-    );
-    Line::new(Level::Error, "unavailable", message).with("resource", name)
 }
 
 /// The command ran for as long as it may, and is stopped.

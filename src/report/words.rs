@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::clock;
 use crate::lock::claim::{holder_of, marker_of};
-use crate::lock::quorum::Named;
+use crate::lock::quorum::{Named, majority};
 use crate::lock::{Failure, Holder};
 use crate::node::{Answer, Extension, Foreign, MarkerKind, NodeName, Release, Vote};
 
@@ -171,10 +171,20 @@ pub(super) fn age(since: &str) -> Option<Duration> {
 
 /// `host:port: answer, host:port: answer`.
 pub(super) fn list<T>(answers: &Named<T>, text: fn(Option<&Answer<T>>) -> String) -> String {
-    let one = |(name, answer): &(NodeName, Option<Answer<T>>)| {
-        format!("{name}: {}", text(answer.as_ref()))
-    };
-    answers.iter().map(one).collect::<Vec<_>>().join(", ")
+    let said = answers.iter();
+    each(said.map(|(name, answer)| (name, text(answer.as_ref()))))
+}
+
+/// What is said of each node.
+pub(super) fn each<'a>(said: impl Iterator<Item = (&'a NodeName, String)>) -> String {
+    let one = |(name, text)| format!("{name}: {text}");
+    said.map(one).collect::<Vec<_>>().join(", ")
+}
+
+/// Too few of so many `nodes` answered to say anything for sure of `what`.
+pub(super) fn without_quorum(what: &str, nodes: usize) -> String {
+    let quorum = majority(nodes);
+    format!("no quorum for {what} ({quorum} of {nodes} servers needed)")
 }
 
 pub(super) fn vote_text(vote: Option<&Answer<Vote>>) -> String {

@@ -130,7 +130,7 @@ fn a_quorum_of_nodes_knows_all_and_less_is_an_outage() {
     let (one, two) = (BadNode::refusing(), BadNode::refusing());
     let cluster = place.cluster();
     let urls = format!("{},{},{}", cluster.servers[0].url(), one.url, two.url);
-    let end = Redlock::new(["history", "job"])
+    let end = Redlock::new(["history", "job", "--json"])
         .env("REDLOCK_SERVERS", urls)
         .end();
     end.assert_code(69).assert_says(&[
@@ -138,6 +138,27 @@ fn a_quorum_of_nodes_knows_all_and_less_is_an_outage() {
         "2 of 3",
         "connection refused",
     ]);
+    let known: Vec<Value> = serde_json::from_str(&end.stdout).expect("an array");
+    assert!(known.len() < 3, "{known:?}");
+}
+
+#[test]
+fn nodes_that_answer_one_after_the_other_are_a_quorum() {
+    let mut cluster = Cluster::start(3);
+    cluster
+        .redlock(["run", "-r", "job", "true"])
+        .end()
+        .assert_code(0);
+    let (proxies, urls) = proxy::before_each(&cluster);
+    // The first is there once, the second is not there at once.
+    proxies[0].close_after(1);
+    proxies[1].close_after(0);
+    cluster.servers[2].kill();
+    let history = Redlock::new(["history", "job", "--json"]).env("REDLOCK_SERVERS", urls);
+    let end = history.end();
+    end.assert_code(0).assert_silent();
+    let runs: Vec<Value> = serde_json::from_str(&end.stdout).expect("an array");
+    assert_eq!(runs.len(), 1);
 }
 
 #[test]

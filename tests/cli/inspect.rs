@@ -273,6 +273,9 @@ fn a_watched_lock_is_drawn_again_until_q_or_ctrl_c() {
     };
     let mut terminal = watch();
     terminal.wait_for("job is free");
+    let run = address.redlock(["run", "-r", "job", "sh", "-c", "exit 3"]);
+    run.end().assert_code(3);
+    terminal.wait_for("exit 3");
     let token = address.acquire("job", "60s");
     terminal.wait_for("job is held by ");
     terminal.press("q");

@@ -52,6 +52,12 @@ impl ByHand for LocalNode {
             next: folder.checked_add(1).map(u64::from),
         })
     }
+
+    async fn history(&self, key: Arc<str>, _limit: Duration) -> Answer<Vec<String>> {
+        // A file is replaced in one step, so no lock is needed to read it.
+        let runs = self.store.history(&key);
+        runs.map_err(|error| error.to_node_error())
+    }
 }
 
 fn sight(record: &Record, now: Duration) -> Sight {

@@ -210,13 +210,6 @@ impl Node for LocalNode {
             .await
     }
 
-    async fn history(&self, key: &str, _: Duration) -> Answer<Vec<String>> {
-        // A file is replaced in one step, so no lock is needed to read it.
-        self.store
-            .history(key)
-            .map_err(|error| error.to_node_error())
-    }
-
     async fn listen(&self, keys: Arc<[String]>, _limit: Duration) -> Answer<Notices> {
         let watcher = if self.may_hold_a_key() {
             Watcher::Holds

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicU32;
 use tempfile::TempDir;
 
 use super::*;
-use crate::node::{Marker, MarkerKind, NodeError};
+use crate::node::{ByHand as _, Marker, MarkerKind, NodeError};
 
 const LIMIT: Duration = Duration::from_secs(5);
 const TTL: Duration = Duration::from_secs(30);
@@ -646,7 +646,7 @@ fn a_marker_of_another_boot_does_not_grow_when_the_clock_is_set_back() {
 #[test]
 fn the_last_runs_are_kept_over_boots_and_are_bounded() {
     let host = Host::new();
-    let history = |host: &Host| in_runtime(host.node().history("lock:daily", LIMIT));
+    let history = |host: &Host| in_runtime(host.node().history("lock:daily".into(), LIMIT));
     assert_eq!(history(&host), Ok(Vec::new()));
     for number in 0..30 {
         let node = host.node();

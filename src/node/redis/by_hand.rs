@@ -6,8 +6,11 @@ use std::time::Duration;
 use redis::{FromRedisValue, RedisResult, Value};
 
 use super::script::script;
-use super::{Creates, RedisNode, failure, fence_key, foreign, number, run_id_of, unknown_reply};
+use super::{
+    Creates, RedisNode, failure, fence_key, foreign, history_key, number, run_id_of, unknown_reply,
+};
 use crate::node::by_hand::{ByHand, Found, Listed, Page, Proof, Removal, Sight, Values, Wanted};
+use crate::node::parting::HISTORY_RUNS;
 use crate::node::{Answer, FOREIGN_VALUE_LIMIT, Foreign};
 
 pub(super) const INSPECT: &str = script!("server", "check", "by_hand", "inspect");
@@ -70,6 +73,16 @@ impl ByHand for RedisNode {
             locks,
             next: (next != 0).then_some(next),
         })
+    }
+
+    async fn history(&self, key: Arc<str>, limit: Duration) -> Answer<Vec<String>> {
+        let mut command = redis::cmd("LRANGE");
+        command.arg(history_key(&key)).arg(0).arg(HISTORY_RUNS - 1);
+        let reply: Vec<Vec<u8>> = self.call(command, Creates::Nothing, limit).await?;
+        let runs = reply
+            .iter()
+            .map(|run| String::from_utf8_lossy(run).into_owned());
+        Ok(runs.collect())
     }
 }
 

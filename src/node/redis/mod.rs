@@ -284,16 +284,6 @@ impl Node for RedisNode {
         }
     }
 
-    async fn history(&self, key: &str, limit: Duration) -> Answer<Vec<String>> {
-        let mut command = redis::cmd("LRANGE");
-        command.arg(history_key(key)).arg(0).arg(HISTORY_RUNS - 1);
-        let reply: Vec<Vec<u8>> = self.call(command, Creates::Nothing, limit).await?;
-        let runs = reply
-            .iter()
-            .map(|run| String::from_utf8_lossy(run).into_owned());
-        Ok(runs.collect())
-    }
-
     async fn listen(&self, keys: Arc<[String]>, limit: Duration) -> Answer<Notices> {
         let channels: Vec<String> = keys.iter().map(|key| channel(key)).collect();
         let listening = self.connector.listen(&channels, limit);
