@@ -9,8 +9,8 @@
 /// is looked up in DNS at the address of systemd-resolved is answered by it as by its plugin.
 #[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
 pub fn use_what_is_built_in() {
+    // SAFETY: so it is declared in nss.h.
     unsafe extern "C" {
-        /// Of `<nss.h>`.
         fn __nss_configure_lookup(
             database: *const libc::c_char,
             services: *const libc::c_char,

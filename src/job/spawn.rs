@@ -22,6 +22,7 @@ use nix::unistd::{Pid, setpgid};
 /// at most), frames.
 const STACK: usize = 16 * 1024;
 
+// SAFETY: so it is declared in unistd.h.
 unsafe extern "C" {
     /// Our environment, as exec wants one. Nobody changes it: std would have to be asked unsafely.
     static environ: *const *const c_char;

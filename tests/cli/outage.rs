@@ -111,15 +111,17 @@ fn a_waiter_gets_the_lock_when_the_outage_is_over() {
     let mut cluster = Cluster::start(3);
     cluster.servers[0].kill();
     cluster.servers[1].kill();
-    let mut waiter = cluster
-        .redlock(["run", "-v", "-w", "50s", "-r", "job", "echo", "ran"])
+    let all_to_stdout = ["sh", "-c", "exec \"$0\" \"$@\" 2>&1"];
+    let run = ["run", "-v", "-w", "50s", "-r", "job", "echo", "ran"];
+    let mut waiter = Redlock::under(&all_to_stdout, run)
+        .env("REDLOCK_SERVERS", cluster.urls())
         .start();
-    // It has seen the outage when it says so; the answer comes after the server is back.
-    assert!(!waiter.has_ended());
+    let seen = waiter.next_line();
+    assert!(seen.contains("connection refused"), "{seen}");
+    assert!(seen.ends_with("; trying again"), "{seen}");
     cluster.servers[0].restart();
-    waiter.close_stdin();
-    let end = waiter.end();
-    assert_eq!(end.assert_code(0).stdout, "ran\n");
+    waiter.wait_for("ran");
+    waiter.end().assert_code(0);
 }
 
 #[test]

@@ -23,11 +23,12 @@ const BALLOT: Ballot = Ballot {
     min_uptime: Duration::from_secs(61),
 };
 
-const REPLIES: [&[u8]; 8] = [
+const REPLIES: [&[u8]; 9] = [
     GRANTED,
     YOUNG,
-    b"*7\r\n$7\r\nforeign\r\n$8\r\nlock:job\r\n$6\r\nstring\r\n$3\r\nabc\r\n$2\r\n9f\r\n$4\r\n5000\r\n$2\r\n7f\r\n",
-    b"*1\r\n$8\r\nextended\r\n",
+    b"*2\r\n$4\r\ntwin\r\n$4\r\n7f3a\r\n",
+    b"*8\r\n$7\r\nforeign\r\n$8\r\nlock:job\r\n$6\r\nstring\r\n$3\r\nabc\r\n$2\r\n9f\r\n$4\r\n5000\r\n$4\r\n7f3a\r\n$1\r\n2\r\n",
+    b"*2\r\n$8\r\nextended\r\n$4\r\n7f3a\r\n",
     b"*1\r\n$7\r\nmissing\r\n",
     b"*1\r\n$8\r\nreleased\r\n",
     b"-NOPERM this user has no permissions\r\n",
@@ -50,7 +51,7 @@ fn serve(reply: Arc<Mutex<Vec<u8>>>) -> u16 {
     port
 }
 
-/// Whether `bytes` begin with a reply that grants, however its numbers read.
+/// Whether `bytes` hold a word that grants, wherever it stands.
 fn grants(bytes: &[u8]) -> bool {
     bytes.windows(7).any(|window| window == b"granted")
 }

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use redlock::node::endpoint::Address;
+use redlock::node::{Credentials, Endpoint};
 use tempfile::TempDir;
 
 use super::{PATIENCE, Shim, eventually};
@@ -82,6 +84,18 @@ impl Server {
 
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// The same for who uses the library.
+    pub fn endpoint(&self) -> Endpoint {
+        Endpoint {
+            address: Address::Tcp {
+                host: "127.0.0.1".to_owned(),
+                port: self.port,
+            },
+            database: 0,
+            credentials: Credentials::default(),
+        }
     }
 
     /// How messages call it.
