@@ -16,7 +16,6 @@ use super::ear::{Ear, Heard};
 use super::grip::{Grip, reopen_failed};
 use super::quorum::{self, Answers, Keeping, Named};
 use super::redlock::Held;
-use super::wait;
 use crate::clock::{self, Instant};
 use crate::node::{Answer, Extension, Node};
 
@@ -25,6 +24,10 @@ const ROUNDS_PER_TTL: u32 = 3;
 
 /// How often the nodes are asked again within the TTL while it is unknown whether the lock is kept.
 const RETRIES_PER_TTL: u32 = 30;
+
+/// By how much a node's time limit grows while rounds fail, however patient one is otherwise: a
+/// slow server must not cost a lock that is there.
+const LIMIT_GROWTH: u32 = 4;
 
 /// The longest that somebody who waits for the answer waits for the nodes to be asked again.
 const HURRY: Duration = Duration::from_secs(1);
@@ -301,11 +304,11 @@ impl<N: Node> Keeper<N> {
         }
     }
 
-    /// A node's time limit: it grows while rounds fail, since a slow answer is better than none,
+    /// A node's time limit: it doubles while rounds fail, since a slow answer is better than none,
     /// and is half of the validity at most, so that there is always time to ask once more, on new
     /// connections.
     fn limit(&self, failures: u32) -> Duration {
-        wait::limit(self.node_timeout, failures)
+        (self.node_timeout * 2_u32.saturating_pow(failures).min(LIMIT_GROWTH))
             .min(self.valid_until.remaining() / 2)
             .max(Duration::from_millis(1))
     }

@@ -48,13 +48,14 @@ const POLL_LIMIT: Duration = Duration::from_millis(250);
 /// The pause between two looks for who would hear of a release.
 const POLL_INFORMED: Duration = Duration::from_secs(1);
 
-/// By how much a node's time limit may grow while an outage lasts: a host that is busy at the full
-/// hour must not call a slow answer an outage.
-const LIMIT_GROWTH: u32 = 4;
+/// Up to what a node's time limit grows while an outage lasts, if it is shorter: a host that is busy
+/// at the full hour must not call a slow answer an outage.
+const LIMIT_GROWS_TO: Duration = Duration::from_millis(320);
 
 /// The time a node has after so many `failures` in a row: `node_timeout`, doubled with each.
 pub(super) fn limit(node_timeout: Duration, failures: u32) -> Duration {
-    node_timeout * 2_u32.saturating_pow(failures).min(LIMIT_GROWTH)
+    let doubled = node_timeout * 2_u32.saturating_pow(failures);
+    doubled.min(LIMIT_GROWS_TO.max(node_timeout))
 }
 
 /// The pause before nodes that did not answer are asked again.
@@ -318,6 +319,15 @@ mod tests {
             limits.push(retries.limit(Duration::from_millis(80)).as_millis());
         }
         assert_eq!(limits, [80, 160, 320, 320]);
+    }
+
+    #[test]
+    fn a_limit_grows_to_320_ms_and_a_longer_one_not_at_all() {
+        for (node_timeout, limits) in [(40, [40, 80, 160, 320, 320]), (500, [500; 5])] {
+            let node_timeout = Duration::from_millis(node_timeout);
+            let found = [0, 1, 2, 3, 31].map(|failures| limit(node_timeout, failures).as_millis());
+            assert_eq!(found, limits);
+        }
     }
 
     #[test]
