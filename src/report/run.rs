@@ -229,6 +229,22 @@ pub fn timed_out(names: &str, limit: Duration, signal: Signal) -> Line {
     Line::new(Level::Error, "timed_out", message).with("resource", names)
 }
 
+/// The same for now: it is tried again for as long as the lock is valid, for `rest`.
+#[must_use]
+pub fn not_marked_done_yet(
+    names: &str,
+    nodes: &[NodeName],
+    letting: &Letting,
+    rest: Duration,
+) -> Line {
+    let answers = releases(nodes, letting);
+    let message = format!(
+        "{names} is done, but that is noted on no quorum of servers yet ({answers}); trying again for {} at most, or until a signal comes",
+        short(rest)
+    );
+    Line::new(Level::Warning, "not_marked_done_yet", message).with("resource", names)
+}
+
 /// The command succeeded, but too few nodes know that it shall not run again in this period.
 #[must_use]
 pub fn not_marked_done(names: &str, nodes: &[NodeName], letting: &Letting) -> Line {

@@ -104,11 +104,18 @@ impl Run<'_> {
         };
         let releasing = grip.release(&parting, audience, node_timeout);
         let (mut letting, ()) = tokio::join!(releasing, dismissing);
-        while kind == Some(MarkerKind::Done)
-            && !letting.is_left()
-            && !letting.was_gone()
-            && !until.has_passed()
-        {
+        let is_to_be_noted = |letting: &Letting| {
+            kind == Some(MarkerKind::Done)
+                && !letting.is_left()
+                && !letting.was_gone()
+                && !until.has_passed()
+        };
+        if is_to_be_noted(&letting) {
+            let rest = until.remaining();
+            let line = report::not_marked_done_yet(&self.names, &nodes, &letting, rest);
+            self.reporter.tell(&line);
+        }
+        while is_to_be_noted(&letting) {
             tokio::select! {
                 _ = signals.next() => break,
                 () = clock::sleep_until(clock::now() + DONE_PAUSE) => {}
