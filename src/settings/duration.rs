@@ -24,6 +24,12 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         return Duration::try_from_secs_f64(seconds)
             .map_err(|_| format!("'{text}' is too long a duration"));
     }
+    // Months, to `humantime`. Who lets go of the shift key too late means minutes.
+    if text.contains('M') {
+        return Err(format!(
+            "'{text}' could be minutes or months; write m for minutes, d for days"
+        ));
+    }
     match humantime::parse_duration(text) {
         Ok(duration) => Ok(duration),
         Err(humantime::DurationError::NumberOverflow) => {
@@ -87,6 +93,14 @@ mod tests {
                 message.starts_with(&format!("'{text}' is no duration; write")),
                 "{message}"
             );
+        }
+    }
+
+    #[test]
+    fn minutes_are_never_taken_for_months() {
+        for text in ["5M", "1h 5M", "1M"] {
+            let message = parse(text).expect_err(text);
+            assert!(message.contains("write m for minutes"), "{message}");
         }
     }
 
