@@ -51,7 +51,7 @@ complete -c redlock -n "__fish_redlock_needs_command" -f -a "history" -d 'Show t
 complete -c redlock -n "__fish_redlock_needs_command" -f -a "doctor" -d 'Tell whether the servers are fit to be a quorum'
 complete -c redlock -n "__fish_redlock_needs_command" -f -a "config" -d 'Show the merged settings and where each comes from, or check a file of settings'
 complete -c redlock -n "__fish_redlock_needs_command" -f -a "completions" -d 'Print the script that completes command lines in SHELL'
-complete -c redlock -n "__fish_redlock_using_subcommand run" -s r -l resource -d 'What to lock: any name of at most 512 bytes, the same on all hosts. Repeat it to hold several, all or none. {date}, {hour} and {minute} in it are replaced by the local time, {date:utc} and so on by UTC, {host} and {user} by ours; {{ is a brace' -r
+complete -c redlock -n "__fish_redlock_using_subcommand run" -s r -l resource -d 'What to lock: any name of at most 512 bytes, the same on all hosts. Repeat it to hold several, all or none. {date}, {hour} and {minute} in it are replaced by the local time, {date:utc} and so on by UTC, {host} and {user} by ours; {{ is a brace' -r -f
 complete -c redlock -n "__fish_redlock_using_subcommand run" -s t -l ttl -d 'How long others stay locked out if this host dies, 500ms to 24h [default: 30s]. Not the command\'s time limit: the lock is extended while it runs' -r -f
 complete -c redlock -n "__fish_redlock_using_subcommand run" -s w -l wait -d 'Wait for the lock, for DUR or for ever [default: do not wait]. Without DUR it must be followed by another option or by --' -r -f
 complete -c redlock -n "__fish_redlock_using_subcommand run" -s E -l conflict-exit-code -d 'The exit code for: somebody else holds the lock, 0 to 255 [default: 75]' -r -f
@@ -93,7 +93,7 @@ complete -c redlock -n "__fish_redlock_using_subcommand run" -l any-quorum -d 'A
 complete -c redlock -n "__fish_redlock_using_subcommand run" -s q -l quiet -d 'Print errors only'
 complete -c redlock -n "__fish_redlock_using_subcommand run" -s v -l verbose -d 'Tell what is going on, also when nobody is at the terminal'
 complete -c redlock -n "__fish_redlock_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c redlock -n "__fish_redlock_using_subcommand acquire" -s r -l resource -d 'The lock\'s name, as in redlock run; one' -r
+complete -c redlock -n "__fish_redlock_using_subcommand acquire" -s r -l resource -d 'The lock\'s name, as in redlock run; one' -r -f
 complete -c redlock -n "__fish_redlock_using_subcommand acquire" -s t -l ttl -d 'For how long the lock is taken, 500ms to 24h [default: 30s]. It is gone then, unless it is extended' -r -f
 complete -c redlock -n "__fish_redlock_using_subcommand acquire" -s w -l wait -d 'Wait for the lock, for DUR or for ever [default: do not wait]. A signal while waiting leaves nothing behind' -r -f
 complete -c redlock -n "__fish_redlock_using_subcommand acquire" -l note -d 'Shown to whoever looks at the lock, as in --note \'deploying v42\'' -r -f
@@ -118,7 +118,7 @@ complete -c redlock -n "__fish_redlock_using_subcommand acquire" -l any-quorum -
 complete -c redlock -n "__fish_redlock_using_subcommand acquire" -s q -l quiet -d 'Print errors only'
 complete -c redlock -n "__fish_redlock_using_subcommand acquire" -s v -l verbose -d 'Tell what is going on, also when nobody is at the terminal'
 complete -c redlock -n "__fish_redlock_using_subcommand acquire" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c redlock -n "__fish_redlock_using_subcommand extend" -s r -l resource -d 'The lock\'s name, as in redlock run; one' -r
+complete -c redlock -n "__fish_redlock_using_subcommand extend" -s r -l resource -d 'The lock\'s name, as in redlock run; one' -r -f
 complete -c redlock -n "__fish_redlock_using_subcommand extend" -l token -d 'The proof of ownership: the token that acquire has printed. What is typed here can be seen by every user of this host in the list of processes; --token - reads it from standard input, and without --token it is taken from $REDLOCK_TOKEN' -r -f
 complete -c redlock -n "__fish_redlock_using_subcommand extend" -s t -l ttl -d 'For how long from now the lock stays taken at least, 500ms to 24h [default: 30s]' -r -f
 complete -c redlock -n "__fish_redlock_using_subcommand extend" -l server -d 'A server of the quorum; repeat it for each, three or five in all. redis://[USER][:PASSWORD@]HOST[:PORT][/DB], rediss:// for TLS, redis+unix:///PATH[?db=DB], or valkey://, valkeys://, valkey+unix://. Replaces the servers of REDLOCK_SERVERS and of the file' -r -f
@@ -137,7 +137,7 @@ complete -c redlock -n "__fish_redlock_using_subcommand extend" -l any-quorum -d
 complete -c redlock -n "__fish_redlock_using_subcommand extend" -s q -l quiet -d 'Print errors only'
 complete -c redlock -n "__fish_redlock_using_subcommand extend" -s v -l verbose -d 'Tell what is going on, also when nobody is at the terminal'
 complete -c redlock -n "__fish_redlock_using_subcommand extend" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c redlock -n "__fish_redlock_using_subcommand release" -s r -l resource -d 'The lock\'s name, as in redlock run; one' -r
+complete -c redlock -n "__fish_redlock_using_subcommand release" -s r -l resource -d 'The lock\'s name, as in redlock run; one' -r -f
 complete -c redlock -n "__fish_redlock_using_subcommand release" -l token -d 'The proof of ownership: the token that acquire has printed, or the whole value of another program\'s lock. What is typed here can be seen by every user of this host in the list of processes; --token - reads it from standard input, and without --token it is taken from $REDLOCK_TOKEN' -r -f
 complete -c redlock -n "__fish_redlock_using_subcommand release" -l server -d 'A server of the quorum; repeat it for each, three or five in all. redis://[USER][:PASSWORD@]HOST[:PORT][/DB], rediss:// for TLS, redis+unix:///PATH[?db=DB], or valkey://, valkeys://, valkey+unix://. Replaces the servers of REDLOCK_SERVERS and of the file' -r -f
 complete -c redlock -n "__fish_redlock_using_subcommand release" -l local -d 'No server at all: lock among the processes of this host, in DIR. The default is $XDG_STATE_HOME/redlock or ~/.local/state/redlock, for root /var/lib/redlock; users who shall exclude one another name one DIR' -r -f -a "(__fish_complete_directories)"

@@ -91,7 +91,7 @@ pub fn script(shell: &str) -> String {
     let script = String::from_utf8(script).expect("scripts are text");
     match generator {
         Shell::Bash => for_bash(&script, &definition),
-        Shell::Fish => for_fish(script, &definition),
+        Shell::Fish => for_fish(&script, &definition),
         Shell::Zsh => for_zsh(&script, &definition),
         _ => script,
     }
@@ -187,7 +187,17 @@ fn for_bash(script: &str, definition: &Definition) -> String {
     format!("{script}\n{ours}")
 }
 
-fn for_fish(mut script: String, definition: &Definition) -> String {
+fn for_fish(script: &str, definition: &Definition) -> String {
+    // Where there is no such lock, a file is none.
+    let lines = script.lines().map(|line| {
+        let no_files = if line.contains("-l resource ") {
+            " -f"
+        } else {
+            ""
+        };
+        format!("{line}{no_files}\n")
+    });
+    let mut script: String = lines.collect();
     script.push_str(FOR_FISH);
     for command in definition.get_subcommands() {
         let name = command.get_name();

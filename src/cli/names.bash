@@ -10,6 +10,8 @@ _redlock_words() {
 # Completes the names of locks that exist.
 _redlock_locks() {
     local words=("$@") value=${*: -1} name
+    # Where there is no such lock, a file is none.
+    compopt +o bashdefault +o default 2>/dev/null
     value=${value#--resource=}
     # What bash has taken for words before this one must not be repeated.
     local before=${value%"${value##*[:=]}"}

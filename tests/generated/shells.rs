@@ -71,13 +71,16 @@ fn in_bash(held: &Held, with: &str, line: &str) -> String {
     let script = format!(
         r#"{with}
         source completions/redlock
+        # Only a real tab key has options to change.
+        compopt() {{ options=$*; }}
         COMP_LINE='{line}' COMP_POINT={length}
         # As bash does: colons and equal signs are words.
         read -ra COMP_WORDS <<<"$(sed 's/[:=]/ & /g' <<<"$COMP_LINE")"
         [[ $COMP_LINE != *' ' ]] || COMP_WORDS+=('')
         COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
         _redlock_all redlock "${{COMP_WORDS[COMP_CWORD]}}" "${{COMP_WORDS[COMP_CWORD - 1]}}"
-        printf '%s\n' "${{COMPREPLY[@]}}" | sort -u"#,
+        printf '%s\n' "${{COMPREPLY[@]}}" | sort -u
+        [[ -n ${{COMPREPLY[*]}} ]] || echo "$options""#,
         length = line.len()
     );
     held.ask(&["bash", "--norc", "--noprofile", "-c"], &script)
@@ -98,8 +101,11 @@ fn bash_completes_commands_values_and_names() {
         assert_eq!(complete("redlock run -r deploy:s"), "shop\n");
         // A brace that is not doubled would begin a template, and so another name.
         assert_eq!(complete("redlock run -r od"), "odd\\ \\{\\{one\\}\n");
-        assert_eq!(complete("redlock run -r nothing"), "\n");
-        assert_eq!(complete("redlock --local=/proc/nowhere run -r dep"), "\n");
+        // Nor is a file taken for a lock.
+        let nothing = "\n+o bashdefault +o default\n";
+        assert_eq!(complete("redlock run -r nothing"), nothing);
+        let nowhere = complete("redlock --local=/proc/nowhere run -r dep");
+        assert_eq!(nowhere, nothing);
     }
     // bash-completion's own function for the rest of a line works only for a real tab key.
     assert!(in_bash(&held, "", "redlock run -r a -- setpr").contains("setpriv"));
