@@ -183,14 +183,24 @@ pub fn write<R>(
 where
     R: Iterator<Item = Vec<Cell>>,
 {
-    let mut widths: Vec<usize> = columns.iter().map(|column| column.title.width()).collect();
+    let mut widths = vec![0; columns.len()];
     for row in rows() {
         for (width, cell) in widths.iter_mut().zip(&row) {
             *width = cell.text.width().max(*width);
         }
     }
-    if let Some(all) = paper.width {
-        fit(&mut widths, columns, all.saturating_sub(indent));
+    let all = paper.width.map(|width| width.saturating_sub(indent));
+    let with_title = |(column, width): (&Column, &usize)| column.title.width().max(*width);
+    let whole: Vec<usize> = columns.iter().zip(&widths).map(with_title).collect();
+    let has_room = all.is_none_or(|all| used(&whole) <= all);
+    for (width, whole) in widths.iter_mut().zip(whole) {
+        // Where there is little room, a column with nothing in it is left out first.
+        if has_room || *width > 0 {
+            *width = whole;
+        }
+    }
+    if let Some(all) = all {
+        fit(&mut widths, columns, all);
     }
     let layout = Layout {
         paper,
@@ -208,13 +218,15 @@ where
     Ok(())
 }
 
+/// How many columns of the terminal those of a table take that are this wide; 0 is left out.
+fn used(widths: &[usize]) -> usize {
+    let shown = || widths.iter().filter(|&&width| width > 0);
+    shown().sum::<usize>() + GAP.len() * shown().count().saturating_sub(1)
+}
+
 /// Leaves out and shortens columns, the widest first, until all fit or nothing is to be gained. The
 /// width of a column that is left out is 0.
 fn fit(widths: &mut [usize], columns: &[Column], all: usize) {
-    let used = |widths: &[usize]| {
-        let shown = || widths.iter().filter(|&&width| width > 0);
-        shown().sum::<usize>() + GAP.len() * shown().count().saturating_sub(1)
-    };
     // Names and notes shall keep some more than their least before anything is left out.
     for (column, index) in columns.iter().zip(0..) {
         let comfortable = |(column, width): (&Column, &usize)| match column.fit {
@@ -356,6 +368,14 @@ mod tests {
         assert_eq!(text(18), "NAME           PID\ndaily-report  4123\n");
         assert_eq!(text(17), "NAME\ndaily-report\n");
         assert_eq!(text(8), "NAME\ndaily-r…\n");
+    }
+
+    #[test]
+    fn a_column_with_nothing_in_it_is_left_out_first() {
+        let rows = [["daily-report", "12s", ""]];
+        let without = "NAME          TTL\ndaily-report  12s\n";
+        assert_eq!(written(Some(22), &rows), without);
+        assert!(written(Some(23), &rows).contains("NOTE"));
     }
 
     #[test]

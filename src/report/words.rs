@@ -51,7 +51,8 @@ pub fn json_text(value: &Value) -> String {
 /// Marks that make a terminal show text in another order than it is written, and invisible ones.
 fn reorders(character: char) -> bool {
     matches!(character,
-        '\u{200b}'..='\u{200f}'
+        '\u{ad}'
+        | '\u{200b}'..='\u{200f}'
         | '\u{2028}'..='\u{202e}'
         | '\u{2060}'..='\u{2069}'
         | '\u{feff}')
