@@ -10,18 +10,21 @@ use tokio::sync::mpsc;
 use super::{Stop, panicking};
 use crate::clock;
 use crate::exit::Exit;
-use crate::job::Signals;
+use crate::job::{CtrlZ, Signals};
+use crate::report::table::{Ink, Paper, Tint};
 
 /// Another screen than the one with the user's work on it, without a cursor; and back.
 const ENTER: &[u8] = b"\x1b[?1049h\x1b[?25l";
 const LEAVE: &[u8] = b"\x1b[?25h\x1b[?1049l";
 
 /// What stands below what is shown.
-const FOOTER: &str = "\x1b[2mq ends\x1b[0m";
+const FOOTER: &str = "q ends";
 
 /// The screen, until the value is dropped.
 pub struct Screen {
+    ink: Ink,
     signals: Signals,
+    ctrl_z: CtrlZ,
     keys: Option<Keys>,
 }
 
@@ -40,6 +43,7 @@ pub enum Shown {
 struct Keys {
     quit: mpsc::Receiver<()>,
     before: Termios,
+    during: Termios,
 }
 
 /// Ends the story if stdout is no terminal.
@@ -56,23 +60,24 @@ pub fn refuse_without_terminal() -> Result<(), Stop> {
 }
 
 impl Screen {
-    /// Takes the terminal.
+    /// Takes the terminal, which takes this `ink`.
     ///
     /// # Errors
     ///
     /// If it cannot be written to, or the system refuses to tell of signals.
-    pub fn open() -> Result<Self, Stop> {
-        let signals =
-            Signals::listen().map_err(|error| Stop::system("listen for signals", &error))?;
+    pub fn open(ink: Ink) -> Result<Self, Stop> {
+        let deaf = |error| Stop::system("listen for signals", &error);
         let screen = Self {
-            signals,
+            ink,
+            signals: Signals::listen().map_err(deaf)?,
+            ctrl_z: CtrlZ::listen().map_err(deaf)?,
             // Without a keyboard, Ctrl-C does.
             keys: Keys::open(),
         };
         let before = screen.keys.as_ref().map(|keys| keys.before.clone());
         panicking::in_case(move || {
             if let Some(before) = before {
-                give_back_keyboard(&before);
+                set_keyboard(&before);
             }
             let _ = put(LEAVE);
         });
@@ -86,14 +91,31 @@ impl Screen {
     ///
     /// If the terminal is gone.
     pub async fn show(&mut self, text: &[u8], time: Duration) -> Result<Shown, Stop> {
-        put(&frame(text))?;
         let until = clock::now() + time;
-        tokio::select! {
-            biased;
-            signal = self.signals.next() => Ok(Shown::UntilSignal(signal)),
-            () = quit(self.keys.as_mut()) => Ok(Shown::UntilQuit),
-            () = clock::sleep_until(until) => Ok(Shown::ForTheTime),
+        loop {
+            put(&frame(text, self.ink))?;
+            tokio::select! {
+                biased;
+                signal = self.signals.next() => return Ok(Shown::UntilSignal(signal)),
+                () = self.ctrl_z.pressed() => {}
+                () = quit(self.keys.as_mut()) => return Ok(Shown::UntilQuit),
+                () = clock::sleep_until(until) => return Ok(Shown::ForTheTime),
+            }
+            self.stand_aside()?;
         }
+    }
+
+    /// Gives the terminal back until somebody has continued us.
+    fn stand_aside(&self) -> Result<(), Stop> {
+        put(LEAVE)?;
+        if let Some(keys) = &self.keys {
+            set_keyboard(&keys.before);
+        }
+        self.ctrl_z.obey();
+        if let Some(keys) = &self.keys {
+            set_keyboard(&keys.during);
+        }
+        put(ENTER)
     }
 }
 
@@ -121,19 +143,23 @@ impl Keys {
                 let _ = tell.blocking_send(());
             }
         });
-        let keys = Self { quit, before };
+        let keys = Self {
+            quit,
+            before,
+            during,
+        };
         listening.is_ok().then_some(keys)
     }
 }
 
 impl Drop for Keys {
     fn drop(&mut self) {
-        give_back_keyboard(&self.before);
+        set_keyboard(&self.before);
     }
 }
 
-fn give_back_keyboard(before: &Termios) {
-    let _ = tcsetattr(io::stdin(), SetArg::TCSANOW, before);
+fn set_keyboard(mode: &Termios) {
+    let _ = tcsetattr(io::stdin(), SetArg::TCSANOW, mode);
 }
 
 /// Comes when q is pressed.
@@ -147,7 +173,7 @@ async fn quit(keys: Option<&mut Keys>) {
 }
 
 /// `text` from the upper left corner on, over what was there, as far as it fits.
-fn frame(text: &[u8]) -> Vec<u8> {
+fn frame(text: &[u8], ink: Ink) -> Vec<u8> {
     let size = terminal_size::terminal_size();
     let height = size.map_or(24, |(_, height)| usize::from(height.0));
     let mut frame = b"\x1b[H".to_vec();
@@ -157,7 +183,8 @@ fn frame(text: &[u8]) -> Vec<u8> {
         // Clear to the end of the line; the terminal goes on below.
         frame.extend_from_slice(b"\x1b[K\r\n");
     }
-    frame.extend_from_slice(FOOTER.as_bytes());
+    let paper = Paper { width: None, ink };
+    frame.extend_from_slice(paper.tinted(FOOTER, Tint::Faint).as_bytes());
     frame.extend_from_slice(b"\x1b[J");
     frame
 }

@@ -47,6 +47,17 @@ pub fn ignore(signal: Signal) -> nix::Result<()> {
     unsafe { sigaction(signal, &ignored) }.map(drop)
 }
 
+/// Lets `signal` do what it does by default from now on. Async-signal-safe.
+///
+/// # Errors
+///
+/// If nothing can be said about what `signal` does.
+pub fn heed(signal: Signal) -> nix::Result<()> {
+    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    // SAFETY: the default action runs no code of ours.
+    unsafe { sigaction(signal, &default) }.map(drop)
+}
+
 /// Makes `signal` do nothing to us, and what it does by default to a command. Where it was ignored
 /// when we were started, it stays so.
 ///
@@ -78,9 +89,7 @@ pub fn die_of(signal: Signal) -> u8 {
     }
     // A core of ours says nothing about the command, which has left its own.
     let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
-    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
-    // SAFETY: the default action runs no code of ours.
-    let _ = unsafe { sigaction(signal, &default) };
+    let _ = heed(signal);
     let mut only = SigSet::empty();
     only.add(signal);
     let _ = sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&only), None);

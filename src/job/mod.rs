@@ -24,3 +24,4 @@ pub use death::die_of;
 pub use guard::{Deadlines, Guard, Watch};
 pub use signals::Signals;
 pub use start::{inherited, start_up};
+pub use terminal::CtrlZ;

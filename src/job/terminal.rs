@@ -7,6 +7,7 @@
 //! terminal nothing of this ever happens. Called by `child`.
 
 use std::fs::{File, OpenOptions};
+use std::future::poll_fn;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::task::{Context, Poll};
@@ -31,7 +32,7 @@ pub struct Terminal {
     asked_to_stop: Option<Instant>,
     /// Whether nobody has wanted it to go on since.
     may_stand_still: bool,
-    suspends: Option<unix::Signal>,
+    suspends: CtrlZ,
     continues: unix::Signal,
     resizes: unix::Signal,
 }
@@ -66,6 +67,41 @@ pub enum Wish {
     GoOn,
 }
 
+/// Ctrl-Z, unless whoever started us ignores it.
+pub struct CtrlZ(Option<unix::Signal>);
+
+impl CtrlZ {
+    /// Listens from now on.
+    ///
+    /// # Errors
+    ///
+    /// If the system refuses.
+    pub fn listen() -> io::Result<Self> {
+        Ok(Self(if death::is_ignored(Signal::SIGTSTP) {
+            None
+        } else {
+            Some(unix::signal(SignalKind::from_raw(Signal::SIGTSTP as i32))?)
+        }))
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        match &mut self.0 {
+            Some(stream) => stream.poll_recv(context).map(drop),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Comes when it was pressed.
+    pub async fn pressed(&mut self) {
+        poll_fn(|context| self.poll(context)).await;
+    }
+
+    /// Does what it asks for: returns when somebody has continued us.
+    pub fn obey(&self) {
+        stand_still(Signal::SIGTSTP, getpid());
+    }
+}
+
 impl Terminal {
     /// Listens for Ctrl-Z and for being continued, from now on.
     ///
@@ -73,16 +109,11 @@ impl Terminal {
     ///
     /// If the system refuses.
     pub fn listen() -> io::Result<Self> {
-        let suspends = if death::is_ignored(Signal::SIGTSTP) {
-            None
-        } else {
-            Some(unix::signal(SignalKind::from_raw(Signal::SIGTSTP as i32))?)
-        };
         Ok(Self {
             holder: Holder::Us,
             asked_to_stop: None,
             may_stand_still: false,
-            suspends,
+            suspends: CtrlZ::listen()?,
             continues: unix::signal(SignalKind::from_raw(Signal::SIGCONT as i32))?,
             resizes: unix::signal(SignalKind::window_change())?,
         })
@@ -90,9 +121,7 @@ impl Terminal {
 
     /// The next wish. Nothing is lost when it is not waited for.
     pub fn poll_wish(&mut self, context: &mut Context<'_>) -> Poll<Wish> {
-        if let Some(suspends) = &mut self.suspends
-            && suspends.poll_recv(context).is_ready()
-        {
+        if self.suspends.poll(context).is_ready() {
             return Poll::Ready(Wish::Stop);
         }
         self.continues.poll_recv(context).map(|_| Wish::GoOn)
@@ -207,6 +236,13 @@ impl Terminal {
         block(Signal::SIGTTOU, SigmaskHow::SIG_UNBLOCK);
         self.holder = Holder::Us;
     }
+}
+
+/// Whether a job must not ignore SIGTTIN, although we do: it would be told of an error when it reads
+/// from the terminal, instead of being given it as we have it. So it is in bash's `$(…)`.
+#[must_use]
+pub fn must_ask() -> bool {
+    death::is_ignored(Signal::SIGTTIN) && is_in_front(getpgrp())
 }
 
 /// Takes the terminal back from `job`, should it have that, for a thread that does not have the

@@ -17,9 +17,14 @@ impl LiveLine {
         Self { is_shown: false }
     }
 
-    /// Shows `text` in place of what was shown before, as much of it as fits. A terminal that is
-    /// gone is no reason to stop waiting.
+    /// Shows `text` in place of what was shown before, as much of it as fits; in the background
+    /// nothing, since somebody is typing there. A terminal that is gone is no reason to stop
+    /// waiting.
     pub fn show(&mut self, text: &str) {
+        if stderr::is_behind() {
+            self.is_shown = false;
+            return;
+        }
         // One column less: a terminal may begin a new line behind its last one.
         let width = terminal_size::terminal_size_of(io::stderr());
         let paper = Paper {
@@ -40,7 +45,7 @@ impl Default for LiveLine {
 
 impl Drop for LiveLine {
     fn drop(&mut self) {
-        if self.is_shown {
+        if self.is_shown && !stderr::is_behind() {
             stderr::put(b"\r\x1b[K");
         }
     }

@@ -267,7 +267,9 @@ fn a_watched_lock_is_drawn_again_until_q_or_ctrl_c() {
     }
     let watch = || {
         Pty::start(
-            address.redlock_under(&ON_TERMINAL, ["inspect", "--watch", "job"]),
+            address
+                .redlock_under(&ON_TERMINAL, ["inspect", "--watch", "job"])
+                .env("NO_COLOR", "1"),
             80,
         )
     };
@@ -283,6 +285,7 @@ fn a_watched_lock_is_drawn_again_until_q_or_ctrl_c() {
     terminal.wait_for("\x1b[?25h\x1b[?1049l");
     let mut terminal = watch();
     terminal.wait_for("job is held by ");
+    terminal.wait_for("\nq ends");
     terminal.press("\u{3}");
     assert_eq!(terminal.wait().signal(), Some(Signal::SIGINT as i32));
     terminal.wait_for("\x1b[?25h\x1b[?1049l");

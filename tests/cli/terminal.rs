@@ -40,7 +40,58 @@ fn a_job_reads_what_is_typed() {
         shell.enter("read c; echo \"mine $c\"");
         shell.enter("three");
         shell.expect("mine three");
+        // In there bash has the job ignore what would stop it for reading.
+        shell.enter("x=$($R sh -c 'read a; echo \"got $a\"'); echo \"code=$? x=$x\"");
+        shell.enter("four");
+        shell.expect("code=0 x=got four");
     }
+}
+
+#[test]
+fn redlock_is_not_stopped_for_what_it_says_in_the_background() {
+    let cluster = Cluster::start(3);
+    let mut shell = shell(&cluster, SHELLS[0]);
+    shell.enter("stty tostop; $R -v sh -c 'exit 7' & wait $!; echo code=$?");
+    shell.expect("acquired job");
+    shell.expect("code=7");
+}
+
+#[test]
+fn a_waiter_in_the_background_leaves_the_line_alone_that_is_typed() {
+    let cluster = Cluster::start(3);
+    for server in &cluster.servers {
+        let _: () = server.ask(&["SET", "lock:job", "mine", "PX", "60000"]);
+    }
+    let mut shell = shell(&cluster, SHELLS[0]);
+    shell.enter("$R -w -- true & echo go''es on");
+    shell.expect("goes on");
+    // Twice as long as until it would show a line.
+    thread::sleep(Duration::from_secs(2));
+    assert!(
+        !shell.screen().contains("waiting for"),
+        "{}",
+        shell.screen()
+    );
+    shell.enter("fg");
+    shell.expect("waiting for");
+    shell.press(CTRL_C);
+    shell.expect("> ");
+}
+
+#[test]
+fn a_watched_lock_makes_way_for_ctrl_z() {
+    let cluster = Cluster::start(3);
+    let mut shell = shell(&cluster, SHELLS[0]);
+    shell.enter("$REDLOCK inspect --watch job");
+    for key in [CTRL_Z, "q"] {
+        shell.expect("\x1b[?1049h");
+        shell.expect("job is free");
+        shell.press(key);
+        shell.expect("\x1b[?1049l");
+        shell.expect("> ");
+        shell.enter(if key == "q" { "echo code=$?" } else { "fg" });
+    }
+    shell.expect("code=3");
 }
 
 #[test]

@@ -18,7 +18,7 @@ use crate::errno;
 use crate::job::death;
 use crate::job::guard::{Guard, Introduction, Watch};
 use crate::job::spawn::{Image, SpawnError, spawn};
-use crate::job::terminal::Terminal;
+use crate::job::terminal::{self, Terminal};
 
 /// What to start.
 #[derive(Clone, Debug)]
@@ -70,6 +70,7 @@ impl Child {
         };
         // Looked at before we listen, which overwrites it.
         let chld_is_ignored = death::is_ignored(Signal::SIGCHLD);
+        let must_ask_for_terminal = terminal::must_ask();
         let system = |error: io::Error| no_room(&error);
         check_wait()?;
         // Before the child can end, or its end would not be told.
@@ -81,6 +82,7 @@ impl Child {
         let (guard, introduction) = introduced(ready, watch).map_err(|error| no_guard(&error))?;
         let preparation = Preparation {
             chld_is_ignored,
+            must_ask_for_terminal,
             introduction,
             not_after,
         };
@@ -127,6 +129,8 @@ fn check_wait() -> Result<(), StartError> {
 struct Preparation {
     /// The command shall find it as we found it.
     chld_is_ignored: bool,
+    /// Whether it has to be stopped when it reads from the terminal, so that it is given to it.
+    must_ask_for_terminal: bool,
     introduction: Introduction,
     not_after: Instant,
 }
@@ -147,6 +151,9 @@ impl Preparation {
             }
             if self.chld_is_ignored {
                 death::ignore(Signal::SIGCHLD)?;
+            }
+            if self.must_ask_for_terminal {
+                death::heed(Signal::SIGTTIN)?;
             }
             self.introduction.make()?;
             // Last of all: from here to the command there is only exec. Should we be stopped right
