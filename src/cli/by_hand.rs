@@ -222,7 +222,7 @@ Exit codes:
   0   the lock is free
   75  somebody else holds it now, or you did not say yes; it was left alone
   76  nobody holds it any more
-  69  no quorum of servers answered; it expires by itself
+  69  no quorum of servers answered; it expires by itself, unless it has no TTL
   64, 77, 78, 70, 71  as in redlock run
 
 Examples:

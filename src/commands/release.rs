@@ -10,13 +10,16 @@ use super::{Stop, nodes, runtime};
 use crate::exit::Exit;
 use crate::lock::Redlock;
 use crate::lock::outcome::Outcome;
-use crate::lock::view::View;
+use crate::lock::view::{NodeView, View};
 use crate::node::AnyNode;
 use crate::report::{self, Reporter};
 use crate::settings::by_hand::{GivenToken, ReleaseSettings, Right};
 
 /// What to do without a quorum.
 const ADVICE: &str = "what is left of it expires by itself";
+
+/// The same if nothing of it does.
+const TRY_AGAIN: &str = "it never expires by itself, so try again";
 
 /// Releases the lock.
 ///
@@ -74,11 +77,13 @@ async fn take_away(
         return Err(Stop::telling(Exit::Conflict(by_hand::CONFLICT), line));
     }
     let (outcome, answers) = redlock.evict(&key, &shown, node_timeout).await;
+    let found = shown.nodes.iter().filter_map(NodeView::found);
+    let is_permanent = found.map(|found| found.value.ttl).any(|ttl| ttl.is_none());
     let about = About {
         name,
         answers,
         text: report::by_hand::removed,
-        advice: ADVICE,
+        advice: if is_permanent { TRY_AGAIN } else { ADVICE },
     };
     match outcome {
         Outcome::Held(by) => Err(Stop::telling(

@@ -11,11 +11,11 @@ use crate::node::Foreign;
 pub enum Form {
     /// This program.
     Redlock,
-    /// 32 hexadecimal digits.
+    /// 32 hexadecimal digits: node-redlock, the lock of redis-py.
     NodeRedlock,
     /// Sixteen bytes in base64.
     Redsync,
-    /// A UUID.
+    /// A UUID: redlock-rb, pottery, aioredlock.
     RedlockRb,
     /// 20 bytes, which are no text.
     Rslock,
@@ -56,9 +56,9 @@ impl Form {
     pub fn library(self) -> &'static str {
         match self {
             Self::Redlock => "redlock",
-            Self::NodeRedlock => "node-redlock or pottery",
+            Self::NodeRedlock => "node-redlock or redis-py",
             Self::Redsync => "redsync",
-            Self::RedlockRb => "redlock-rb",
+            Self::RedlockRb => "redlock-rb, pottery or aioredlock",
             Self::Rslock => "rslock or redlock-rs",
             Self::DistributedLock => "DistributedLock",
         }

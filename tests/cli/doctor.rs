@@ -189,6 +189,40 @@ fn a_server_in_cluster_mode_and_a_writable_replica_are_dangers() {
 }
 
 #[test]
+fn a_command_that_was_renamed_is_named() {
+    let servers = [
+        Server::with(&["--rename-command", "INFO", ""]),
+        Server::with(&["--rename-command", "PEXPIRE", ""]),
+        Server::with(&["--rename-command", "SUBSCRIBE", ""]),
+    ];
+    let report = object(doctor(&urls(&servers), ["--json"]).end().assert_code(0));
+    for (server, severity, problem) in [
+        (&servers[0], "warning", "does not know info"),
+        (&servers[1], "no_vote", "does not know pexpire"),
+        (&servers[2], "warning", "does not know subscribe"),
+    ] {
+        assert_found(&report, &server.name(), severity, problem);
+    }
+}
+
+#[test]
+fn a_server_without_room_for_a_client_says_so() {
+    let servers = [
+        Server::with(&["--maxclients", "1"]),
+        Server::start(),
+        Server::start(),
+    ];
+    let mut taken = servers[0].client();
+    let _: String = redis::cmd("PING").query(&mut taken).expect("it is there");
+    let end = doctor(&urls(&servers), []).end();
+    assert!(
+        end.assert_code(0).stdout.contains("raise maxclients"),
+        "{end:#?}"
+    );
+    drop(taken);
+}
+
+#[test]
 fn what_a_server_keeps_is_told() {
     let servers = [
         Server::with(&["--appendonly", "yes", "--appendfsync", "always"]),

@@ -220,16 +220,29 @@ fn a_quorum_of_servers_is_enough_and_less_is_not() {
 }
 
 #[test]
+fn of_a_lock_that_never_expires_it_is_not_said_that_it_does() {
+    let cluster = Cluster::start(3);
+    for server in &cluster.servers {
+        let _: () = server.ask(&["SET", "lock:job", "mine"]);
+        let _: () = server.ask(&["REPLICAOF", "127.0.0.1", "1"]);
+    }
+    let end = Address::of(&cluster).redlock(FORCE).end();
+    end.assert_code(69)
+        .assert_says(&["READONLY", "it never expires by itself, so try again"]);
+}
+
+#[test]
 fn locks_of_other_libraries_are_listed_inspected_and_taken_away() {
     let cluster = Cluster::start(3);
     let address = Address::of(&cluster);
     let hex: &[u8] = b"0123456789abcdef0123456789abcdef";
+    let uuid: &[u8] = b"4a2c5d3e-7ffb-4f0e-9d36-5a8c2d0f9a11";
     let raw = [0xf3; 20];
     let layouts: [(&str, &str, &[u8], &str); 4] = [
         ("{}", "job", hex, "node-redlock"),
         ("{}", "job", b"VYWDZ5R3wQvA5sEbsn4mmw==", "redsync"),
         ("{}", "job", &raw, "rslock"),
-        ("redlock:{}", "redlock:job", hex, "pottery"),
+        ("redlock:{}", "redlock:job", uuid, "pottery"),
     ];
     for (format, key, value, library) in layouts {
         set(&cluster, key, value);

@@ -36,7 +36,10 @@ pub(super) fn judge(answer: &Answer<Box<Examination>>, expected: &Expected) -> V
     if let Some(info) = &facts.info {
         findings.extend(kind(info));
         findings.extend(memory(info));
-        findings.extend(disk(facts, info, expected));
+        if !info.is_loading {
+            // Until then it says that nothing is logged.
+            findings.extend(disk(facts, info, expected));
+        }
         findings.extend(age(info, expected));
         findings.extend(copies(info));
     }
@@ -55,7 +58,11 @@ fn away(error: &NodeError) -> Finding {
             Severity::NoVote,
             format!("cannot be asked: {error}"),
             WITHOUT_IT,
-            "see whether the server runs, and whether this host may reach its port",
+            if error.to_string().contains("max number of clients") {
+                "raise maxclients, or see who has all the connections: redis-cli CLIENT LIST"
+            } else {
+                "see whether the server runs, and whether this host may reach its port"
+            },
         ),
     }
 }
@@ -119,7 +126,7 @@ fn rights(facts: &Examination) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (right, answer) in &facts.rights {
         match (right.need, answer) {
-            (Need::Locks, Err(error)) => return vec![no_writes(error)],
+            (Need::Locks, Err(error)) => return vec![no_writes(right, error)],
             (Need::Comfort(effect), Err(NodeError::Refused(_))) => findings.push(found(
                 Severity::Warning,
                 match right.command {
@@ -131,13 +138,36 @@ fn rights(facts: &Examination) -> Vec<Finding> {
                 effect,
                 "give the user the rule below",
             )),
+            (Need::Comfort(effect), Err(error)) if is_unknown(error) => {
+                findings.push(unknown(right, Severity::Warning, effect));
+            }
             _ => {}
         }
     }
     findings
 }
 
-fn no_writes(error: &NodeError) -> Finding {
+/// Whether a server says that there is no such command.
+fn is_unknown(error: &NodeError) -> bool {
+    let said = error.to_string().to_lowercase();
+    said.starts_with("unknown") && said.contains("command")
+}
+
+fn unknown(right: &Right, severity: Severity, effect: &str) -> Finding {
+    // Of `config|get` it is `config` that can be renamed.
+    let command = right.command.split('|').next().unwrap_or_default();
+    found(
+        severity,
+        format!("does not know {command}, which somebody may have renamed"),
+        effect,
+        format!("let {command} keep its name (rename-command), and forbid it to others by ACL"),
+    )
+}
+
+fn no_writes(right: &Right, error: &NodeError) -> Finding {
+    if is_unknown(error) {
+        return unknown(right, Severity::NoVote, WITHOUT_IT);
+    }
     let said = error.to_string();
     let remedy = match said.split(' ').next().unwrap_or_default() {
         "OOM" => "raise maxmemory, or remove what fills it",
@@ -145,7 +175,7 @@ fn no_writes(error: &NodeError) -> Finding {
         "NOREPLICAS" => "min-replicas-to-write 0: copies do not make locks safer",
         "BUSY" => "somebody's script does not end: redis-cli SCRIPT KILL",
         "MASTERDOWN" | "READONLY" => "name a server of its own",
-        _ => "its log may say more; EVAL must be enabled and keep its name",
+        _ => "its log may say more",
     };
     found(
         Severity::NoVote,

@@ -248,6 +248,12 @@ fn what_a_server_is_counts_more_than_what_it_could_not_do() {
         "read-only replica of 10.0.0.1:6379",
     );
     assert_only(
+        // It does not know yet that it logs what it does.
+        with(|info| (info.is_loading, info.appends) = (true, false)),
+        Severity::NoVote,
+        "still reading its data",
+    );
+    assert_only(
         with(|info| info.mode = "sentinel".to_owned()),
         Severity::NoVote,
         "Sentinel",

@@ -226,7 +226,8 @@ struct Sample {
 /// Whether a server says by this that it does not do this one command, or not now.
 fn may_be_missing(error: &redis::RedisError) -> bool {
     let code = error.code().unwrap_or_default();
-    code == "NOPERM" || code == "LOADING" || code == "BUSY" || code == "ERR"
+    let is_full = error.to_string().contains("max number of clients");
+    ["NOPERM", "LOADING", "BUSY", "ERR"].contains(&code) && !is_full
 }
 
 /// What a server said to a trial.

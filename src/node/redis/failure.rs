@@ -93,6 +93,11 @@ pub fn text(error: &RedisError) -> String {
     if error.to_string().contains("unauthenticated") {
         return "NOAUTH authentication required".to_owned();
     }
+    // It says so in five lines.
+    if error.code() == Some("DENIED") && error.to_string().contains("protected mode") {
+        return "DENIED it is in protected mode, for clients of its own host: give it a password"
+            .to_owned();
+    }
     let said = match (error.code(), error.detail()) {
         (Some("ERR") | None, Some(detail)) => detail.to_owned(),
         (Some(code), Some(detail)) => format!("{code} {detail}"),

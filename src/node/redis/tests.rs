@@ -84,3 +84,24 @@ async fn an_old_connection_that_breaks_does_not_take_the_new_one_with_it() {
         Ok(Extension::Extended { run_id: None })
     );
 }
+
+#[tokio::test]
+async fn protected_mode_is_said_in_one_line() {
+    let (node, listener) = node().await;
+    let asking = tokio::spawn({
+        let node = Arc::clone(&node);
+        async move { node.extend(entry(), 1, LIMIT).await }
+    });
+    let connection = next(&listener).await;
+    say(
+        &connection,
+        b"-DENIED Redis is running in protected mode because protected mode is enabled and no \
+          password is set for the default user. In this mode connections are only accepted from \
+          the loopback interface. If you want to connect from external computers to Redis you may \
+          adopt one of the following solutions: 1) ...\r\n",
+    );
+    let refused = asking.await.expect("no panic").expect_err("it was refused");
+    let text = refused.to_string();
+    assert!(matches!(refused, NodeError::Refused(_)), "{text}");
+    assert!(text.ends_with("give it a password"), "{text}");
+}
