@@ -30,7 +30,7 @@ complete -c redlock -n "__fish_redlock_needs_command" -l config -d 'Read this fi
 complete -c redlock -n "__fish_redlock_needs_command" -l key-format -d 'The Redis key of a resource, {} being its name [default: lock:{}]. {} alone, or redlock:{}, share locks with other Redlock libraries' -r -f
 complete -c redlock -n "__fish_redlock_needs_command" -l node-timeout -d 'How long a server may take to connect and answer [default: 80ms]. Doubles with each retry of unreachable servers, up to 320ms' -r -f
 complete -c redlock -n "__fish_redlock_needs_command" -l password-file -d 'Read the servers\' password from FILE, which must not be accessible to others. A password in a server\'s URL goes before' -r -F
-complete -c redlock -n "__fish_redlock_needs_command" -l user -d 'The user for the servers\' access control lists' -r -f
+complete -c redlock -n "__fish_redlock_needs_command" -l user -d 'The user for the servers\' access control lists. A password in a server\'s URL comes with the user of the URL, or with none' -r -f
 complete -c redlock -n "__fish_redlock_needs_command" -l tls-ca -d 'Certificate authorities, in PEM, for servers with rediss:// [default: the system\'s]' -r -F
 complete -c redlock -n "__fish_redlock_needs_command" -l tls-cert -d 'Our certificate, in PEM; needs --tls-key' -r -F
 complete -c redlock -n "__fish_redlock_needs_command" -l tls-key -d 'The private key of --tls-cert, in PEM' -r -F
@@ -53,7 +53,7 @@ complete -c redlock -n "__fish_redlock_needs_command" -f -a "config" -d 'Show th
 complete -c redlock -n "__fish_redlock_needs_command" -f -a "completions" -d 'Print the script that completes command lines in SHELL'
 complete -c redlock -n "__fish_redlock_using_subcommand run" -s r -l resource -d 'What to lock: any name of at most 512 bytes, the same on all hosts. Repeat it to hold several, all or none. {date}, {hour} and {minute} in it are replaced by the local time, {date:utc} and so on by UTC, {host} and {user} by ours; {{ is a brace' -r -f
 complete -c redlock -n "__fish_redlock_using_subcommand run" -s t -l ttl -d 'How long others stay locked out if this host dies, 500ms to 24h [default: 30s]. Not the command\'s time limit: the lock is extended while it runs' -r -f
-complete -c redlock -n "__fish_redlock_using_subcommand run" -s w -l wait -d 'Wait for the lock, for DUR or for ever [default: do not wait]. Without DUR it must be followed by another option or by --' -r -f
+complete -c redlock -n "__fish_redlock_using_subcommand run" -s w -l wait -d 'Wait for the lock, for DUR or, without DUR or with \'forever\', for ever [default: do not wait]; an outage of a minute ends it all the same. Without DUR it must be followed by another option or by --' -r -f
 complete -c redlock -n "__fish_redlock_using_subcommand run" -s E -l conflict-exit-code -d 'The exit code for: somebody else holds the lock, 0 to 255 [default: 75]' -r -f
 complete -c redlock -n "__fish_redlock_using_subcommand run" -l min-hold -d 'Keep the lock at least so long after it was acquired, even if the command is quicker, so that hosts whose clocks differ do not both run it [default: 0]. Never sleeps: the lock is left to expire' -r -f
 complete -c redlock -n "__fish_redlock_using_subcommand run" -l once-per -d 'If the command exits 0, nobody runs it again until DUR after the lock was acquired, less a tenth of DUR (at most 30s). If it fails, the next one may try again' -r -f
@@ -81,7 +81,7 @@ complete -c redlock -n "__fish_redlock_using_subcommand run" -l config -d 'Read 
 complete -c redlock -n "__fish_redlock_using_subcommand run" -l key-format -d 'The Redis key of a resource, {} being its name [default: lock:{}]. {} alone, or redlock:{}, share locks with other Redlock libraries' -r -f
 complete -c redlock -n "__fish_redlock_using_subcommand run" -l node-timeout -d 'How long a server may take to connect and answer [default: 80ms]. Doubles with each retry of unreachable servers, up to 320ms' -r -f
 complete -c redlock -n "__fish_redlock_using_subcommand run" -l password-file -d 'Read the servers\' password from FILE, which must not be accessible to others. A password in a server\'s URL goes before' -r -F
-complete -c redlock -n "__fish_redlock_using_subcommand run" -l user -d 'The user for the servers\' access control lists' -r -f
+complete -c redlock -n "__fish_redlock_using_subcommand run" -l user -d 'The user for the servers\' access control lists. A password in a server\'s URL comes with the user of the URL, or with none' -r -f
 complete -c redlock -n "__fish_redlock_using_subcommand run" -l tls-ca -d 'Certificate authorities, in PEM, for servers with rediss:// [default: the system\'s]' -r -F
 complete -c redlock -n "__fish_redlock_using_subcommand run" -l tls-cert -d 'Our certificate, in PEM; needs --tls-key' -r -F
 complete -c redlock -n "__fish_redlock_using_subcommand run" -l tls-key -d 'The private key of --tls-cert, in PEM' -r -F
@@ -107,7 +107,7 @@ complete -c redlock -n "__fish_redlock_using_subcommand acquire" -l config -d 'R
 complete -c redlock -n "__fish_redlock_using_subcommand acquire" -l key-format -d 'The Redis key of a resource, {} being its name [default: lock:{}]. {} alone, or redlock:{}, share locks with other Redlock libraries' -r -f
 complete -c redlock -n "__fish_redlock_using_subcommand acquire" -l node-timeout -d 'How long a server may take to connect and answer [default: 80ms]. Doubles with each retry of unreachable servers, up to 320ms' -r -f
 complete -c redlock -n "__fish_redlock_using_subcommand acquire" -l password-file -d 'Read the servers\' password from FILE, which must not be accessible to others. A password in a server\'s URL goes before' -r -F
-complete -c redlock -n "__fish_redlock_using_subcommand acquire" -l user -d 'The user for the servers\' access control lists' -r -f
+complete -c redlock -n "__fish_redlock_using_subcommand acquire" -l user -d 'The user for the servers\' access control lists. A password in a server\'s URL comes with the user of the URL, or with none' -r -f
 complete -c redlock -n "__fish_redlock_using_subcommand acquire" -l tls-ca -d 'Certificate authorities, in PEM, for servers with rediss:// [default: the system\'s]' -r -F
 complete -c redlock -n "__fish_redlock_using_subcommand acquire" -l tls-cert -d 'Our certificate, in PEM; needs --tls-key' -r -F
 complete -c redlock -n "__fish_redlock_using_subcommand acquire" -l tls-key -d 'The private key of --tls-cert, in PEM' -r -F
@@ -127,7 +127,7 @@ complete -c redlock -n "__fish_redlock_using_subcommand extend" -l config -d 'Re
 complete -c redlock -n "__fish_redlock_using_subcommand extend" -l key-format -d 'The Redis key of a resource, {} being its name [default: lock:{}]. {} alone, or redlock:{}, share locks with other Redlock libraries' -r -f
 complete -c redlock -n "__fish_redlock_using_subcommand extend" -l node-timeout -d 'How long a server may take to connect and answer [default: 80ms]. Doubles with each retry of unreachable servers, up to 320ms' -r -f
 complete -c redlock -n "__fish_redlock_using_subcommand extend" -l password-file -d 'Read the servers\' password from FILE, which must not be accessible to others. A password in a server\'s URL goes before' -r -F
-complete -c redlock -n "__fish_redlock_using_subcommand extend" -l user -d 'The user for the servers\' access control lists' -r -f
+complete -c redlock -n "__fish_redlock_using_subcommand extend" -l user -d 'The user for the servers\' access control lists. A password in a server\'s URL comes with the user of the URL, or with none' -r -f
 complete -c redlock -n "__fish_redlock_using_subcommand extend" -l tls-ca -d 'Certificate authorities, in PEM, for servers with rediss:// [default: the system\'s]' -r -F
 complete -c redlock -n "__fish_redlock_using_subcommand extend" -l tls-cert -d 'Our certificate, in PEM; needs --tls-key' -r -F
 complete -c redlock -n "__fish_redlock_using_subcommand extend" -l tls-key -d 'The private key of --tls-cert, in PEM' -r -F
@@ -145,7 +145,7 @@ complete -c redlock -n "__fish_redlock_using_subcommand release" -l config -d 'R
 complete -c redlock -n "__fish_redlock_using_subcommand release" -l key-format -d 'The Redis key of a resource, {} being its name [default: lock:{}]. {} alone, or redlock:{}, share locks with other Redlock libraries' -r -f
 complete -c redlock -n "__fish_redlock_using_subcommand release" -l node-timeout -d 'How long a server may take to connect and answer [default: 80ms]. Doubles with each retry of unreachable servers, up to 320ms' -r -f
 complete -c redlock -n "__fish_redlock_using_subcommand release" -l password-file -d 'Read the servers\' password from FILE, which must not be accessible to others. A password in a server\'s URL goes before' -r -F
-complete -c redlock -n "__fish_redlock_using_subcommand release" -l user -d 'The user for the servers\' access control lists' -r -f
+complete -c redlock -n "__fish_redlock_using_subcommand release" -l user -d 'The user for the servers\' access control lists. A password in a server\'s URL comes with the user of the URL, or with none' -r -f
 complete -c redlock -n "__fish_redlock_using_subcommand release" -l tls-ca -d 'Certificate authorities, in PEM, for servers with rediss:// [default: the system\'s]' -r -F
 complete -c redlock -n "__fish_redlock_using_subcommand release" -l tls-cert -d 'Our certificate, in PEM; needs --tls-key' -r -F
 complete -c redlock -n "__fish_redlock_using_subcommand release" -l tls-key -d 'The private key of --tls-cert, in PEM' -r -F
@@ -163,7 +163,7 @@ complete -c redlock -n "__fish_redlock_using_subcommand inspect" -l config -d 'R
 complete -c redlock -n "__fish_redlock_using_subcommand inspect" -l key-format -d 'The Redis key of a resource, {} being its name [default: lock:{}]. {} alone, or redlock:{}, share locks with other Redlock libraries' -r -f
 complete -c redlock -n "__fish_redlock_using_subcommand inspect" -l node-timeout -d 'How long a server may take to connect and answer [default: 80ms]. Doubles with each retry of unreachable servers, up to 320ms' -r -f
 complete -c redlock -n "__fish_redlock_using_subcommand inspect" -l password-file -d 'Read the servers\' password from FILE, which must not be accessible to others. A password in a server\'s URL goes before' -r -F
-complete -c redlock -n "__fish_redlock_using_subcommand inspect" -l user -d 'The user for the servers\' access control lists' -r -f
+complete -c redlock -n "__fish_redlock_using_subcommand inspect" -l user -d 'The user for the servers\' access control lists. A password in a server\'s URL comes with the user of the URL, or with none' -r -f
 complete -c redlock -n "__fish_redlock_using_subcommand inspect" -l tls-ca -d 'Certificate authorities, in PEM, for servers with rediss:// [default: the system\'s]' -r -F
 complete -c redlock -n "__fish_redlock_using_subcommand inspect" -l tls-cert -d 'Our certificate, in PEM; needs --tls-key' -r -F
 complete -c redlock -n "__fish_redlock_using_subcommand inspect" -l tls-key -d 'The private key of --tls-cert, in PEM' -r -F
@@ -181,7 +181,7 @@ complete -c redlock -n "__fish_redlock_using_subcommand list" -l config -d 'Read
 complete -c redlock -n "__fish_redlock_using_subcommand list" -l key-format -d 'The Redis key of a resource, {} being its name [default: lock:{}]. {} alone, or redlock:{}, share locks with other Redlock libraries' -r -f
 complete -c redlock -n "__fish_redlock_using_subcommand list" -l node-timeout -d 'How long a server may take to connect and answer [default: 80ms]. Doubles with each retry of unreachable servers, up to 320ms' -r -f
 complete -c redlock -n "__fish_redlock_using_subcommand list" -l password-file -d 'Read the servers\' password from FILE, which must not be accessible to others. A password in a server\'s URL goes before' -r -F
-complete -c redlock -n "__fish_redlock_using_subcommand list" -l user -d 'The user for the servers\' access control lists' -r -f
+complete -c redlock -n "__fish_redlock_using_subcommand list" -l user -d 'The user for the servers\' access control lists. A password in a server\'s URL comes with the user of the URL, or with none' -r -f
 complete -c redlock -n "__fish_redlock_using_subcommand list" -l tls-ca -d 'Certificate authorities, in PEM, for servers with rediss:// [default: the system\'s]' -r -F
 complete -c redlock -n "__fish_redlock_using_subcommand list" -l tls-cert -d 'Our certificate, in PEM; needs --tls-key' -r -F
 complete -c redlock -n "__fish_redlock_using_subcommand list" -l tls-key -d 'The private key of --tls-cert, in PEM' -r -F
@@ -198,7 +198,7 @@ complete -c redlock -n "__fish_redlock_using_subcommand history" -l config -d 'R
 complete -c redlock -n "__fish_redlock_using_subcommand history" -l key-format -d 'The Redis key of a resource, {} being its name [default: lock:{}]. {} alone, or redlock:{}, share locks with other Redlock libraries' -r -f
 complete -c redlock -n "__fish_redlock_using_subcommand history" -l node-timeout -d 'How long a server may take to connect and answer [default: 80ms]. Doubles with each retry of unreachable servers, up to 320ms' -r -f
 complete -c redlock -n "__fish_redlock_using_subcommand history" -l password-file -d 'Read the servers\' password from FILE, which must not be accessible to others. A password in a server\'s URL goes before' -r -F
-complete -c redlock -n "__fish_redlock_using_subcommand history" -l user -d 'The user for the servers\' access control lists' -r -f
+complete -c redlock -n "__fish_redlock_using_subcommand history" -l user -d 'The user for the servers\' access control lists. A password in a server\'s URL comes with the user of the URL, or with none' -r -f
 complete -c redlock -n "__fish_redlock_using_subcommand history" -l tls-ca -d 'Certificate authorities, in PEM, for servers with rediss:// [default: the system\'s]' -r -F
 complete -c redlock -n "__fish_redlock_using_subcommand history" -l tls-cert -d 'Our certificate, in PEM; needs --tls-key' -r -F
 complete -c redlock -n "__fish_redlock_using_subcommand history" -l tls-key -d 'The private key of --tls-cert, in PEM' -r -F
@@ -215,7 +215,7 @@ complete -c redlock -n "__fish_redlock_using_subcommand doctor" -l config -d 'Re
 complete -c redlock -n "__fish_redlock_using_subcommand doctor" -l key-format -d 'The Redis key of a resource, {} being its name [default: lock:{}]. {} alone, or redlock:{}, share locks with other Redlock libraries' -r -f
 complete -c redlock -n "__fish_redlock_using_subcommand doctor" -l node-timeout -d 'How long a server may take to connect and answer [default: 80ms]. Doubles with each retry of unreachable servers, up to 320ms' -r -f
 complete -c redlock -n "__fish_redlock_using_subcommand doctor" -l password-file -d 'Read the servers\' password from FILE, which must not be accessible to others. A password in a server\'s URL goes before' -r -F
-complete -c redlock -n "__fish_redlock_using_subcommand doctor" -l user -d 'The user for the servers\' access control lists' -r -f
+complete -c redlock -n "__fish_redlock_using_subcommand doctor" -l user -d 'The user for the servers\' access control lists. A password in a server\'s URL comes with the user of the URL, or with none' -r -f
 complete -c redlock -n "__fish_redlock_using_subcommand doctor" -l tls-ca -d 'Certificate authorities, in PEM, for servers with rediss:// [default: the system\'s]' -r -F
 complete -c redlock -n "__fish_redlock_using_subcommand doctor" -l tls-cert -d 'Our certificate, in PEM; needs --tls-key' -r -F
 complete -c redlock -n "__fish_redlock_using_subcommand doctor" -l tls-key -d 'The private key of --tls-cert, in PEM' -r -F
@@ -232,7 +232,7 @@ complete -c redlock -n "__fish_redlock_using_subcommand config" -l config -d 'Re
 complete -c redlock -n "__fish_redlock_using_subcommand config" -l key-format -d 'The Redis key of a resource, {} being its name [default: lock:{}]. {} alone, or redlock:{}, share locks with other Redlock libraries' -r -f
 complete -c redlock -n "__fish_redlock_using_subcommand config" -l node-timeout -d 'How long a server may take to connect and answer [default: 80ms]. Doubles with each retry of unreachable servers, up to 320ms' -r -f
 complete -c redlock -n "__fish_redlock_using_subcommand config" -l password-file -d 'Read the servers\' password from FILE, which must not be accessible to others. A password in a server\'s URL goes before' -r -F
-complete -c redlock -n "__fish_redlock_using_subcommand config" -l user -d 'The user for the servers\' access control lists' -r -f
+complete -c redlock -n "__fish_redlock_using_subcommand config" -l user -d 'The user for the servers\' access control lists. A password in a server\'s URL comes with the user of the URL, or with none' -r -f
 complete -c redlock -n "__fish_redlock_using_subcommand config" -l tls-ca -d 'Certificate authorities, in PEM, for servers with rediss:// [default: the system\'s]' -r -F
 complete -c redlock -n "__fish_redlock_using_subcommand config" -l tls-cert -d 'Our certificate, in PEM; needs --tls-key' -r -F
 complete -c redlock -n "__fish_redlock_using_subcommand config" -l tls-key -d 'The private key of --tls-cert, in PEM' -r -F
@@ -248,7 +248,7 @@ complete -c redlock -n "__fish_redlock_using_subcommand completions" -l config -
 complete -c redlock -n "__fish_redlock_using_subcommand completions" -l key-format -d 'The Redis key of a resource, {} being its name [default: lock:{}]. {} alone, or redlock:{}, share locks with other Redlock libraries' -r -f
 complete -c redlock -n "__fish_redlock_using_subcommand completions" -l node-timeout -d 'How long a server may take to connect and answer [default: 80ms]. Doubles with each retry of unreachable servers, up to 320ms' -r -f
 complete -c redlock -n "__fish_redlock_using_subcommand completions" -l password-file -d 'Read the servers\' password from FILE, which must not be accessible to others. A password in a server\'s URL goes before' -r -F
-complete -c redlock -n "__fish_redlock_using_subcommand completions" -l user -d 'The user for the servers\' access control lists' -r -f
+complete -c redlock -n "__fish_redlock_using_subcommand completions" -l user -d 'The user for the servers\' access control lists. A password in a server\'s URL comes with the user of the URL, or with none' -r -f
 complete -c redlock -n "__fish_redlock_using_subcommand completions" -l tls-ca -d 'Certificate authorities, in PEM, for servers with rediss:// [default: the system\'s]' -r -F
 complete -c redlock -n "__fish_redlock_using_subcommand completions" -l tls-cert -d 'Our certificate, in PEM; needs --tls-key' -r -F
 complete -c redlock -n "__fish_redlock_using_subcommand completions" -l tls-key -d 'The private key of --tls-cert, in PEM' -r -F

@@ -62,6 +62,10 @@ pub(super) fn completions() -> Definition {
 }
 
 const AFTER_COMPLETIONS: &str = "\
+Exit codes:
+  0   the script is printed
+  64, 70, 71  as in redlock run
+
 Examples:
   For this user, once the directory is there (mkdir -p); a package has installed them for all:
     redlock completions bash >~/.local/share/bash-completion/completions/redlock

@@ -67,10 +67,10 @@ pub fn definition() -> Definition {
 const CONFIGURATION: &str = "\
 Configuration:
   Every long option but --resource, --json, --force and --yes can be set by a variable, REDLOCK_ and
-  its name in capitals (REDLOCK_NODE_TIMEOUT=200ms; options without a value are 1 or 0; the servers
-  are REDLOCK_SERVERS, separated by commas or blanks), and in a TOML file. An empty variable counts
-  as not set. The order is: flag, environment, the resource's section of the file, [defaults], the
-  default.
+  its name in capitals (REDLOCK_NODE_TIMEOUT=200ms; options without a value are 1 or 0; REDLOCK_WAIT
+  is a duration or forever; the servers are REDLOCK_SERVERS, separated by commas or blanks), and, but
+  for --config, --token and --watch, in a TOML file. An empty variable counts as not set. The order
+  is: flag, environment, the resource's section of the file, [defaults], its beginning, the default.
 
     servers = [\"redis://10.0.0.1\", \"redis://10.0.1.1\", \"redis://10.0.2.1\"]
     password-file = \"/etc/redlock/password\"
@@ -131,7 +131,8 @@ const COMMON: [Known; 14] = [
     option(
         "user",
         "NAME",
-        "The user for the servers' access control lists",
+        "The user for the servers' access control lists. A password in a server's URL comes with \
+         the user of the URL, or with none",
     ),
     option(
         "tls-ca",
@@ -207,7 +208,21 @@ fn config() -> Definition {
              has a section: with --config FILE a file is checked before it is rolled out.",
         )
         .override_usage("redlock config [OPTIONS]")
+        .after_long_help(AFTER_CONFIG)
 }
+
+const AFTER_CONFIG: &str = "\
+Exit codes:
+  0   the settings make sense
+  78  they do not; what is wrong, and where
+  64, 70, 71  as in redlock run
+
+Examples:
+  Where does a setting come from?
+    redlock config
+
+  Check a file before it is rolled out:
+    redlock config --config new.toml";
 
 fn doctor() -> Definition {
     Definition::new("doctor")
@@ -232,13 +247,24 @@ Exit codes:
   69  no quorum of servers has a vote
   77  so many servers refused that there can be no quorum: authentication or ACL
   78  something can give one lock to two holders, or the configuration makes no sense
-  64, 70, 71  as in redlock run";
+  64, 70, 71  as in redlock run
+
+Examples:
+  Before the first job is trusted to these servers:
+    redlock doctor
+
+  For a monitor; what is wrong, without warnings:
+    redlock doctor --json | jq '.findings[] | select(.severity == (\"danger\", \"no_vote\"))'";
 
 const AFTER_HISTORY: &str = "\
 Exit codes:
   0   the runs are shown, also if there are none
-  69  no quorum of servers answered
-  64, 77, 78, 70, 71  as in redlock run";
+  69  no quorum of servers answered: what is shown may not be all
+  64, 77, 78, 70, 71  as in redlock run
+
+Example:
+  Where did it run last night, and how did it end?
+    redlock history daily-report";
 
 /// Of `run` and of `acquire`.
 pub(super) const NOTE: Known = option(
@@ -268,8 +294,9 @@ const LOCK: [Known; 10] = [
     option(
         "wait",
         "DUR",
-        "Wait for the lock, for DUR or for ever [default: do not wait]. Without DUR it must be \
-         followed by another option or by --",
+        "Wait for the lock, for DUR or, without DUR or with 'forever', for ever [default: do not \
+         wait]; an outage of a minute ends it all the same. Without DUR it must be followed by \
+         another option or by --",
     )
     .short('w')
     .value_optional(),

@@ -112,7 +112,7 @@ fn node_json(node: &NodeView) -> Value {
         "state": node_state(node),
         "ttl_ms": ttl.map(whole_ms),
         "latency_ms": latency,
-        "error": trouble(node),
+        "error": node.look.answer.as_ref().err().map(ToString::to_string),
     })
 }
 

@@ -3,8 +3,6 @@
 //!
 //! A command that has no text here gets a page all the same.
 
-use std::collections::BTreeSet;
-
 use clap_mangen::Man;
 use redlock::cli;
 use roff::{Inline, Roff, bold, roman};
@@ -12,190 +10,84 @@ use roff::{Inline, Roff, bold, roman};
 /// The date in the pages, to be changed with a release.
 const DATE: &str = "2026-11-25";
 
-/// What is to be said of one command.
-struct Extra {
-    command: &'static str,
-    /// The exit codes of [`CODES`] that it can end with, beside those of every command.
-    codes: &'static [&'static str],
-    /// What it does, and a line to do it with.
-    examples: &'static [(&'static str, &'static str)],
+/// What programs read, by the command that prints or writes it.
+const FORMATS: [(&str, &str); 6] = [
+    (
+        "run",
+        "--status-file: resource (the names, joined by newlines) and resources; outcome (ran, skipped, unavailable, lost, timed_out or not_started); exit_code; child (code or signal, or null); fencing_token; waited_ms; ran_ms; released; holder (if skipped, as in redlock-inspect(1)); nodes (node, state, ttl_ms, error).",
+    ),
+    (
+        "acquire",
+        "--json: resource; token; fencing_token; ttl_ms; valid_ms, for how long it is sure to be yours; nodes (node, state, error).",
+    ),
+    (
+        "inspect",
+        "--json: an array of resource; state (held, kept, done, free or undecided); holder (host, pid, user, command, note, since; null for another program's lock); fencing_token (null if no quorum agrees on one); ttl_ms (null: none, or it never expires); votes; quorum; nodes (node, state, ttl_ms, latency_ms, error).",
+    ),
+    ("list", "--json: an array as of redlock-inspect(1)."),
+    (
+        "history",
+        "--json: an array of resource, host, user, started, ran_ms, outcome, exit_code, signal, fencing_token.",
+    ),
+    (
+        "doctor",
+        "--json: findings (node, or null for all together; severity: danger, no_vote, warning or note; problem, effect, remedy); nodes, with what was learned of each; acl_rule, and what it takes besides for doctor itself.",
+    ),
+];
+
+/// The help of a command behind its options, taken apart: prose, exit codes, examples.
+struct Rest {
+    prose: Vec<String>,
+    /// Codes and meaning.
+    codes: Vec<(String, String)>,
+    /// What it does, perhaps, and lines to do it with.
+    examples: Vec<(String, Vec<String>)>,
 }
 
-/// Every exit code, in the words of the contract.
-const CODES: [(&str, &str); 16] = [
-    ("0", "All is well."),
-    (
-        "the command's",
-        "It ran to its end under the lock. If a signal killed it, redlock dies of the same signal; as process 1 it exits with 128 and the signal's number.",
-    ),
-    ("3", "The lock is free."),
-    ("64", "The command line makes no sense."),
-    (
-        "69",
-        "No quorum of servers could be reached: an outage, not a skip.",
-    ),
-    ("70", "A bug of redlock."),
-    (
-        "71",
-        "The system refused: a process could not be started, or what was asked for not be written.",
-    ),
-    (
-        "75",
-        "Somebody else holds the lock, or the work was already done in this period. For run, --conflict-exit-code chooses another number.",
-    ),
-    (
-        "76",
-        "The lock was lost while the command ran, or is not held any more.",
-    ),
-    (
-        "77",
-        "A server refused: authentication or access control list.",
-    ),
-    ("78", "The configuration makes no sense."),
-    (
-        "78 (doctor)",
-        "Something can give one lock to two holders, or the configuration makes no sense.",
-    ),
-    ("124", "--max-runtime ended the command."),
-    ("126", "The command could not be executed."),
-    ("127", "The command was not found."),
-    (
-        "0 (doctor)",
-        "The servers are fit, or there are warnings only.",
-    ),
-];
+impl Rest {
+    fn of(definition: &clap::Command) -> Self {
+        let help = definition.get_after_long_help();
+        let help = help.map(ToString::to_string).unwrap_or_default();
+        let mut rest = Self {
+            prose: Vec::new(),
+            codes: Vec::new(),
+            examples: Vec::new(),
+        };
+        let mut are_examples = false;
+        for part in help.split("\n\n") {
+            let (title, lines) = part.split_once('\n').unwrap_or((part, ""));
+            match title {
+                "Exit codes:" => rest.codes = lines.lines().map(code_and_meaning).collect(),
+                "Example:" | "Examples:" => {
+                    are_examples = true;
+                    rest.examples.push(example(lines));
+                }
+                _ if are_examples => rest.examples.push(example(part)),
+                _ => rest.prose.push(part.replace('\n', " ")),
+            }
+        }
+        rest
+    }
+}
 
-const EVERY: [&str; 3] = ["64", "70", "71"];
+fn code_and_meaning(line: &str) -> (String, String) {
+    let (codes, meaning) = line
+        .trim()
+        .split_once("  ")
+        .expect("codes, and what they mean");
+    (codes.to_owned(), meaning.trim().to_owned())
+}
 
-const EXTRAS: [Extra; 11] = [
-    Extra {
-        command: "redlock",
-        codes: &["0", "69", "75", "77", "78"],
-        examples: &[
-            (
-                "One line in the crontab of several hosts; one of them runs the report:",
-                "0 3 * * * redlock run -r daily-report -t 10m -- report.sh",
-            ),
-            ("Are these servers fit to be a quorum?", "redlock doctor"),
-        ],
-    },
-    Extra {
-        command: "run",
-        codes: &[
-            "the command's",
-            "69",
-            "75",
-            "76",
-            "77",
-            "78",
-            "124",
-            "126",
-            "127",
-        ],
-        examples: &[
-            (
-                "One line in the crontab of several hosts; one of them runs the report:",
-                "0 3 * * * redlock run -r daily-report -t 10m -- report.sh",
-            ),
-            (
-                "Wait for up to five minutes for another deployment:",
-                "redlock run -r deploy -w 5m --note 'deploying v42' -- ./deploy.sh v42",
-            ),
-            (
-                "On this host only, without a server:",
-                "redlock run --local -r backup -- backup.sh",
-            ),
-            (
-                "Try it on one server:",
-                "redlock run --server redis://localhost --any-quorum -r demo -- sleep 10",
-            ),
-        ],
-    },
-    Extra {
-        command: "acquire",
-        codes: &["0", "69", "75", "77", "78"],
-        examples: &[(
-            "Hold a lock over several steps of a script:",
-            "REDLOCK_TOKEN=$(redlock acquire -r deploy -t 5m) || exit\nexport REDLOCK_TOKEN\ntrap 'redlock release -r deploy' EXIT\n./build && redlock extend -r deploy -t 5m && ./ship",
-        )],
-    },
-    Extra {
-        command: "extend",
-        codes: &["0", "69", "75", "76", "77", "78"],
-        examples: &[(
-            "Five minutes more, from now:",
-            "redlock extend -r deploy --token \"$token\" -t 5m",
-        )],
-    },
-    Extra {
-        command: "release",
-        codes: &["0", "69", "75", "76", "77", "78"],
-        examples: &[
-            (
-                "Give back what was acquired:",
-                "redlock release -r deploy --token \"$token\"",
-            ),
-            (
-                "Take it from a holder who is gone, after looking who it is:",
-                "redlock release -r deploy --force",
-            ),
-        ],
-    },
-    Extra {
-        command: "inspect",
-        codes: &["0", "3", "69", "78"],
-        examples: &[
-            (
-                "Who has it, server by server?",
-                "redlock inspect daily-report",
-            ),
-            (
-                "In a script:",
-                "if redlock inspect -q deploy; then echo 'a deployment is going on'; fi",
-            ),
-        ],
-    },
-    Extra {
-        command: "list",
-        codes: &["0", "69", "77", "78"],
-        examples: &[("All locks of deployments:", "redlock list 'deploy-*'")],
-    },
-    Extra {
-        command: "history",
-        codes: &["0", "69", "77", "78"],
-        examples: &[(
-            "Where did it run last night, and how did it end?",
-            "redlock history daily-report",
-        )],
-    },
-    Extra {
-        command: "doctor",
-        codes: &["0 (doctor)", "69", "77", "78 (doctor)"],
-        examples: &[
-            (
-                "Before the first job is trusted to these servers:",
-                "redlock doctor",
-            ),
-            (
-                "For a monitor; what is wrong, without warnings:",
-                "redlock doctor --json | jq '.findings[] | select(.severity == (\"danger\", \"no_vote\"))'",
-            ),
-        ],
-    },
-    Extra {
-        command: "config",
-        codes: &["0", "78"],
-        examples: &[("Where does a setting come from?", "redlock config")],
-    },
-    Extra {
-        command: "completions",
-        codes: &["0"],
-        examples: &[(
-            "For this user, once the directory is there (mkdir -p); a package has installed them for all:",
-            "redlock completions bash >~/.local/share/bash-completion/completions/redlock",
-        )],
-    },
-];
+fn example(lines: &str) -> (String, Vec<String>) {
+    let (what, lines): (Vec<&str>, Vec<&str>) = lines
+        .lines()
+        .map(str::trim)
+        .partition(|line| line.ends_with([':', '?']) || line.ends_with("nothing:"));
+    (
+        what.join(" "),
+        lines.into_iter().map(str::to_owned).collect(),
+    )
+}
 
 /// Every page: its file name and its text.
 pub fn pages() -> Vec<(String, String)> {
@@ -240,8 +132,12 @@ fn page(definition: &clap::Command, name: &str, commands: &[String]) -> String {
     render(|man, text| man.render_name_section(text));
     render(|man, text| man.render_synopsis_section(text));
     render(|man, text| man.render_description_section(text));
+    // The codes and examples of run are those of all.
+    let rest = Rest::of(definition.find_subcommand("run").unwrap_or(definition));
     if is_main {
-        text.extend(about_redlock().to_roff().into_bytes());
+        text.extend(paragraphs(&ABOUT_REDLOCK).into_bytes());
+    } else {
+        text.extend(paragraphs(&rest.prose).into_bytes());
     }
     let mut render = |part: fn(&Man, &mut dyn std::io::Write) -> std::io::Result<()>| {
         part(&man, &mut text).expect("a vector takes everything");
@@ -259,14 +155,14 @@ fn page(definition: &clap::Command, name: &str, commands: &[String]) -> String {
             roman("(1)."),
         ]);
     }
-    let extra = EXTRAS.iter().find(|extra| extra.command == name);
-    exit_status(&mut roff, extra);
+    exit_status(&mut roff, &rest);
     if is_main {
         durations(&mut roff);
     }
+    formats(&mut roff, name);
     environment(&mut roff, name);
     files(&mut roff);
-    examples(&mut roff, extra);
+    examples(&mut roff, &rest, is_main);
     see_also(&mut roff, name, commands);
     let text = String::from_utf8(text).expect("pages are text");
     // Names of variables and paths are not to be broken, nor lines to be stretched.
@@ -275,55 +171,43 @@ fn page(definition: &clap::Command, name: &str, commands: &[String]) -> String {
 }
 
 /// What somebody must know who reads one page only.
-fn about_redlock() -> Roff {
+const ABOUT_REDLOCK: [&str; 2] = [
+    "A lock is held by whoever wrote its random token to a majority of the servers within the TTL. One \
+     server of three, or two of five, may be down, hang or have lost its data. The lock is extended \
+     while the command runs, and released the moment it has ended; if it cannot be kept, the command \
+     is stopped before another host can get it.",
+    "It assumes that the servers fail independently of one another (redlock doctor looks at them), \
+     that their clocks run at about the same speed, and that the holder's host is not frozen for \
+     longer than the TTL. For the last case, and for the last word, each holder is given a fencing \
+     token, a number that grows from holder to holder, which a database can check.",
+];
+
+fn paragraphs<T: AsRef<str>>(texts: &[T]) -> String {
     let mut roff = Roff::new();
-    for paragraph in [
-        "A lock is held by whoever wrote its random token to a majority of the servers within the \
-         TTL. One server of three, or two of five, may be down, hang or have lost its data. The lock \
-         is extended while the command runs, and released the moment it has ended; if it cannot be \
-         kept, the command is stopped before another host can get it.",
-        "It assumes that the servers fail independently of one another (redlock doctor looks at \
-         them), that their clocks run at about the same speed, and that the holder's host is not \
-         frozen for longer than the TTL. For the last case, and for the last word, each holder is \
-         given a fencing token, a number that grows from holder to holder, which a database can check.",
-    ] {
+    for text in texts {
         roff.control("PP", []);
-        roff.text([roman(paragraph)]);
+        roff.text([roman(text.as_ref())]);
     }
-    roff
+    roff.to_roff()
 }
 
-fn codes_of(extra: Option<&Extra>) -> &'static [&'static str] {
-    extra.map_or(&["0", "78"], |extra| extra.codes)
-}
-
-/// Every exit code that the page of the command `name` tells, as a number.
-pub fn numbers(name: &str) -> BTreeSet<u8> {
-    let extra = EXTRAS.iter().find(|extra| extra.command == name);
-    let codes = codes_of(extra).iter().chain(&EVERY);
-    codes
-        .filter_map(|code| code.split(' ').next()?.parse().ok())
-        .collect()
-}
-
-fn exit_status(roff: &mut Roff, extra: Option<&Extra>) {
+fn exit_status(roff: &mut Roff, rest: &Rest) {
     roff.control("SH", ["EXIT STATUS"]);
-    let own = codes_of(extra);
-    let mut codes: Vec<&(&str, &str)> = CODES
-        .iter()
-        .filter(|(code, _)| own.contains(code) || EVERY.contains(code))
-        .collect();
-    let number = |code: &str| {
-        code.split(' ')
-            .next()
-            .unwrap_or_default()
-            .parse()
-            .unwrap_or(0)
-    };
-    codes.sort_by_key(|(code, _)| number(code));
-    for (code, meaning) in codes {
-        tagged(roff, code.trim_end_matches(" (doctor)"), meaning);
+    for (codes, meaning) in &rest.codes {
+        tagged(roff, codes, meaning);
     }
+}
+
+fn formats(roff: &mut Roff, name: &str) {
+    let Some((_, text)) = FORMATS.iter().find(|(command, _)| *command == name) else {
+        return;
+    };
+    roff.control("SH", ["JSON"]);
+    roff.text([roman(*text)]);
+    roff.control("PP", []);
+    roff.text([roman(
+        "Durations are numbers of milliseconds, instants are written as in RFC 3339.",
+    )]);
 }
 
 fn durations(roff: &mut Roff) {
@@ -408,13 +292,11 @@ fn files(roff: &mut Roff) {
     );
 }
 
-fn examples(roff: &mut Roff, extra: Option<&Extra>) {
-    let Some(extra) = extra else {
-        return;
-    };
+fn examples(roff: &mut Roff, rest: &Rest, is_main: bool) {
     roff.control("SH", ["EXAMPLES"]);
-    if extra.command == "redlock" {
+    if is_main {
         roff.text([roman("A file of settings:")]);
+        roff.control("PP", []);
         code(
             roff,
             "servers = [\"redis://10.0.0.1\", \"redis://10.0.1.1\", \"redis://10.0.2.1\"]\n\
@@ -423,12 +305,15 @@ fn examples(roff: &mut Roff, extra: Option<&Extra>) {
         );
         roff.control("PP", []);
     }
-    for (index, (what, line)) in extra.examples.iter().enumerate() {
+    for (index, (what, lines)) in rest.examples.iter().enumerate() {
         if index > 0 {
             roff.control("PP", []);
         }
-        roff.text([roman(*what)]);
-        code(roff, line);
+        if !what.is_empty() {
+            roff.text([roman(what)]);
+            roff.control("PP", []);
+        }
+        code(roff, &lines.join("\n"));
     }
 }
 
@@ -456,7 +341,6 @@ fn tagged(roff: &mut Roff, tag: &str, text: &str) {
 }
 
 fn code(roff: &mut Roff, lines: &str) {
-    roff.control("PP", []);
     roff.control("RS", ["4"]);
     roff.control("nf", []);
     for line in lines.lines() {
