@@ -238,7 +238,8 @@ pub fn inspect(arguments: &ByHandArguments, world: &World) -> Result<InspectSett
     let resources = resources(&arguments.names, "NAME", world)?;
     let sources = sources(arguments, world, &[])?;
     let has = |name| arguments.options.values(name).is_some();
-    let quiet = verbosity(&sources)? == Verbosity::Quiet;
+    // Only who types it wants to see nothing of what was asked for.
+    let quiet = has("quiet") && verbosity(&sources)? == Verbosity::Quiet;
     // What was typed stands against what the environment says.
     let watch = has("watch") || !has("json") && sources.value(&options::WATCH)? == Choice::Yes;
     let show = match (watch, has("json")) {

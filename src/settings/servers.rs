@@ -30,7 +30,7 @@ pub fn of(sources: &Sources) -> Result<Servers, Error> {
         (Some((servers, origin)), None) => redis(sources, servers, &origin),
         (None, Some((local, origin))) => embedded(sources, local, &origin),
         (Some((servers, of_servers)), Some((local, of_local))) => {
-            match of_servers.rank().cmp(&of_local.rank()) {
+            match nearer(&of_servers, &of_local) {
                 Ordering::Less => redis(sources, servers, &of_servers),
                 Ordering::Greater => embedded(sources, local, &of_local),
                 Ordering::Equal => {
@@ -41,6 +41,15 @@ pub fn of(sources: &Sources) -> Result<Servers, Error> {
                 }
             }
         }
+    }
+}
+
+/// Which of two origins is nearer to the user. In one file none is: what holds for all names stands
+/// at its beginning or in `[defaults]`, and both of servers and directory are a mistake there.
+fn nearer(one: &Origin, other: &Origin) -> Ordering {
+    match (one, other) {
+        (Origin::File { .. }, Origin::File { .. }) => Ordering::Equal,
+        _ => one.rank().cmp(&other.rank()),
     }
 }
 

@@ -10,7 +10,7 @@ use super::run::{kill_after, margin};
 use super::servers::{self, PassedOver};
 use super::sources::{AnySetting, Form, Found, Origin, Part, Place, Raw, Row, Sources};
 use super::template::Moment;
-use super::{Error, World, common_of, server_url};
+use super::{Common, Error, World, common_of, server_url};
 use crate::cli;
 use crate::exit::Exit;
 use crate::lock::claim::Resource;
@@ -18,12 +18,21 @@ use crate::lock::claim::Resource;
 /// Where the origins stand, unless a value is longer.
 const ORIGIN_COLUMN: usize = 36;
 
-/// The settings as text.
+/// What counts.
+pub struct Merged {
+    /// As text, with the origins.
+    pub text: String,
+    /// What is common to all commands: whether the files that it names are what they are to be is
+    /// seen by who opens them.
+    pub common: Common,
+}
+
+/// The settings.
 ///
 /// # Errors
 ///
 /// If they make no sense.
-pub fn config(options: &cli::Options, world: &World) -> Result<String, Error> {
+pub fn config(options: &cli::Options, world: &World) -> Result<Merged, Error> {
     let sources = Sources::new(options, world);
     sources.check_flags(&COMMON)?;
     let file = File::find_and_read(&sources)?;
@@ -37,13 +46,13 @@ pub fn config(options: &cli::Options, world: &World) -> Result<String, Error> {
         None => "# no file of settings\n\n".to_owned(),
     };
     let mut sources = sources.with_file(file);
-    common_of(&sources)?;
+    let common = common_of(&sources)?;
     judge_run(&sources)?;
     let passed_over = servers::passed_over(&sources)?;
     let row_of = |setting: &&'static dyn AnySetting| setting.row();
-    let common = COMMON.iter().map(row_of);
-    let common = common.filter(|row| row.place != Place::Nowhere);
-    show(&mut text, &sources, common, passed_over.as_ref());
+    let of_all = COMMON.iter().map(row_of);
+    let of_all = of_all.filter(|row| row.place != Place::Nowhere);
+    show(&mut text, &sources, of_all, passed_over.as_ref());
     text.push_str("\n[defaults]\n");
     show(&mut text, &sources, RUN.iter().map(row_of), None);
     for (name, place) in &sections {
@@ -55,7 +64,7 @@ pub fn config(options: &cli::Options, world: &World) -> Result<String, Error> {
         let own = own.filter(|row| sources.has_own(row));
         show(&mut text, &sources, own, None);
     }
-    Ok(text)
+    Ok(Merged { text, common })
 }
 
 /// Whether a run with these settings would be accepted.

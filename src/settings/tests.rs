@@ -672,6 +672,14 @@ fn a_named_file_that_is_missing_is_an_error() {
 }
 
 #[test]
+fn servers_and_a_directory_for_all_names_exclude_each_other_wherever_they_stand() {
+    let text = "servers = ['redis://a', 'redis://b', 'redis://c']\n[defaults]\nlocal = '/d'\n";
+    let host = Host::new().with_file(text);
+    let expected = "DIR/config.toml:3: local: excludes DIR/config.toml:1: servers";
+    assert_refused(&host, "-r a c", Exit::Configuration, expected);
+}
+
+#[test]
 fn a_file_without_an_end_is_an_error() {
     let line = "--local=/d --config /dev/zero -r a c";
     let expected = "--config: cannot read /dev/zero: it is larger than 1 MiB";

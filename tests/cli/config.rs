@@ -198,3 +198,14 @@ fn of_servers_and_local_the_one_that_does_not_count_is_a_comment() {
     let wanted = "# local = \"/d\" # FILE:1, further away than REDLOCK_SERVERS";
     assert_has(&lines, wanted);
 }
+
+#[test]
+fn certificates_that_are_missing_are_found_before_the_file_is_rolled_out() {
+    let host = Host::with(
+        "servers = ['rediss://a', 'rediss://b', 'rediss://c']\ntls-ca = '/nonexistent.pem'\n",
+    );
+    host.config()
+        .end()
+        .assert_code(78)
+        .assert_says(&["tls-ca /nonexistent.pem"]);
+}

@@ -125,6 +125,10 @@ fn a_look_is_shown_in_one_way() {
     assert_eq!(show("inspect a --json"), Ok(Show::Once(Format::Json)));
     assert_eq!(show("inspect -q a --json"), Ok(Show::Nothing));
     assert_eq!(show("inspect a --watch"), Ok(Show::Watch));
+    let quiet = world(&[("REDLOCK_QUIET", "1")]);
+    let settings = inspect(&arguments("inspect a"), &quiet).map(|settings| settings.show);
+    let text = Show::Once(Format::Text);
+    assert_eq!(settings.expect("it makes sense"), text, "nobody typed -q");
     for line in [
         "inspect",
         "inspect a --watch --json",
