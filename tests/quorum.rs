@@ -1,5 +1,5 @@
 //! What must hold of the verdicts for every number of nodes, every mixture of votes and every
-//! order.
+//! order. What a server says that was asked by two names is in the unit tests.
 
 use std::collections::HashSet;
 use std::time::Duration;

@@ -149,7 +149,11 @@ impl<N: Node> Attempt<N> {
         }
     }
 
-    pub(super) fn into_held(self, fencing_token: FencingToken, valid_until: Instant) -> Held<N> {
+    pub(super) fn into_held(
+        mut self,
+        fencing_token: FencingToken,
+        valid_until: Instant,
+    ) -> Held<N> {
         self.grip.keep_stragglers(self.pending);
         Held {
             votes: self.votes,

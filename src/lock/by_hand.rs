@@ -21,10 +21,8 @@ use super::wait;
 use crate::clock::{self, Instant};
 use crate::node::{Answer, ByHand, Entry, Extension, Node, NodeError, Proof, Removal, Vote};
 
-/// How often nodes that did not answer are asked again when there is no quorum without them.
-const RETRIES: u32 = 3;
-
-/// The same for somebody who only looks, and can look again.
+/// How often nodes that did not answer are asked again by somebody who only looks, and can look
+/// again; others do so as often as who does not wait.
 const RETRIES_OF_A_LOOK: u32 = 1;
 
 /// The least time that nodes beyond the quorum are given to answer when a lock was acquired.
@@ -107,11 +105,16 @@ impl<N: ByHand> Redlock<N> {
         });
         let decided = |answers: &Answers<_>| extended(&lasting(answers, ttl)) != Outcome::NoQuorum;
         let answers = self
-            .ask(node_timeout, RETRIES, decided, |_, node, limit| {
-                let entry = Arc::clone(&entry);
-                let began = clock::now();
-                async move { Ok((node.extend(entry, 0, limit).await?, began)) }
-            })
+            .ask(
+                node_timeout,
+                wait::OUTAGE_RETRIES,
+                decided,
+                |_, node, limit| {
+                    let entry = Arc::clone(&entry);
+                    let began = clock::now();
+                    async move { Ok((node.extend(entry, 0, limit).await?, began)) }
+                },
+            )
             .await;
         let answers = lasting(&answers, ttl);
         let outcome = extended(&answers);
@@ -175,22 +178,27 @@ impl<N: ByHand> Redlock<N> {
         let key: Arc<str> = key.into();
         // An answer that did not come in time may have been a removal.
         let late: Arc<[AtomicBool]> = meant.iter().map(|_| AtomicBool::new(false)).collect();
-        self.ask(node_timeout, RETRIES, has_quorum, |index, node, limit| {
-            let (key, Meant { proof, seen }) = (Arc::clone(&key), meant[index].clone());
-            let late = Arc::clone(&late);
-            async move {
-                let answer = node.remove(key, proof, limit).await;
-                let late = &late[index];
-                match answer {
-                    Ok(Removal::Missing) if seen && late.load(Ordering::Relaxed) => {
-                        return Ok(Removal::Removed);
+        self.ask(
+            node_timeout,
+            wait::OUTAGE_RETRIES,
+            has_quorum,
+            |index, node, limit| {
+                let (key, Meant { proof, seen }) = (Arc::clone(&key), meant[index].clone());
+                let late = Arc::clone(&late);
+                async move {
+                    let answer = node.remove(key, proof, limit).await;
+                    let late = &late[index];
+                    match answer {
+                        Ok(Removal::Missing) if seen && late.load(Ordering::Relaxed) => {
+                            return Ok(Removal::Removed);
+                        }
+                        Err(NodeError::TimedOut(_)) => late.store(true, Ordering::Relaxed),
+                        _ => {}
                     }
-                    Err(NodeError::TimedOut(_)) => late.store(true, Ordering::Relaxed),
-                    _ => {}
+                    answer
                 }
-                answer
-            }
-        })
+            },
+        )
         .await
     }
 

@@ -3,7 +3,7 @@
 //! A grip exists from before the first byte of an attempt until its release. Invariant I4: whoever
 //! has one lets go of it, whatever came of the attempt. Used by `redlock` and `lease`.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -32,7 +32,7 @@ pub struct Grip<N> {
     entry: Arc<Entry>,
     /// Requests of the attempt that were not answered when it was decided. They go on: a slow node
     /// shall have the key as well.
-    stragglers: Mutex<JoinSet<(usize, Answer<Vote>)>>,
+    stragglers: JoinSet<(usize, Answer<Vote>)>,
 }
 
 /// Whose answers a release waits for.
@@ -124,7 +124,7 @@ impl<N: Node> Grip<N> {
         Self {
             nodes,
             entry: Arc::new(entry),
-            stragglers: Mutex::default(),
+            stragglers: JoinSet::new(),
         }
     }
 
@@ -140,24 +140,16 @@ impl<N: Node> Grip<N> {
         &self.entry
     }
 
-    fn stragglers(&self) -> MutexGuard<'_, JoinSet<(usize, Answer<Vote>)>> {
-        self.stragglers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Lets the requests that are still under way go on by themselves.
-    pub(super) fn keep_stragglers(&self, pending: JoinSet<(usize, Answer<Vote>)>) {
-        *self.stragglers() = pending;
+    pub(super) fn keep_stragglers(&mut self, pending: JoinSet<(usize, Answer<Vote>)>) {
+        self.stragglers = pending;
     }
 
     /// Hears what is still to be answered when the lock was acquired, until `until`.
-    pub(super) async fn hear_stragglers(&self, votes: &mut Answers<Vote>, until: Instant) {
-        let mut pending = std::mem::take(&mut *self.stragglers());
-        while let Some((index, vote)) = next_before(&mut pending, Some(until)).await {
+    pub(super) async fn hear_stragglers(&mut self, votes: &mut Answers<Vote>, until: Instant) {
+        while let Some((index, vote)) = next_before(&mut self.stragglers, Some(until)).await {
             votes[index] = Some(vote);
         }
-        *self.stragglers() = pending;
     }
 
     /// Lets go of a failed attempt that began at `started` and whose votes were `votes`. Waits for
@@ -166,7 +158,7 @@ impl<N: Node> Grip<N> {
     /// connection. Whoever cannot have had a quorum tells nobody: those who tried beside him come
     /// back by themselves, and in a crowd notices would call for more attempts at the worst time.
     pub async fn abandon(
-        &self,
+        &mut self,
         votes: &Answers<Vote>,
         started: Instant,
         limit: Duration,
@@ -223,7 +215,7 @@ impl<N: Node> Grip<N> {
     /// says. May be repeated: what was left already stays. The nodes have `node_timeout`; without
     /// a quorum of answers it is repeated once on new connections, within `RELEASE_LIMIT` in all.
     pub async fn release(
-        &self,
+        &mut self,
         parting: &Arc<Parting>,
         audience: Audience,
         node_timeout: Duration,
@@ -275,9 +267,9 @@ impl<N: Node> Grip<N> {
 
     /// The nodes that a release is owed to. A request that is still connecting is given up: nothing
     /// of it has reached its node.
-    fn owing(&self) -> impl Iterator<Item = usize> {
+    fn owing(&mut self) -> impl Iterator<Item = usize> {
         // Those that were sent have no more to do than to wait for an answer that nobody reads.
-        self.stragglers().abort_all();
+        self.stragglers.abort_all();
         (0..self.nodes.len()).filter(|index| self.nodes[*index].may_hold_a_key())
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 
 use super::claim::{FencingToken, Token};
 use super::ear::{Ear, Heard};
@@ -17,7 +17,7 @@ use super::grip::{Grip, reopen_failed};
 use super::quorum::{self, Answers, Keeping, Named};
 use super::redlock::Held;
 use crate::clock::{self, Instant};
-use crate::node::{Answer, Extension, Node};
+use crate::node::{Answer, Entry, Extension, Node};
 
 /// How often a lock is extended within its TTL: two rounds may fail and a third still be in time.
 const ROUNDS_PER_TTL: u32 = 3;
@@ -97,10 +97,11 @@ impl fmt::Display for LossReason {
 
 /// A lock that is being kept.
 pub struct Lease<N> {
-    grip: Arc<Grip<N>>,
+    grip: Grip<N>,
     state: watch::Receiver<State>,
     hurry: Arc<Notify>,
-    keeper: JoinHandle<()>,
+    /// One task; it ends with this value.
+    keeper: JoinSet<()>,
     /// The proof of ownership.
     pub token: Token,
     /// The fencing token.
@@ -114,7 +115,7 @@ impl<N: Node> Lease<N> {
     /// fail.
     #[must_use]
     pub fn keep(held: Held<N>, node_timeout: Duration) -> Self {
-        let grip = Arc::new(held.grip);
+        let grip = held.grip;
         let first = State::Held {
             until: held.valid_until,
             extensions: 0,
@@ -122,7 +123,8 @@ impl<N: Node> Lease<N> {
         let (publish, state) = watch::channel(first);
         let hurry = Arc::new(Notify::new());
         let keeper = Keeper {
-            grip: Arc::clone(&grip),
+            nodes: Arc::clone(grip.nodes()),
+            entry: Arc::clone(grip.entry()),
             fence: held.fencing_token.0,
             node_timeout,
             valid_until: held.valid_until,
@@ -135,7 +137,7 @@ impl<N: Node> Lease<N> {
             grip,
             state,
             hurry,
-            keeper: tokio::spawn(keeper.keep(held.since)),
+            keeper: [keeper.keep(held.since)].into_iter().collect(),
             token: held.token,
             fencing_token: held.fencing_token,
             since: held.since,
@@ -169,19 +171,11 @@ impl<N: Node> Lease<N> {
 
     /// Stops keeping the lock. The grip is to be released then: nobody extends it any more.
     #[must_use]
-    pub async fn stop(mut self) -> Arc<Grip<N>> {
+    pub async fn stop(mut self) -> Grip<N> {
         // What is under way when the task ends is ordered before the release on its connection. And
         // with the task we hang up: who waits must not find us among those who hear the release.
-        self.keeper.abort();
-        let _ = (&mut self.keeper).await;
-        Arc::clone(&self.grip)
-    }
-}
-
-impl<N> Drop for Lease<N> {
-    /// Nobody keeps a lock that nobody has any more: it expires.
-    fn drop(&mut self) {
-        self.keeper.abort();
+        self.keeper.shutdown().await;
+        self.grip
     }
 }
 
@@ -227,7 +221,8 @@ impl Round {
 
 /// The task's own state.
 struct Keeper<N> {
-    grip: Arc<Grip<N>>,
+    nodes: Arc<[Arc<N>]>,
+    entry: Arc<Entry>,
     fence: u64,
     node_timeout: Duration,
     valid_until: Instant,
@@ -242,10 +237,10 @@ struct Keeper<N> {
 impl<N: Node> Keeper<N> {
     /// Extends until the lock is lost. `started` is when the last successful round began.
     async fn keep(mut self, mut started: Instant) {
-        let ttl = self.grip.entry().ttl;
-        let keys = &self.grip.entry().keys;
+        let ttl = self.entry.ttl;
+        let keys = &self.entry.keys;
         let listen_from = started + DEAF;
-        let mut ear = Ear::open(self.grip.nodes(), keys, listen_from, self.node_timeout);
+        let mut ear = Ear::open(&self.nodes, keys, listen_from, self.node_timeout);
         let mut failures = 0;
         loop {
             let next = if failures == 0 {
@@ -279,8 +274,8 @@ impl<N: Node> Keeper<N> {
                 Keeping::Lost => return self.lost(LossReason::NotOurs, round.answers),
                 Keeping::Unknown | Keeping::Undecided => {
                     failures += 1;
-                    reopen_failed(self.grip.nodes(), &round.answers);
-                    let answers = quorum::named(self.grip.nodes(), round.answers);
+                    reopen_failed(&self.nodes, &round.answers);
+                    let answers = quorum::named(&self.nodes, round.answers);
                     self.publish.send_replace(State::Unknown {
                         until: self.valid_until,
                         answers,
@@ -292,7 +287,7 @@ impl<N: Node> Keeper<N> {
 
     /// At once after the first failed round, on new connections; then again and again.
     fn next_retry(&self, failures: u32) -> Instant {
-        let mut pause = self.grip.entry().ttl / RETRIES_PER_TTL;
+        let mut pause = self.entry.ttl / RETRIES_PER_TTL;
         if self.is_in_a_hurry {
             pause = pause.min(HURRY);
         }
@@ -315,14 +310,14 @@ impl<N: Node> Keeper<N> {
 
     /// Asks every node, until the answers decide.
     async fn ask(&self, limit: Duration) -> (Keeping, Round) {
-        let nodes = self.grip.nodes();
+        let nodes = &self.nodes;
         let mut round = Round {
             answers: vec![None; nodes.len()],
             pending: JoinSet::new(),
             looks: LOOKS,
         };
         for (index, node) in nodes.iter().enumerate() {
-            let (node, entry) = (Arc::clone(node), Arc::clone(self.grip.entry()));
+            let (node, entry) = (Arc::clone(node), Arc::clone(&self.entry));
             let fence = self.fence;
             round
                 .pending
@@ -344,10 +339,10 @@ impl<N: Node> Keeper<N> {
             let mut healing = JoinSet::new();
             let mut healed = vec![false; round.answers.len()];
             loop {
-                for (index, node) in self.grip.nodes().iter().enumerate() {
+                for (index, node) in self.nodes.iter().enumerate() {
                     let is_missing = round.answers[index] == Some(Ok(Extension::Missing));
                     if is_missing && !std::mem::replace(&mut healed[index], true) {
-                        let (node, entry) = (Arc::clone(node), Arc::clone(self.grip.entry()));
+                        let (node, entry) = (Arc::clone(node), Arc::clone(&self.entry));
                         let fence = self.fence;
                         healing.spawn(async move { node.heal(entry, fence, limit).await });
                     }
@@ -363,7 +358,7 @@ impl<N: Node> Keeper<N> {
             () = rest => {}
             () = clock::sleep_until(next) => {}
         }
-        reopen_failed(self.grip.nodes(), &round.answers);
+        reopen_failed(&self.nodes, &round.answers);
     }
 
     fn extended(&mut self, valid_until: Instant) {
@@ -379,7 +374,7 @@ impl<N: Node> Keeper<N> {
     fn lost(&self, why: LossReason, answers: Answers<Extension>) {
         let loss = Loss {
             why,
-            answers: quorum::named(self.grip.nodes(), answers),
+            answers: quorum::named(&self.nodes, answers),
         };
         self.publish.send_replace(State::Lost(loss));
     }

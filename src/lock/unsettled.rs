@@ -42,9 +42,9 @@ impl<N: Node> Unsettled<N> {
 
     /// Lets go once more of what nodes took for another holder, and takes their votes away: what
     /// was left of us is a failure of theirs, and nobody's lock.
-    pub(super) async fn settle(&self, votes: &mut Answers<Vote>, limit: Duration) -> Found {
+    pub(super) async fn settle(&mut self, votes: &mut Answers<Vote>, limit: Duration) -> Found {
         let mut found = Found::Nothing;
-        for grip in &self.0 {
+        for grip in &mut self.0 {
             let is_its = |vote: &Option<_>| match vote {
                 Some(Ok(Vote::Taken { by, .. })) => by.value.starts_with(grip.entry().token()),
                 _ => false,

@@ -24,7 +24,7 @@ pub enum Patience {
 }
 
 /// How often an outage is tried again by somebody who does not wait.
-const OUTAGE_RETRIES: u32 = 3;
+pub(super) const OUTAGE_RETRIES: u32 = 3;
 /// The shortest pause between two of these, and what chance adds to it: 200 ms ± 100 ms in all.
 const OUTAGE_PAUSE: Duration = Duration::from_millis(100);
 const OUTAGE_SPREAD: Duration = Duration::from_millis(200);

@@ -161,11 +161,11 @@ impl<'a> Process<'a> {
     }
 
     /// The lock is taken by hand, used within its validity or beyond, and given back.
-    async fn hold(&self, held: Held<FlawedNode>, job_us: u64) {
+    async fn hold(&self, mut held: Held<FlawedNode>, job_us: u64) {
         self.believes(&held);
         sleep_us(job_us).await;
         with(|world| world.checker.ended(self.client));
-        self.release(&held.grip).await;
+        self.release(&mut held.grip).await;
     }
 
     /// The lock is kept while a job runs, and given back; or it is lost.
@@ -191,12 +191,12 @@ impl<'a> Process<'a> {
             world.note(|| format!("{} lets go", self.client));
             world.checker.ended(self.client);
         });
-        let grip = lease.stop().await;
-        self.release(&grip).await;
+        let mut grip = lease.stop().await;
+        self.release(&mut grip).await;
     }
 
     /// As `redlock run` does.
-    async fn release(&self, grip: &Grip<FlawedNode>) {
+    async fn release(&self, grip: &mut Grip<FlawedNode>) {
         let limit = self.policy.node_timeout;
         grip.release(&Arc::default(), Audience::Quorum, limit).await;
     }

@@ -389,7 +389,7 @@ async fn turn(waiter: usize, distance: u32, lan: &Shared) {
     };
     let go_on = |_: &_| ControlFlow::Continue(());
     let acquiring = redlock.acquire(&claim, policy, go_on, pending::<()>());
-    let Acquisition::Acquired(held) = acquiring.await else {
+    let Acquisition::Acquired(mut held) = acquiring.await else {
         panic!("{waiter} gave up");
     };
     {

@@ -13,8 +13,7 @@ use crate::world::Tells;
 
 const TTL: Duration = Duration::from_secs(2);
 
-/// A client that starts `start_us` after the world and has a job of `job_us` under a lock that
-/// nobody extends.
+/// A client that has a job of `job_us` under a lock that nobody extends.
 fn by_hand(job_us: u64) -> Habits {
     Habits {
         keys: vec!["lock:a"],

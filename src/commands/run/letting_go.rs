@@ -87,7 +87,7 @@ impl Run<'_> {
         let until = valid_until(&lease.state());
         let parting = Arc::new(self.parting(&lease, account, exit_code));
         let kind = parting.marker.map(|marker| marker.kind);
-        let grip = lease.stop().await;
+        let mut grip = lease.stop().await;
         let node_timeout = self.settings.common.node_timeout;
         // The guard goes when the release is on its way: somebody may be waiting for that.
         let dismissing = async {

@@ -44,7 +44,7 @@ pub fn of(error: &RedisError, password: Option<&str>) -> NodeError {
 pub fn of_text(said: &str) -> NodeError {
     let detail = said.strip_prefix("ERR ").unwrap_or(said);
     let text = shorten(detail);
-    if DENIALS.iter().any(|denial| detail.contains(denial)) {
+    if is_denial(detail) {
         NodeError::Refused(text)
     } else {
         NodeError::Failed(text)
@@ -74,11 +74,14 @@ fn of_connection(text: String) -> NodeError {
     NodeError::Unreachable(text)
 }
 
+fn is_denial(said: &str) -> bool {
+    DENIALS.iter().any(|denial| said.contains(denial))
+}
+
 fn is_refusal(error: &RedisError, text: &str) -> bool {
     // A script that may not run a command answers ERR, and only the text tells why.
     REFUSALS.iter().any(|refusal| text.starts_with(refusal))
-        || text.contains("ACL failure in script")
-        || text.contains("can't run this command")
+        || is_denial(text)
         || error.kind() == ErrorKind::AuthenticationFailed
 }
 
