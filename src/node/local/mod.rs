@@ -34,12 +34,10 @@ use self::rules::{Changes, Outcome};
 use self::store::Store;
 use self::watch::Watcher;
 use super::{
-    Answer, Ballot, Entry, Extension, Node, NodeName, Notices, Parting, Raised, Release, Vote,
+    Answer, Ballot, CLOCK_ERROR_MS, Entry, Extension, Node, NodeName, Notices, Parting, Raised,
+    Release, Vote,
 };
 use crate::clock;
-
-/// How much a client's wall clock may be ahead of ours and still count; both are this host's.
-const CLOCK_AHEAD_MS: u64 = 60_000;
 
 /// How often a lock that is taken is tried again at once, letting others run in between: it is
 /// nearly always held for less time than the shortest sleep takes.
@@ -167,9 +165,9 @@ impl Node for LocalNode {
     async fn acquire(&self, entry: Arc<Entry>, ballot: Ballot, limit: Duration) -> Answer<Vote> {
         self.may_hold_a_key.store(false, Ordering::Relaxed);
         // Its age is never asked: what must outlive a restart of the host is on its disk.
-        let floor = ballot
-            .unix_ms
-            .min(clock::unix_ms().saturating_add(CLOCK_AHEAD_MS));
+        let now_ms = clock::unix_ms();
+        let earliest = now_ms.saturating_sub(CLOCK_ERROR_MS);
+        let floor = ballot.unix_ms.clamp(earliest, now_ms + CLOCK_ERROR_MS);
         self.call(&entry.keys, limit, |records, now| {
             rules::acquire(records, &entry, floor, now)
         })

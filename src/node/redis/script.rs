@@ -60,6 +60,14 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_counts_as_far_as_everywhere_else() {
+        let error = crate::node::CLOCK_ERROR_MS;
+        for bound in [format!("now_ms - {error},"), format!("now_ms + {error})")] {
+            assert!(super::super::ACQUIRE.contains(&bound), "{bound}");
+        }
+    }
+
+    #[test]
     fn the_scripts_have_no_comments_beside_code() {
         use super::super::{ACQUIRE, EXTEND, HEAL, RAISE, RELEASE, by_hand};
 
