@@ -13,12 +13,14 @@ pub mod by_hand;
 pub mod doctor;
 pub mod live;
 pub mod lock_view;
+mod names;
 mod run;
 pub mod runs;
 mod stderr;
 pub mod table;
 mod words;
 
+pub use self::names::Names;
 pub use self::run::*;
 pub use self::words::*;
 

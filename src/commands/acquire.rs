@@ -16,7 +16,7 @@ use crate::job::Signals;
 use crate::lock::quorum::Verdict;
 use crate::lock::{Acquisition, Audience, Claim, Failure, Held, Policy};
 use crate::node::{AnyNode, Parting};
-use crate::report::{self, Reporter};
+use crate::report::{self, Names, Reporter};
 use crate::settings::by_hand::AcquireSettings;
 use crate::settings::{Format, Wait, World};
 
@@ -36,7 +36,11 @@ pub fn acquire(
         let mut signals =
             Signals::listen().map_err(|error| Stop::system("listen for signals", &error))?;
         let name = settings.resource.as_str();
-        let waiting = attempt::Waiting::new(reporter, name);
+        let names = Names::new(
+            std::slice::from_ref(&settings.resource),
+            &settings.common.key_format,
+        );
+        let waiting = attempt::Waiting::new(reporter, &names);
         let on_failure = |failure: &Failure| {
             if attempt::is_around(world, failure) {
                 return ControlFlow::Break(());

@@ -11,7 +11,7 @@ use crate::lock::quorum::Verdict;
 use crate::lock::{Failure, Patience, Policy, RestartGuard, Restarts};
 use crate::node::TOKEN_LEN;
 use crate::report::live::LiveLine;
-use crate::report::{self, Reporter};
+use crate::report::{self, Names, Reporter};
 use crate::settings::{Common, Servers, Wait, World};
 
 /// The variable with the tokens of all redlocks around a command but the one that started it.
@@ -88,14 +88,14 @@ pub fn is_around(world: &World, failure: &Failure) -> bool {
 /// is kept up to date.
 pub struct Waiting<'a> {
     reporter: Reporter,
-    names: &'a str,
+    names: &'a Names,
     began: Instant,
     latest: RefCell<Option<Failure>>,
 }
 
 impl<'a> Waiting<'a> {
     /// A wait for `names` that begins now.
-    pub fn new(reporter: Reporter, names: &'a str) -> Self {
+    pub fn new(reporter: Reporter, names: &'a Names) -> Self {
         Self {
             reporter,
             names,

@@ -28,7 +28,7 @@ use crate::lock::claim::marker_of;
 use crate::lock::quorum::Verdict;
 use crate::lock::{Acquisition, Claim, Failure, Held, Holder, Lease, Redlock, Resource, State};
 use crate::node::{AnyNode, MarkerKind};
-use crate::report::{self, Reporter};
+use crate::report::{self, Names, Reporter};
 use crate::settings::{self, RunSettings, StoreCommand, Wait, World};
 
 /// Runs the command under the lock.
@@ -40,12 +40,11 @@ pub fn run(settings: &RunSettings, world: &World, reporter: Reporter) -> Result<
     let runtime = runtime::new()?;
     // Everything happens on this thread: the kernel kills the child when the thread that started it
     // ends.
-    let names: Vec<&str> = settings.resources.iter().map(Resource::as_str).collect();
     let run = Run {
         settings,
         world,
         reporter,
-        names: names.join(", "),
+        names: Names::new(&settings.resources, &settings.common.key_format),
     };
     let mut account = Account::begin();
     let exit = runtime.block_on(run.story(&mut account));
@@ -77,7 +76,7 @@ struct Run<'a> {
     world: &'a World,
     reporter: Reporter,
     /// The resources, as messages call them.
-    names: String,
+    names: Names,
 }
 
 impl Run<'_> {
@@ -145,7 +144,7 @@ impl Run<'_> {
         attempt::mention_window(
             self.reporter,
             &settings.common,
-            &self.names,
+            self.names.all(),
             settings.ttl,
             &policy.restarts,
         );
@@ -165,7 +164,7 @@ impl Run<'_> {
         match waiting.shown(acquiring).await {
             Acquisition::Acquired(held) => {
                 self.reporter
-                    .tell(&report::acquired(&self.names, &held, waiting.waited()));
+                    .tell(&report::acquired(self.names.all(), &held, waiting.waited()));
                 Ok(held)
             }
             Acquisition::Failed(failure) => {
@@ -186,14 +185,14 @@ impl Run<'_> {
         let exit = attempt::exit_of(&failure.verdict, self.settings.conflict_exit);
         let line = match &failure.verdict {
             Verdict::Held(_) if attempt::is_around(self.world, failure) => {
-                report::nested(&self.names)
+                report::nested(self.names.all())
             }
             Verdict::Held(_) => {
                 let gave_up = self.settings.wait != Wait::No && !self.is_done(failure);
                 let waited = gave_up.then_some(waited);
                 report::skipped(&self.names, failure, waited)
             }
-            _ => report::not_acquired(&self.names, failure),
+            _ => report::not_acquired(self.names.all(), failure),
         };
         Stop::telling(exit, line)
     }

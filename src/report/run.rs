@@ -1,12 +1,12 @@
 //! The lines of `redlock run`, and of who waits for a lock.
 
-use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
+use super::names::Names;
 use super::words::{
     extension_text, holder_json, in_the_way, is_standing, list, release_text, rfc3339, short,
     vote_text, without_quorum,
@@ -53,27 +53,15 @@ pub fn not_extended(names: &str, answers: &Named<Extension>) -> Line {
 
 /// Somebody else has the lock, and we do not wait for it, or not any longer.
 #[must_use]
-pub fn skipped(names: &str, failure: &Failure, waited: Option<Duration>) -> Line {
+pub fn skipped(names: &Names, failure: &Failure, waited: Option<Duration>) -> Line {
+    let name = names.of(failure.holder());
     let by = in_the_way(failure);
     let end = match waited {
         Some(waited) => format!("gave up after {}", short(waited)),
         None => "skipped".to_owned(),
     };
-    let line = Line::new(
-        Level::Notice,
-        "skipped",
-        format!("{} {by}; {end}", of(names)),
-    );
-    with_holder(line.with("resource", names), failure.holder())
-}
-
-/// What is held: of several it is not known which.
-fn of(names: &str) -> Cow<'_, str> {
-    if names.contains(", ") {
-        format!("one of {names}").into()
-    } else {
-        names.into()
-    }
+    let line = Line::new(Level::Notice, "skipped", format!("{name} {by}; {end}"));
+    with_holder(line.with("resource", names.all()), failure.holder())
 }
 
 /// The lock is held by the very run that this one is part of.
@@ -87,9 +75,10 @@ pub fn nested(names: &str) -> Line {
 
 /// An attempt did not get the lock and is followed by another.
 #[must_use]
-pub fn trying_again(names: &str, failure: &Failure) -> Line {
+pub fn trying_again(wanted: &Names, failure: &Failure) -> Line {
+    let names = wanted.all();
     let message = match &failure.verdict {
-        Verdict::Held(by) => format!("{} {}; waiting", of(names), is_standing(by)),
+        Verdict::Held(by) => format!("{} {}; waiting", wanted.of(Some(by)), is_standing(by)),
         Verdict::ColdStart => {
             format!(
                 "{names}: all servers restarted, a cold start: {}",
@@ -103,13 +92,14 @@ pub fn trying_again(names: &str, failure: &Failure) -> Line {
 
 /// What is waited for, and for how long already: the live line.
 #[must_use]
-pub fn still_waiting(names: &str, failure: &Failure, waited: Duration) -> String {
+pub fn still_waiting(names: &Names, failure: &Failure, waited: Duration) -> String {
     let waited = short(waited);
     match &failure.verdict {
         Verdict::Held(by) => {
-            format!("waiting for {waited}: {} {}", of(names), is_standing(by))
+            let name = names.of(Some(by));
+            format!("waiting for {waited}: {name} {}", is_standing(by))
         }
-        _ => format!("waiting for {waited}: {}", outcome(names, failure)),
+        _ => format!("waiting for {waited}: {}", outcome(names.all(), failure)),
     }
 }
 

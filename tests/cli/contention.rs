@@ -153,7 +153,7 @@ fn one_of_two_names_that_is_held_keeps_the_other_one_free() {
     let both = cluster
         .redlock(["run", "-v", "-r", "a", "-r", "b", "echo", "never"])
         .end();
-    both.assert_code(75).assert_says(&["a, b is held by"]);
+    both.assert_code(75).assert_says(&["redlock: b is held by"]);
     assert!(
         cluster.locks().iter().all(|key| key == "lock:b"),
         "{:?}",

@@ -112,7 +112,7 @@ impl Run<'_> {
         };
         if is_to_be_noted(&letting) {
             let rest = until.remaining();
-            let line = report::not_marked_done_yet(&self.names, &nodes, &letting, rest);
+            let line = report::not_marked_done_yet(self.names.all(), &nodes, &letting, rest);
             self.reporter.tell(&line);
         }
         while is_to_be_noted(&letting) {
@@ -143,13 +143,13 @@ impl Run<'_> {
         rest: Duration,
     ) {
         let line = if marker == Some(MarkerKind::Done) && !letting.is_left() {
-            report::not_marked_done(&self.names, nodes, letting)
+            report::not_marked_done(self.names.all(), nodes, letting)
         } else if marker == Some(MarkerKind::Kept) && !letting.is_complete() {
-            report::not_kept(&self.names, nodes, letting, rest)
+            report::not_kept(self.names.all(), nodes, letting, rest)
         } else if !letting.is_complete() {
-            report::not_released(&self.names, nodes, letting, rest)
+            report::not_released(self.names.all(), nodes, letting, rest)
         } else if letting.was_gone() {
-            report::gone_before_release(&self.names)
+            report::gone_before_release(self.names.all())
         } else {
             return;
         };

@@ -153,7 +153,7 @@ impl Run<'_> {
             }
             State::Unknown { answers, .. } => {
                 self.reporter
-                    .tell(&report::not_extended(&self.names, &answers));
+                    .tell(&report::not_extended(self.names.all(), &answers));
                 course.answers = answers;
             }
             State::Lost(loss) => self.on_loss(&loss, child, course),
@@ -187,7 +187,7 @@ impl Run<'_> {
             }
         };
         self.reporter
-            .tell(&report::lost(&self.names, loss, &what_now));
+            .tell(&report::lost(self.names.all(), loss, &what_now));
     }
 
     /// Comes when the command has run for as long as it may.
@@ -214,7 +214,7 @@ impl Run<'_> {
         course.phase = Phase::Stopping(grace);
         let limit = self.settings.max_runtime.unwrap_or_default();
         self.reporter
-            .tell(&report::timed_out(&self.names, limit, signal));
+            .tell(&report::timed_out(self.names.all(), limit, signal));
     }
 
     /// Comes when the job must be stopped, or killed, so that it is dead before the lock can pass
@@ -285,7 +285,7 @@ impl Run<'_> {
         };
         let what_now = "the command had just ended";
         self.reporter
-            .tell(&report::lost(&self.names, &loss, what_now));
+            .tell(&report::lost(self.names.all(), &loss, what_now));
         LockWas::Lost
     }
 }
