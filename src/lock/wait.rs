@@ -48,8 +48,8 @@ const POLL_LIMIT: Duration = Duration::from_millis(250);
 /// The pause between two looks for who would hear of a release.
 const POLL_INFORMED: Duration = Duration::from_secs(1);
 
-/// Up to what a node's time limit grows while an outage lasts, if it is shorter: a host that is busy
-/// at the full hour must not call a slow answer an outage.
+/// Up to what a node's time limit grows while an outage lasts, if it is shorter: a host that is
+/// busy at the full hour must not call a slow answer an outage.
 const LIMIT_GROWS_TO: Duration = Duration::from_millis(320);
 
 /// The time a node has after so many `failures` in a row: `node_timeout`, doubled with each.
