@@ -238,8 +238,8 @@ impl Terminal {
     }
 }
 
-/// Whether a job must not ignore SIGTTIN, although we do: it would be told of an error when it reads
-/// from the terminal, instead of being given it as we have it. So it is in bash's `$(…)`.
+/// Whether a job must not ignore SIGTTIN, although we do: it would be told of an error when it
+/// reads from the terminal, instead of being given it as we have it. So it is in bash's `$(…)`.
 #[must_use]
 pub fn must_ask() -> bool {
     death::is_ignored(Signal::SIGTTIN) && is_in_front(getpgrp())
