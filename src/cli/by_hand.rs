@@ -234,8 +234,8 @@ Examples:
 const AFTER_INSPECT: &str = "\
 A server's state is held, kept (its job is over, and --min-hold keeps the lock), done (its job has
 succeeded, and --once-per keeps it from running again), free, other (something else than what the
-quorum agrees on), refused (it turned us away), unreachable, or failed. TTL is what the server says; the first lines say for how long a quorum
-still has it, less what clocks may differ.
+quorum agrees on), refused (it turned us away), unreachable, or failed. TTL is what the server says;
+the first lines say for how long a quorum still has it, less what clocks may differ.
 
 Exit codes:
   0   held, kept or done, at least one of them

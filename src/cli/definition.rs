@@ -68,9 +68,10 @@ const CONFIGURATION: &str = "\
 Configuration:
   Every long option but --resource, --json, --force and --yes can be set by a variable, REDLOCK_ and
   its name in capitals (REDLOCK_NODE_TIMEOUT=200ms; options without a value are 1 or 0; REDLOCK_WAIT
-  is a duration or forever; the servers are REDLOCK_SERVERS, separated by commas or blanks), and, but
-  for --config, --token and --watch, in a TOML file. An empty variable counts as not set. The order
-  is: flag, environment, the resource's section of the file, [defaults], its beginning, the default.
+  is a duration or forever; the servers are REDLOCK_SERVERS, separated by commas or blanks), and
+  all of them but --config, --token and --watch in a TOML file. An empty variable counts as not set.
+  The order is: flag, environment, the resource's section of the file, [defaults], its beginning,
+  the default.
 
     servers = [\"redis://10.0.0.1\", \"redis://10.0.1.1\", \"redis://10.0.2.1\"]
     password-file = \"/etc/redlock/password\"
