@@ -4,12 +4,13 @@
 //! or fails with a [`NodeError`]. The scripts beside this file are the whole protocol; [`redis`]
 //! sends them, [`local`] does the same on files of this host. [`endpoint`] is where a server is,
 //! [`parting`] what is left on a node when a lock is let go, [`notices`] how a release is heard,
-//! [`by_hand`] what people ask, [`glob`] which keys they mean. Called by `lock`; `commands` opens
-//! nodes, and examines them for `doctor`.
+//! [`by_hand`] what people ask, [`glob`] which keys they mean, [`links`] which connections there
+//! are to a server. Called by `lock`; `commands` opens nodes, and examines them for `doctor`.
 
 pub mod by_hand;
 pub mod endpoint;
 pub mod glob;
+pub mod links;
 pub mod local;
 pub mod notices;
 pub mod parting;

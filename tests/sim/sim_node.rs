@@ -3,10 +3,10 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
+use redlock::node::links::{Creates, End, Link, Links};
 use redlock::node::{
     Answer, Ballot, Entry, Extension, Node, NodeError, NodeName, Parting, Raised, Release, Vote,
 };
@@ -14,28 +14,12 @@ use redlock::node::{
 use crate::network::{Command, Reply};
 use crate::world::{sleep_until, with};
 
-/// Whether a command can create a key.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Creates {
-    Keys,
-    Nothing,
-}
-
 /// A server as one client sees it.
 pub struct SimNode {
     name: NodeName,
     client: usize,
     server: usize,
-    slot: Mutex<Slot>,
-    may_hold_a_key: AtomicBool,
-}
-
-/// The connections of one node, as in `src/node/redis`.
-#[derive(Default)]
-struct Slot {
-    open: Option<usize>,
-    unanswered: bool,
-    owed: Vec<usize>,
+    links: Links<usize>,
 }
 
 impl SimNode {
@@ -45,13 +29,8 @@ impl SimNode {
             name: NodeName(format!("server-{server}")),
             client,
             server,
-            slot: Mutex::default(),
-            may_hold_a_key: AtomicBool::new(false),
+            links: Links::default(),
         }
-    }
-
-    fn slot(&self) -> MutexGuard<'_, Slot> {
-        self.slot.lock().expect("nobody panics with it")
     }
 
     async fn call(
@@ -64,19 +43,15 @@ impl SimNode {
         // A stopped process sends nothing.
         self.thaw().await;
         let exchange = async {
-            let connection = self.connection().await?;
-            if creates == Creates::Keys {
-                self.may_hold_a_key.store(true, Ordering::Relaxed);
-                self.slot().unanswered = true;
-            }
-            let answer = with(|world| world.send(connection, command, Arc::clone(entry))).await;
-            let mut slot = self.slot();
-            if answer.is_err() {
-                slot.open = None;
-                slot.unanswered = false;
-            } else if creates == Creates::Keys {
-                slot.unanswered = false;
-            }
+            let link = self.link().await?;
+            self.links.sends(creates);
+            let sent = with(|world| world.send(link.connection, command, Arc::clone(entry)));
+            let answer = sent.await;
+            let end = match answer {
+                Ok(_) => End::Answered,
+                Err(_) => End::Broken,
+            };
+            self.links.ended(&link, creates, end);
             answer.map_err(|_| NodeError::Unreachable("connection reset".to_owned()))
         };
         let mut exchange = pin!(exchange);
@@ -100,9 +75,9 @@ impl SimNode {
         async move { sleep_until(with(|world| world.hosts[client].stopped_until_us)).await }
     }
 
-    async fn connection(&self) -> Answer<usize> {
-        if let Some(open) = self.slot().open {
-            return Ok(open);
+    async fn link(&self) -> Answer<Link<usize>> {
+        if let Some(link) = self.links.open() {
+            return Ok(link);
         }
         let round_trip_us = with(|world| world.latency_us() + world.latency_us());
         sleep_until(with(|world| world.now_us()) + round_trip_us).await;
@@ -113,9 +88,7 @@ impl SimNode {
         }
         let opened = with(|world| world.connect(self.client, self.server));
         let refused = || NodeError::Unreachable("connection refused".to_owned());
-        let opened = opened.ok_or_else(refused)?;
-        self.slot().open = Some(opened);
-        Ok(opened)
+        Ok(self.links.opened(opened.ok_or_else(refused)?))
     }
 
     /// A bare `DEL`: known to be bad.
@@ -136,7 +109,7 @@ impl Node for SimNode {
     }
 
     async fn acquire(&self, entry: Arc<Entry>, ballot: Ballot, limit: Duration) -> Answer<Vote> {
-        self.may_hold_a_key.store(false, Ordering::Relaxed);
+        self.links.begin();
         let command = Command::Acquire(ballot);
         match self.call(command, &entry, Creates::Keys, limit).await? {
             Reply::Vote(vote) => Ok(vote),
@@ -175,7 +148,7 @@ impl Node for SimNode {
         _: Arc<Parting>,
         limit: Duration,
     ) -> Answer<Release> {
-        for old in std::mem::take(&mut self.slot().owed) {
+        for old in self.links.take_owed() {
             // Nobody waits for the answer.
             drop(with(|world| {
                 world.send(old, Command::Release, Arc::clone(&entry))
@@ -189,19 +162,14 @@ impl Node for SimNode {
     }
 
     fn may_hold_a_key(&self) -> bool {
-        self.may_hold_a_key.load(Ordering::Relaxed)
+        self.links.may_hold_a_key()
     }
 
     fn is_in_touch(&self) -> bool {
-        let slot = self.slot();
-        slot.open.is_some() && !slot.unanswered
+        self.links.are_in_touch()
     }
 
     fn reconnect(&self) {
-        let mut slot = self.slot();
-        let old = slot.open.take();
-        if std::mem::take(&mut slot.unanswered) && slot.owed.len() < 4 {
-            slot.owed.extend(old);
-        }
+        self.links.give_up();
     }
 }

@@ -7,7 +7,8 @@ use redis::{FromRedisValue, RedisResult, Value};
 
 use super::script::script;
 use super::{
-    Creates, RedisNode, failure, fence_key, foreign, history_key, number, run_id_of, unknown_reply,
+    Creates, RedisNode, end_of, failure, fence_key, foreign, history_key, number, run_id_of,
+    unknown_reply,
 };
 use crate::node::by_hand::{ByHand, Found, Listed, Page, Proof, Removal, Sight, Values, Wanted};
 use crate::node::parting::HISTORY_RUNS;
@@ -141,9 +142,9 @@ impl RedisNode {
         }
         commands.ignore_errors();
         let exchange = async {
-            let mut open = self.connection(limit).await?;
-            let replies = commands.query_async(&mut open.connection).await;
-            self.note_answer(open.number, Creates::Nothing, &replies);
+            let mut link = self.link(limit).await?;
+            let replies = commands.query_async(&mut link.connection).await;
+            self.links.ended(&link, Creates::Nothing, end_of(&replies));
             replies.map_err(|error| failure::of(&error, self.connector.password()))
         };
         tokio::time::timeout(limit, exchange)

@@ -105,7 +105,7 @@ impl RedisNode {
 
     async fn ask_all(&self, key: &str, limit: Duration) -> Answer<Examination> {
         let began = clock::now();
-        let mut connection = self.connection(limit).await?.connection;
+        let mut connection = self.link(limit).await?.connection;
         let mut sample = self.sample(&mut connection).await?;
         let first = clock::now().since(began);
         let (mut trips, mut offset) = (Vec::with_capacity(SAMPLES), None);

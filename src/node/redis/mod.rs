@@ -13,8 +13,7 @@ mod script;
 mod tls;
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -22,6 +21,7 @@ use redis::{PushInfo, PushKind, Value};
 
 use self::connection::Connector;
 use self::script::script;
+use super::links::{Creates, End, Link, Links};
 use super::parting::{HISTORY_DAYS, HISTORY_RUNS};
 use super::{
     Answer, Ballot, Endpoint, Entry, Extension, Foreign, Node, NodeError, NodeName, Notice,
@@ -37,43 +37,11 @@ const EXTEND: &str = script!("server", "check", "counters", "extend");
 const HEAL: &str = script!("check", "counters", "heal");
 const RELEASE: &str = script!("listeners", "notify", "release");
 
-/// Old connections that are kept for the release. One more is dropped: a node that went through so
-/// many within one lock is beyond our help.
-const OWED_LIMIT: usize = 4;
-
 /// One server, and the connection to it, which is opened by the first call that needs it.
 pub struct RedisNode {
     name: NodeName,
     connector: Connector,
-    slot: Mutex<Slot>,
-    may_hold_a_key: AtomicBool,
-}
-
-/// The connections of one node.
-#[derive(Default)]
-struct Slot {
-    open: Option<Open>,
-    /// How many were opened so far.
-    opened: u64,
-    /// A command that creates keys was sent over `open`, and not answered yet.
-    unanswered: bool,
-    /// Connections on which such a command may still be under way. A release is sent there as well,
-    /// so that a late `SET` is ordered before its `DEL`.
-    owed: Vec<MultiplexedConnection>,
-}
-
-/// A connection, and which one of its node it is: the answers of an older one say nothing about it.
-#[derive(Clone)]
-struct Open {
-    number: u64,
-    connection: MultiplexedConnection,
-}
-
-/// Whether a command can create a key.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Creates {
-    Keys,
-    Nothing,
+    links: Links<MultiplexedConnection>,
 }
 
 impl RedisNode {
@@ -86,8 +54,7 @@ impl RedisNode {
         Ok(Self {
             name: NodeName(endpoint.to_string()),
             connector: Connector::new(endpoint)?,
-            slot: Mutex::default(),
-            may_hold_a_key: AtomicBool::new(false),
+            links: Links::default(),
         })
     }
 
@@ -110,13 +77,10 @@ impl RedisNode {
         limit: Duration,
     ) -> Answer<T> {
         let exchange = async {
-            let mut open = self.connection(limit).await?;
-            if creates == Creates::Keys {
-                self.may_hold_a_key.store(true, Ordering::Relaxed);
-                self.slot().unanswered = true;
-            }
-            let reply = command.query_async::<T>(&mut open.connection).await;
-            self.note_answer(open.number, creates, &reply);
+            let mut link = self.link(limit).await?;
+            self.links.sends(creates);
+            let reply = command.query_async::<T>(&mut link.connection).await;
+            self.links.ended(&link, creates, end_of(&reply));
             reply.map_err(|error| failure::of(&error, self.connector.password()))
         };
         // The one bound over connect and command; no default of the library is in force.
@@ -127,7 +91,7 @@ impl RedisNode {
 
     /// Why there is no answer within `limit`. A port without TLS waits for more of a handshake.
     fn too_late(&self, limit: Duration) -> NodeError {
-        if self.connector.speaks_tls() && self.slot().open.is_none() {
+        if self.connector.speaks_tls() && self.links.open().is_none() {
             NodeError::Unreachable(format!(
                 "no TLS handshake within {}, as from a port without TLS",
                 humantime::format_duration(in_ms(limit))
@@ -137,43 +101,18 @@ impl RedisNode {
         }
     }
 
-    /// Takes note of a `reply` over the connection of that `number`.
-    fn note_answer<T>(&self, number: u64, creates: Creates, reply: &redis::RedisResult<T>) {
-        let mut slot = self.slot();
-        if slot.open.as_ref().is_none_or(|open| open.number != number) {
-            return;
+    /// The present connection, or a new one.
+    async fn link(&self, limit: Duration) -> Answer<Link<MultiplexedConnection>> {
+        if let Some(link) = self.links.open() {
+            return Ok(link);
         }
-        match reply {
-            Err(error) if error.is_unrecoverable_error() => {
-                // What was sent may still arrive; this connection can carry no release any more.
-                slot.open = None;
-                slot.unanswered = false;
-            }
-            _ if creates == Creates::Keys => slot.unanswered = false,
-            _ => {}
-        }
-    }
-
-    async fn connection(&self, limit: Duration) -> Answer<Open> {
-        if let Some(open) = self.slot().open.clone() {
-            return Ok(open);
-        }
-        let connection = self.connector.connect(limit).await?;
-        let mut slot = self.slot();
-        slot.opened += 1;
-        let number = slot.opened;
-        Ok(slot.open.insert(Open { number, connection }).clone())
-    }
-
-    fn slot(&self) -> std::sync::MutexGuard<'_, Slot> {
-        // Only tests go on after a panic, and it leaves connections as they were.
-        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+        Ok(self.links.opened(self.connector.connect(limit).await?))
     }
 
     /// Sends the release on the connections that were given up as well. Nobody waits for the
     /// answers: the one on the present connection counts.
     fn settle_debts(&self, command: &redis::Cmd, limit: Duration) {
-        for mut old in std::mem::take(&mut self.slot().owed) {
+        for mut old in self.links.take_owed() {
             let command = command.clone();
             tokio::spawn(async move {
                 let release = command.query_async::<Vec<Vec<u8>>>(&mut old);
@@ -189,7 +128,7 @@ impl Node for RedisNode {
     }
 
     async fn acquire(&self, entry: Arc<Entry>, ballot: Ballot, limit: Duration) -> Answer<Vote> {
-        self.may_hold_a_key.store(false, Ordering::Relaxed);
+        self.links.begin();
         let mut command = eval(ACQUIRE, &entry);
         command
             .arg(&entry.value)
@@ -304,20 +243,22 @@ impl Node for RedisNode {
     }
 
     fn may_hold_a_key(&self) -> bool {
-        self.may_hold_a_key.load(Ordering::Relaxed)
+        self.links.may_hold_a_key()
     }
 
     fn is_in_touch(&self) -> bool {
-        let slot = self.slot();
-        slot.open.is_some() && !slot.unanswered
+        self.links.are_in_touch()
     }
 
     fn reconnect(&self) {
-        let mut slot = self.slot();
-        let old = slot.open.take();
-        if std::mem::take(&mut slot.unanswered) && slot.owed.len() < OWED_LIMIT {
-            slot.owed.extend(old.map(|open| open.connection));
-        }
+        self.links.give_up();
+    }
+}
+
+fn end_of<T>(reply: &redis::RedisResult<T>) -> End {
+    match reply {
+        Err(error) if error.is_unrecoverable_error() => End::Broken,
+        _ => End::Answered,
     }
 }
 
