@@ -348,6 +348,7 @@ fn why_a_success_could_not_be_noted_is_told_although_its_lock_has_expired_meanwh
     let job = "cat /dev/zero >\"$REDLOCK_LOCAL/rest\" 2>/dev/null; true";
     let run = [
         "run",
+        "-q",
         "-t",
         "1s",
         "--once-per",
@@ -422,6 +423,26 @@ fn what_another_user_keeps_to_himself_is_named_by_doctor_as_by_a_run() {
     let end = as_nobody(&["doctor"]);
     end.assert_code(69);
     assert!(end.stdout.contains("permission denied"), "{end:?}");
+}
+
+#[test]
+fn root_does_not_lock_the_owner_of_a_directory_out() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    std::os::unix::fs::chown(directory.path(), Some(65_534), None).expect("we are root");
+    for words in [
+        &["inspect", "looked-at"][..],
+        &["run", "-r", "job", "--once-per", "1ms", "true"],
+    ] {
+        let end = redlock(directory.path(), words.iter().copied()).end();
+        end.assert_silent();
+    }
+    let nobody = Nobody::new();
+    for name in ["looked-at", "job", "job"] {
+        let run = ["run", "-r", name, "--once-per", "1ms", "true"];
+        let redlock = nobody.redlock("", run);
+        let end = redlock.env("REDLOCK_LOCAL", directory.path()).end();
+        end.assert_code(0).assert_silent();
+    }
 }
 
 #[test]

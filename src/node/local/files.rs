@@ -1,19 +1,24 @@
 //! Single files and directories: locked, read, replaced, created whole, and who may use them.
 //!
+//! Whoever may write to a directory that is shared must not make others touch anything else: no
+//! symbolic link is followed below it, what is no file is not waited for, and what is too large is
+//! not read.
+//!
 //! Knows nothing of records. No function waits: a lock that is taken is [`StoreError::Busy`], and
 //! the caller comes again. Called by `store`.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{
-    DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown,
+    DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown,
 };
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::sys::stat::futimens;
 use nix::sys::time::TimeSpec;
-use nix::unistd::{AccessFlags, access};
+use nix::unistd::{AccessFlags, access, geteuid};
 
 use crate::errno::reason;
 use crate::node::NodeError;
@@ -27,6 +32,12 @@ pub(super) const UNFINISHED: &str = ".new-";
 /// A file that is being written, until it is renamed. The directory's lock admits one writer at a
 /// time, so one name is enough, and what a crash leaves is overwritten by the next writer.
 const NEW: &str = "new";
+
+/// How every file is opened.
+const FLAGS: i32 = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+
+/// The largest file that is read, in bytes; none of ours is nearly as large.
+const SIZE_LIMIT: usize = 1024 * 1024;
 
 /// Why the store could not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +104,7 @@ fn advice(error: &io::Error) -> &'static str {
         }
         ErrorKind::NotFound => "; if files were removed by hand, remove the whole directory",
         ErrorKind::Unsupported => "; this file system has no locks: name another with --local=DIR",
+        _ if error.raw_os_error() == Some(libc::ELOOP) => "; it is a link, and none of ours",
         _ => "",
     }
 }
@@ -102,6 +114,8 @@ fn advice(error: &io::Error) -> &'static str {
 pub(super) struct Sharing {
     mode: u32,
     group: u32,
+    /// To whom what root creates belongs: or else the owner would be locked out.
+    owner: Option<u32>,
 }
 
 impl Sharing {
@@ -111,6 +125,7 @@ impl Sharing {
         Ok(Self {
             mode: metadata.mode(),
             group: metadata.gid(),
+            owner: Some(metadata.uid()).filter(|&owner| owner != 0 && geteuid().is_root()),
         })
     }
 
@@ -137,7 +152,8 @@ pub(super) enum Durability {
 /// The lock file at `path`, locked until the value is dropped.
 pub(super) fn try_lock(path: &Path) -> Result<File, StoreError> {
     let mut options = OpenOptions::new();
-    let file = options.read(true).write(true).open(path);
+    let options = options.read(true).write(true).custom_flags(FLAGS);
+    let file = options.open(path);
     let file = file.map_err(StoreError::system("open", path))?;
     match file.try_lock() {
         Ok(()) => {
@@ -163,7 +179,8 @@ fn keep_young(file: &File) {
 /// What stands in the file at `path`, or `None` if there is none.
 pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
     let failed = StoreError::system("read", path);
-    let mut file = match File::open(path) {
+    let mut options = OpenOptions::new();
+    let mut file = match options.read(true).custom_flags(FLAGS).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(error)),
@@ -179,6 +196,9 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
             Err(error) => return Err(failed(error)),
         }
         if length == bytes.len() {
+            if length >= SIZE_LIMIT {
+                return Err(StoreError::Damaged(path.to_owned()));
+            }
             bytes.resize(2 * length, 0);
         }
     }
@@ -231,12 +251,17 @@ pub(super) fn replace(
 /// full disk, on which a lock that is held must still be extended. A few hundred bytes are written
 /// in one step, whoever is killed.
 fn overwrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let file = OpenOptions::new().write(true).open(path)?;
+    let file = open_to_write(path)?;
     let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     if file.metadata()?.len() != length {
         return Err(ErrorKind::StorageFull.into());
     }
     file.write_all_at(bytes, 0)
+}
+
+fn open_to_write(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).custom_flags(FLAGS).open(path)
 }
 
 /// Swaps two files in one step, if both are there and the system can. A plain rename over a file
@@ -264,6 +289,9 @@ fn write_new(
     let mut file = options.write(true).create_new(true).mode(mode).open(path)?;
     // Again, since the umask took away what others need.
     file.set_permissions(Permissions::from_mode(mode))?;
+    if let Some(owner) = sharing.owner {
+        let _ = fchown(&file, Some(owner), None);
+    }
     file.write_all(bytes)?;
     if durability == Durability::PowerCut {
         file.sync_all()?;
@@ -279,9 +307,9 @@ pub(super) fn sync_directory(directory: &Path) -> Result<(), StoreError> {
 
 /// Cuts the file at `path` short, in one step that needs no room on the disk.
 pub(super) fn cut(path: &Path, length: usize) -> Result<(), StoreError> {
-    let length = i64::try_from(length).unwrap_or(i64::MAX);
-    nix::unistd::truncate(path, length)
-        .map_err(|errno| StoreError::system("cut", path)(errno.into()))
+    let length = u64::try_from(length).unwrap_or(u64::MAX);
+    let cut = open_to_write(path).and_then(|file| file.set_len(length));
+    cut.map_err(StoreError::system("cut", path))
 }
 
 /// Whether files can be created in `directory`.
@@ -311,8 +339,24 @@ pub(super) fn create_private(directory: &Path) -> Result<(), StoreError> {
     created.map_err(StoreError::system("create", directory))
 }
 
+/// Whether there is a directory at `path`, and not a link to one.
+pub(super) fn is_directory(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir())
+}
+
+/// That a directory at `path` is none of ours, if it is a link to one.
+pub(super) fn refuse_link(path: &Path) -> Result<(), StoreError> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_symlink() => {
+            let is_link = io::Error::from_raw_os_error(libc::ELOOP);
+            Err(StoreError::system("use", path)(is_link))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Creates the directory `name` with `files` in it, in one step: nobody sees it without them. If it
-/// is there already, it is left as it is.
+/// is there already, only those of them are created that somebody has removed.
 pub(super) fn create_whole(
     parent: &Path,
     name: &str,
@@ -320,10 +364,18 @@ pub(super) fn create_whole(
     sharing: Sharing,
 ) -> Result<(), StoreError> {
     let path = parent.join(name);
-    if path.is_dir() {
+    let failed = StoreError::system("create", &path);
+    if is_directory(&path) {
+        for (name, bytes) in files {
+            let restored = write_new(&path.join(name), bytes, sharing, Durability::UntilReboot);
+            if let Err(error) = restored
+                && error.kind() != ErrorKind::AlreadyExists
+            {
+                return Err(failed(error));
+            }
+        }
         return Ok(());
     }
-    let failed = StoreError::system("create", &path);
     let unfinished = unfinished(parent);
     let created = fill(&unfinished, files, sharing).and_then(|()| fs::rename(&unfinished, &path));
     match created {
@@ -342,16 +394,16 @@ pub(super) fn create_whole(
 
 fn fill(directory: &Path, files: &[(&str, &[u8])], sharing: Sharing) -> io::Result<()> {
     DirBuilder::new().mode(0o700).create(directory)?;
+    let mut options = OpenOptions::new();
+    let flags = libc::O_NOFOLLOW | libc::O_DIRECTORY;
+    let created = options.read(true).custom_flags(flags).open(directory)?;
     // Not permitted to a user outside that group; then it is the others' bits that let him in.
-    let _ = chown(directory, None, Some(sharing.group));
-    fs::set_permissions(directory, Permissions::from_mode(sharing.directory_mode()))?;
+    let _ = fchown(&created, sharing.owner, Some(sharing.group));
+    created.set_permissions(Permissions::from_mode(sharing.directory_mode()))?;
+    // Not by its name, which may be that of something else by now.
+    let inside = Path::new("/proc/self/fd").join(created.as_raw_fd().to_string());
     for (name, bytes) in files {
-        write_new(
-            &directory.join(name),
-            bytes,
-            sharing,
-            Durability::UntilReboot,
-        )?;
+        write_new(&inside.join(name), bytes, sharing, Durability::UntilReboot)?;
     }
     Ok(())
 }

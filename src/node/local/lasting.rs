@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use super::files::{self, Durability, Sharing, StoreError};
 use super::record::{self, Lock};
-use super::store::names;
+use super::store::record_names;
 use super::sweep;
 use crate::clock;
 use crate::node::parting::{HISTORY_DAYS, HISTORY_RUN_LIMIT, HISTORY_RUNS};
@@ -38,17 +38,18 @@ pub(super) struct Lasting<'a> {
 }
 
 impl Lasting<'_> {
-    /// The marker, if its end has not come. As a lock of this boot.
-    pub(super) fn done(&self, now: Duration) -> Option<Lock> {
-        let bytes = files::read(&self.path(DONE)).ok()??;
-        let (until_ms, span_ms, value) = decode(&bytes)?;
-        let rest = until_ms
-            .checked_sub(clock::unix_ms())
-            .filter(|&rest| rest > 0)?;
-        Some(Lock {
+    /// The marker, if its end has not come. As a lock of this boot. Who cannot tell must not run.
+    pub(super) fn done(&self, now: Duration) -> Result<Option<Lock>, StoreError> {
+        let path = self.path(DONE);
+        let Some(bytes) = files::read(&path)? else {
+            return Ok(None);
+        };
+        let (until_ms, span_ms, value) = decode(&bytes).ok_or(StoreError::Damaged(path))?;
+        let rest = until_ms.saturating_sub(clock::unix_ms());
+        Ok((rest > 0).then(|| Lock {
             value: value.to_vec(),
             until_ms: clock::whole_ms(now).saturating_add(rest.min(span_ms)),
-        })
+        }))
     }
 
     /// Writes the marker `lock` through to the disk.
@@ -64,7 +65,7 @@ impl Lasting<'_> {
         let head = format!("{until_ms} {span_ms}\n");
         let bytes = [head.as_bytes(), &lock.value].concat();
         let folder = self.create_folder(DONE, sharing)?;
-        sweep::neighbours(&folder, &names(&folder), |path| {
+        sweep::neighbours(&folder, &record_names(&folder), |path| {
             let end = files::read(path).ok().flatten();
             let end = end.and_then(|bytes| decode(&bytes).map(|(until_ms, ..)| until_ms));
             end.is_some_and(|until_ms| until_ms < clock::unix_ms())
@@ -111,7 +112,7 @@ impl Lasting<'_> {
         let durability = Durability::UntilReboot;
         let _ = files::replace(&folder, self.name, text.as_bytes(), sharing, durability);
         if is_new {
-            sweep::neighbours(&folder, &names(&folder), is_old);
+            sweep::neighbours(&folder, &record_names(&folder), is_old);
         }
     }
 
@@ -121,7 +122,8 @@ impl Lasting<'_> {
 
     fn create_folder(&self, kind: &str, sharing: Sharing) -> Result<PathBuf, StoreError> {
         let folder = self.directory.join(kind).join(self.folder);
-        if !folder.is_dir() {
+        files::refuse_link(&self.directory.join(kind))?;
+        if !files::is_directory(&folder) {
             files::create_whole(self.directory, kind, &[], sharing)?;
             files::create_whole(&self.directory.join(kind), self.folder, &[], sharing)?;
         }

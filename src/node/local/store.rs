@@ -156,7 +156,9 @@ impl Store {
         let mut locks = Vec::with_capacity(keys.len());
         let names: Vec<String> = keys.iter().map(|key| file_name(key)).collect();
         let folders: BTreeSet<&str> = names.iter().map(|name| folder_name(name)).collect();
+        files::refuse_link(boot)?;
         for folder in folders {
+            files::refuse_link(&boot.join(folder))?;
             let path = boot.join(folder).join(LOCK);
             let lock = match files::try_lock(&path) {
                 Err(error) if error.is_not_found() => {
@@ -242,7 +244,7 @@ impl Store {
     fn prepare(&self, boot: &Path, folder: &str) -> Result<(), StoreError> {
         files::create_private(&self.directory)?;
         let sharing = self.sharing()?;
-        if !boot.is_dir() {
+        if !files::is_directory(boot) {
             let reserved = self.durable()?;
             let fences = encode_fences(reserved, reserved);
             let name = boot.file_name().unwrap_or_default().to_string_lossy();
@@ -268,8 +270,12 @@ impl Store {
     /// What this boot found reserved, and what is reserved now.
     fn fences(&self) -> Result<(u64, u64), StoreError> {
         let path = self.boot()?.join(FENCES);
-        let bytes = files::read(&path)?.unwrap_or_default();
-        decode_fences(&bytes).ok_or(StoreError::Damaged(path))
+        if let Some(bytes) = files::read(&path)? {
+            return decode_fences(&bytes).ok_or(StoreError::Damaged(path));
+        }
+        // Somebody has cleaned up. As after a boot: all tokens given out are smaller.
+        let reserved = self.durable()?;
+        Ok((reserved, reserved))
     }
 
     /// Makes sure that the disk knows of all tokens up to `fence`, and tells up to where.
@@ -322,7 +328,7 @@ impl Session<'_> {
                 file.is_new = true;
                 let (floor, reserved) = self.store.fences()?;
                 let mut record = Record::new(key, floor, reserved);
-                record.lock = self.store.lasting(&file.name).done(now);
+                record.lock = self.store.lasting(&file.name).done(now)?;
                 records.push(record);
             }
         }
@@ -426,10 +432,12 @@ pub(super) fn peek(path: &Path) -> Option<Record> {
     Record::decode(&files::read(path).ok()??)
 }
 
-/// The names of the records in `folder`, which is in a boot's directory: those of SHA-1 digests.
+/// The names of the records in `folder`: those of SHA-1 digests.
 pub(super) fn record_names(folder: &Path) -> Vec<String> {
     let mut names = names(folder);
-    names.retain(|name| name.len() == NAME_LEN);
+    let is_digest =
+        |name: &String| name.len() == NAME_LEN && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    names.retain(is_digest);
     names
 }
 

@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::files::{LOCK, UNFINISHED, unfinished};
+use super::files::{LOCK, UNFINISHED, is_directory, unfinished};
 use super::store::{BOOT_PREFIX, names, peek, record_names};
 use crate::clock;
 
@@ -58,11 +58,12 @@ pub(super) fn other_boots(directory: &Path, boot: &Path, name: &str) {
     }
     for other in names(directory) {
         let path = directory.join(&other);
-        if !other.starts_with(BOOT_PREFIX) || path == boot {
+        if !other.starts_with(BOOT_PREFIX) || path == boot || !is_directory(&path) {
             continue;
         }
         let folder = path.join(name);
-        if folder.join(LOCK).exists() && is_all_untouched(&folder) {
+        let is_ours = is_directory(&folder) && folder.join(LOCK).exists();
+        if is_ours && is_all_untouched(&folder) {
             remove(&folder, directory);
         }
         let is_empty = names(&path).iter().all(|name| path.join(name).is_file());

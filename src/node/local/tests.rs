@@ -1,11 +1,12 @@
 //! The embedded node on real files: exclusion, expiry, boots, crashes, damage, and who may use it.
 
 use std::fs::{self, File, Permissions};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Barrier;
 use std::sync::atomic::AtomicU32;
 
+use nix::sys::stat::Mode;
 use tempfile::TempDir;
 
 use super::*;
@@ -634,9 +635,88 @@ fn a_marker_of_another_boot_does_not_grow_when_the_clock_is_set_back() {
         by.ttl.is_some_and(|rest| rest <= Duration::from_mins(1)),
         "{by:?}"
     );
-    // Damage is no marker: rather once too often than never again.
+    // Who cannot tell whether it is done must not do it again.
     fs::write(&done, "x").expect("ours");
+    let text = failure(&host.node(), &entry(4)).to_string();
+    assert!(
+        text.contains(&format!("{} is damaged", done.display())),
+        "{text}"
+    );
+    fs::remove_file(&done).expect("ours");
     acquire(&host.node(), &entry(4)).expect("it is free");
+}
+
+#[test]
+fn whoever_may_write_to_the_directory_makes_nobody_touch_anything_else() {
+    let host = Host::new();
+    let node = host.node();
+    acquire(&node, &entry(1)).expect("it is free");
+    release(&node, &entry(1));
+    let [record] = &host.records()[..] else {
+        panic!("one record");
+    };
+    let folder = record.parent().expect("a folder").to_owned();
+    let elsewhere = host.root.path().join("elsewhere");
+    fs::create_dir(&elsewhere).expect("ours");
+    let victim = elsewhere.join(record.file_name().expect("a name"));
+    let secret = fs::read(record).expect("ours");
+    fs::write(&victim, &secret).expect("ours");
+    let untouched = || {
+        assert_eq!(all_files(&elsewhere), [victim.clone()]);
+        assert_eq!(fs::read(&victim).expect("ours"), secret);
+    };
+    // A record that is a link, and one that would keep its reader waiting for ever.
+    fs::remove_file(record).expect("ours");
+    symlink(&victim, record).expect("ours");
+    let text = failure(&node, &entry(2)).to_string();
+    assert!(text.contains("it is a link, and none of ours"), "{text}");
+    untouched();
+    fs::remove_file(record).expect("ours");
+    nix::unistd::mkfifo(record, Mode::S_IRWXU).expect("ours");
+    let text = failure(&node, &entry(2)).to_string();
+    assert!(text.contains("is damaged"), "{text}");
+    // A folder that is a link.
+    fs::remove_dir_all(&folder).expect("ours");
+    symlink(&elsewhere, &folder).expect("ours");
+    let text = failure(&node, &entry(2)).to_string();
+    assert!(text.contains("it is a link, and none of ours"), "{text}");
+    untouched();
+    fs::remove_file(&folder).expect("ours");
+    // And one of the history, which is only left out.
+    let history = host
+        .directory()
+        .join("history")
+        .join(folder.file_name().expect("a name"));
+    fs::create_dir_all(history.parent().expect("a parent")).expect("ours");
+    symlink(&elsewhere, &history).expect("ours");
+    acquire(&node, &entry(2)).expect("it is free");
+    let parting = Parting {
+        run: Some("a run".to_owned()),
+        ..Parting::default()
+    };
+    let released = in_runtime(node.release(entry(2), Arc::new(parting), LIMIT));
+    assert_eq!(released, Ok(Release::Released));
+    untouched();
+}
+
+#[test]
+fn what_somebody_has_cleaned_up_is_made_again() {
+    let host = Host::new();
+    let node = host.node();
+    let first = acquire(&node, &entry(1)).expect("it is free");
+    let boot = host.directory().join("boot-1111-aaaa");
+    for file in ["fences", "turns"] {
+        fs::remove_file(boot.join(file)).expect("it is there");
+    }
+    for lock in all_files(&host.directory()) {
+        if lock.ends_with("lock") {
+            fs::remove_file(lock).expect("it is there");
+        }
+    }
+    let other = entry_of(&["lock:other"], 1, TTL);
+    let second = acquire(&node, &other).expect("it is free");
+    assert!(first < second);
+    assert_eq!(acquire(&node, &entry(2)), None, "it is still held");
 }
 
 #[test]

@@ -7,6 +7,7 @@
 //! from time to time. Where there is no queue to be had, everybody watches. Called by `watch`.
 
 use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::thread;
 
@@ -41,7 +42,11 @@ impl Queue {
         let Self { path, place } = self;
         let place = *place;
         let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).open(path).ok()?;
+        let options = options
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_NOFOLLOW);
+        let file = options.open(path).ok()?;
         let lock = flock(libc::F_WRLCK, place);
         match fcntl(&file, FcntlArg::F_OFD_SETLK(&lock)) {
             Ok(_) => return Some(Turn { file, place }),
