@@ -398,6 +398,7 @@ mod tests {
             file_system: FileSystem::Disk,
             free_bytes: 1 << 30,
             free_files: None,
+            has_other_users: false,
         };
         let name = NodeName(format!("/var/lib/{}", "long/".repeat(20)));
         let nodes = [(name, Facts::Local(Ok(facts)))];

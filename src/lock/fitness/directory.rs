@@ -12,7 +12,7 @@ const SCARCE_FILES: u64 = 1000;
 /// Judges one directory.
 pub(super) fn judge(facts: &Result<LocalExamination, String>) -> Vec<Finding> {
     match facts {
-        Ok(facts) => [place(facts.file_system), room(facts)]
+        Ok(facts) => [place(facts.file_system), others(facts), room(facts)]
             .into_iter()
             .flatten()
             .collect(),
@@ -50,6 +50,18 @@ fn place(file_system: FileSystem) -> Option<Finding> {
             "--local=DIR on a disk",
         )),
     }
+}
+
+fn others(facts: &LocalExamination) -> Option<Finding> {
+    facts.has_other_users.then(|| {
+        found(
+            Severity::Danger,
+            "used by others to whom this is another boot: containers of LXC or systemd-nspawn, or \
+             another host",
+            "they and this host do not exclude one another, so a job gets the lock in each",
+            "let them see this host's /proc/sys/kernel/random/boot_id, or use servers",
+        )
+    })
 }
 
 fn room(facts: &LocalExamination) -> Option<Finding> {

@@ -268,6 +268,7 @@ fn a_directory_of_other_hosts_is_a_danger_and_a_full_disk_no_vote() {
             file_system,
             free_bytes,
             free_files,
+            has_other_users: false,
         };
         let nodes = [(NodeName("/d".to_owned()), Facts::Local(Ok(facts)))];
         judge(&nodes, &USUAL)

@@ -18,6 +18,8 @@ pub struct LocalExamination {
     pub free_bytes: u64,
     /// The files that can still be created; `None` if the file system knows no such bound.
     pub free_files: Option<u64>,
+    /// Whether others use it whose locks are not ours, since they see another boot id.
+    pub has_other_users: bool,
 }
 
 /// A kind of file system, as far as it matters to a lock.
@@ -59,12 +61,13 @@ impl LocalNode {
     /// If something in it cannot be used, or the system does not tell; the text says why.
     pub fn examine(&self) -> Result<LocalExamination, String> {
         let usable = self.store.check_contents();
-        usable.map_err(|error| error.to_string())?;
-        examine(self.store.directory()).map_err(|errno| errno.desc().to_lowercase())
+        let others = usable.and_then(|()| self.store.has_other_users());
+        let others = others.map_err(|error| error.to_string())?;
+        examine(self.store.directory(), others).map_err(|errno| errno.desc().to_lowercase())
     }
 }
 
-fn examine(directory: &Path) -> nix::Result<LocalExamination> {
+fn examine(directory: &Path, has_other_users: bool) -> nix::Result<LocalExamination> {
     let volume = statvfs(directory)?;
     let free_bytes = volume.blocks_available() * volume.fragment_size();
     // btrfs and others make inodes as they go, and say 0 of 0.
@@ -73,6 +76,7 @@ fn examine(directory: &Path) -> nix::Result<LocalExamination> {
         file_system: kind(statfs(directory)?.filesystem_type()),
         free_bytes,
         free_files,
+        has_other_users,
     })
 }
 
@@ -106,8 +110,8 @@ mod tests {
     #[test]
     fn a_directory_has_a_file_system_with_room() {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let facts = examine(directory.path()).expect("it is there");
+        let facts = examine(directory.path(), false).expect("it is there");
         assert!(facts.free_bytes > 0);
-        assert!(examine(&directory.path().join("nowhere")).is_err());
+        assert!(examine(&directory.path().join("nowhere"), false).is_err());
     }
 }

@@ -31,13 +31,14 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::files::{self, Durability, LOCK, Sharing, StoreError};
 use super::lasting::Lasting;
 use super::record::{self, Record};
 use super::sweep;
 use super::turn::Queue;
+use crate::clock;
 use crate::node::MarkerKind;
 
 /// Where Linux tells which boot this is.
@@ -52,6 +53,9 @@ const NAME_LEN: usize = 40;
 /// How far the fencing reservation is kept ahead, in tokens: a day, as long as they are
 /// milliseconds.
 const RESERVE: u64 = 24 * 60 * 60 * 1000;
+
+/// How long after a boot the wall clock may still be wrong.
+const CLOCK_IS_RIGHT_AFTER: Duration = Duration::from_mins(1);
 
 /// The name of the directory with the reservation.
 const FENCE: &str = "fence";
@@ -137,6 +141,27 @@ impl Store {
             files::check_lock(&folder.join(LOCK))?;
         }
         Ok(())
+    }
+
+    /// Whether somebody to whom this is another boot has used the directory since this host booted.
+    pub(super) fn has_other_users(&self) -> Result<bool, StoreError> {
+        let own = self.boot()?;
+        let booted = SystemTime::now().checked_sub(clock::host_uptime());
+        // Clocks are put right after a boot.
+        let since = booted.map(|booted| booted + CLOCK_IS_RIGHT_AFTER);
+        let is_used = |path: &Path| {
+            let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
+            modified.is_ok_and(|modified| Some(modified) > since)
+        };
+        let boots = names(&self.directory).into_iter();
+        let boots = boots.filter(|name| name.starts_with(BOOT_PREFIX));
+        let mut others = boots.map(|name| self.directory.join(name));
+        Ok(others.any(|boot| {
+            boot != own
+                && names(&boot)
+                    .iter()
+                    .any(|folder| is_used(&boot.join(folder)))
+        }))
     }
 
     /// Whether nobody has created the directory yet.

@@ -662,7 +662,7 @@ fn whoever_may_write_to_the_directory_makes_nobody_touch_anything_else() {
     let secret = fs::read(record).expect("ours");
     fs::write(&victim, &secret).expect("ours");
     let untouched = || {
-        assert_eq!(all_files(&elsewhere), [victim.clone()]);
+        assert_eq!(all_files(&elsewhere), std::slice::from_ref(&victim));
         assert_eq!(fs::read(&victim).expect("ours"), secret);
     };
     // A record that is a link, and one that would keep its reader waiting for ever.
@@ -893,4 +893,17 @@ fn whoever_holds_a_lock_is_told_at_once_whoever_waits() {
         wait_for(&mut holder_hears).await;
         wait_for(&mut waiter_hears).await;
     });
+}
+
+#[test]
+fn who_sees_another_boot_since_this_one_is_noticed() {
+    let host = Host::new();
+    let others = |host: &Host| host.node().examine().expect("it is fine").has_other_users;
+    acquire(&host.node(), &entry(1)).expect("it is free");
+    assert!(!others(&host));
+    host.boot("2222-bbbb");
+    assert!(others(&host), "1111-aaaa was here a moment ago");
+    age(&host.directory());
+    age(host.records()[0].parent().expect("a folder"));
+    assert!(!others(&host), "that was before this host booted");
 }
