@@ -7,7 +7,7 @@
 //! Knows nothing of records. No function waits: a lock that is taken is [`StoreError::Busy`], and
 //! the caller comes again. Called by `store`.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{
@@ -157,7 +157,14 @@ pub(super) fn try_lock(path: &Path) -> Result<File, StoreError> {
     let file = file.map_err(StoreError::system("open", path))?;
     match file.try_lock() {
         Ok(()) => {
-            keep_young(&file);
+            let metadata = file
+                .metadata()
+                .map_err(StoreError::system("look at", path))?;
+            if metadata.nlink() == 0 {
+                // Somebody has removed it meanwhile, and others lock the one that is there now.
+                return Err(StoreError::Busy(path.to_owned()));
+            }
+            keep_young(&file, &metadata);
             Ok(file)
         }
         Err(TryLockError::WouldBlock) => Err(StoreError::Busy(path.to_owned())),
@@ -167,10 +174,11 @@ pub(super) fn try_lock(path: &Path) -> Result<File, StoreError> {
 
 /// Nobody writes to a lock file, and whoever cleans up `/tmp` takes it for forgotten after some
 /// days, beside records that are in use. Who may write to a file may set its times to now.
-fn keep_young(file: &File) {
+fn keep_young(file: &File, metadata: &Metadata) {
     const DAY: Duration = Duration::from_hours(24);
-    let modified = file.metadata().and_then(|metadata| metadata.modified());
-    let age = modified.map(|modified| modified.elapsed().unwrap_or_default());
+    let age = metadata
+        .modified()
+        .map(|modified| modified.elapsed().unwrap_or_default());
     if age.is_ok_and(|age| age > DAY) {
         let _ = futimens(file, &TimeSpec::UTIME_NOW, &TimeSpec::UTIME_NOW);
     }
