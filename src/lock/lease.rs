@@ -5,6 +5,7 @@
 //! never shortens anything (invariant I5). Called by `commands`.
 
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -187,6 +188,10 @@ async fn released(ear: &mut Ear) {
     ear.forget();
 }
 
+fn is_missing(answer: Option<&Answer<Extension>>) -> bool {
+    matches!(answer, Some(Ok(Extension::Missing)))
+}
+
 /// One round of extension: the answers that are there, and those that are still awaited.
 struct Round {
     answers: Answers<Extension>,
@@ -274,6 +279,7 @@ impl<N: Node> Keeper<N> {
                 Keeping::Lost => return self.lost(LossReason::NotOurs, round.answers),
                 Keeping::Unknown | Keeping::Undecided => {
                     failures += 1;
+                    self.heal_all(&round.answers, limit).await;
                     reopen_failed(&self.nodes, &round.answers);
                     let answers = quorum::named(&self.nodes, round.answers);
                     self.publish.send_replace(State::Unknown {
@@ -339,12 +345,10 @@ impl<N: Node> Keeper<N> {
             let mut healing = JoinSet::new();
             let mut healed = vec![false; round.answers.len()];
             loop {
-                for (index, node) in self.nodes.iter().enumerate() {
-                    let is_missing = round.answers[index] == Some(Ok(Extension::Missing));
-                    if is_missing && !std::mem::replace(&mut healed[index], true) {
-                        let (node, entry) = (Arc::clone(node), Arc::clone(&self.entry));
-                        let fence = self.fence;
-                        healing.spawn(async move { node.heal(entry, fence, limit).await });
+                for (index, healed) in healed.iter_mut().enumerate() {
+                    let is_missing = is_missing(round.answers[index].as_ref());
+                    if is_missing && !std::mem::replace(healed, true) {
+                        healing.spawn(self.heal(index, limit));
                     }
                 }
                 if !round.next().await {
@@ -359,6 +363,25 @@ impl<N: Node> Keeper<N> {
             () = clock::sleep_until(next) => {}
         }
         reopen_failed(&self.nodes, &round.answers);
+    }
+
+    /// Puts the key on the nodes that have none, after a round that extended on no quorum. Until
+    /// `valid_until` the lock is ours, so that nobody else has a quorum, and none of these keys
+    /// counts before a later round has found it there: without them a lock would hang on the very
+    /// nodes that it was acquired on, although others are there.
+    async fn heal_all(&self, answers: &Answers<Extension>, limit: Duration) {
+        let missing = (0..answers.len()).filter(|&index| is_missing(answers[index].as_ref()));
+        let healing: JoinSet<()> = missing.map(|index| self.heal(index, limit)).collect();
+        healing.join_all().await;
+    }
+
+    /// Puts the key on the node at this place, unless it is somebody else's there.
+    fn heal(&self, index: usize, limit: Duration) -> impl Future<Output = ()> + use<N> {
+        let (node, entry) = (Arc::clone(&self.nodes[index]), Arc::clone(&self.entry));
+        let fence = self.fence;
+        async move {
+            let _ = node.heal(entry, fence, limit).await;
+        }
     }
 
     fn extended(&mut self, valid_until: Instant) {

@@ -248,8 +248,8 @@ pub trait Node: Send + Sync + 'static {
         limit: Duration,
     ) -> impl Future<Output = Answer<Extension>> + Send;
 
-    /// Puts back the keys that are gone, unless one is somebody else's. Only to be sent once a
-    /// quorum has extended the same lock in the same round.
+    /// Puts back the keys that are gone, unless one is somebody else's. Only to be sent while the
+    /// lock is ours: what it writes counts in later rounds at the earliest.
     fn heal(
         &self,
         entry: Arc<Entry>,

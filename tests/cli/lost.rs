@@ -234,6 +234,22 @@ fn a_node_that_was_not_free_has_the_key_as_soon_as_the_holder_listens() {
 }
 
 #[test]
+fn a_lock_does_not_hang_on_the_servers_that_it_was_acquired_on() {
+    let mut cluster = Cluster::start(3);
+    let redlock = |words: &[&'static str]| cluster.redlock(words.iter().copied());
+    // A contender who came to nothing was quicker on the first server, and is gone too late for the
+    // first round, which puts the key on all.
+    let _: () = cluster.servers[0].ask(&["SET", "lock:job", "another's", "PX", "800"]);
+    let script = "echo ready; sleep 5; exit 5";
+    let run = redlock(&["run", "-t", "3s", "-r", "job", "sh", "-c", script]).start_ready();
+    eventually("the other is gone", || {
+        cluster.servers[0].get("lock:job").is_none()
+    });
+    cluster.servers[2].kill();
+    run.end().assert_code(5);
+}
+
+#[test]
 fn a_lock_is_extended_for_as_long_as_its_job_runs() {
     let cluster = Cluster::start(3);
     let arguments = [
