@@ -45,14 +45,14 @@ pub fn inspect(settings: &InspectSettings, world: &World) -> Result<Exit, Stop> 
             }
             Show::Once(Format::Text) => {
                 let seen = look(&redlock, settings).await?;
-                let runs = last_runs(&redlock, settings).await;
+                let runs = last_runs(&redlock, settings, &seen).await;
                 stdout::written(print(&seen, &runs, paper()))
             }
             Show::Watch => {
                 let mut screen = watch::Screen::open(paper().ink)?;
                 loop {
                     let seen = look(&redlock, settings).await?;
-                    let runs = last_runs(&redlock, settings).await;
+                    let runs = last_runs(&redlock, settings, &seen).await;
                     let mut text = Vec::new();
                     let written = write(&mut text, paper(), &seen, &runs);
                     written.expect("memory takes everything");
@@ -83,9 +83,18 @@ async fn look<'a>(
 
 /// What the nodes that answer know of the last runs: more of a help than an answer, so whatever is
 /// missing is left out.
-async fn last_runs(redlock: &Redlock<AnyNode>, settings: &InspectSettings) -> Runs {
-    let mut all = Vec::with_capacity(settings.resources.len());
-    for resource in &settings.resources {
+async fn last_runs(
+    redlock: &Redlock<AnyNode>,
+    settings: &InspectSettings,
+    seen: &Seen<'_>,
+) -> Runs {
+    let mut all = Vec::with_capacity(seen.len());
+    for (resource, view) in seen {
+        if view.answered() < view.quorum {
+            // They have been waited for already.
+            all.push(Vec::new());
+            continue;
+        }
         let key = settings.common.key_format.key(resource);
         let told = redlock.history(&key, settings.common.node_timeout).await;
         let told = told.into_iter().filter_map(|(_, answer)| answer?.ok());

@@ -21,10 +21,6 @@ use super::wait;
 use crate::clock::{self, Instant};
 use crate::node::{Answer, ByHand, Entry, Extension, Node, NodeError, Proof, Removal, Vote};
 
-/// How often nodes that did not answer are asked again by somebody who only looks, and can look
-/// again; others do so as often as who does not wait.
-const RETRIES_OF_A_LOOK: u32 = 1;
-
 /// The least time that nodes beyond the quorum are given to answer when a lock was acquired.
 const LEAST_GRACE: Duration = Duration::from_millis(20);
 
@@ -41,19 +37,14 @@ impl<N: ByHand> Redlock<N> {
     pub async fn inspect(&self, key: &str, node_timeout: Duration) -> View {
         let key: Arc<str> = key.into();
         let looks = self
-            .ask(
-                node_timeout,
-                RETRIES_OF_A_LOOK,
-                has_quorum,
-                |_, node, limit| {
-                    let key = Arc::clone(&key);
-                    async move {
-                        let began = clock::now();
-                        let sight = node.inspect(key, limit).await;
-                        sight.map(|sight| (sight, clock::now().since(began)))
-                    }
-                },
-            )
+            .ask(node_timeout, has_quorum, |_, node, limit| {
+                let key = Arc::clone(&key);
+                async move {
+                    let began = clock::now();
+                    let sight = node.inspect(key, limit).await;
+                    sight.map(|sight| (sight, clock::now().since(began)))
+                }
+            })
             .await;
         let look = |answer: Option<Answer<_>>| match answer {
             Some(Ok((sight, took))) => Look {
@@ -75,15 +66,10 @@ impl<N: ByHand> Redlock<N> {
     /// [`merge`](super::history::merge).
     pub async fn history(&self, key: &str, node_timeout: Duration) -> Named<Vec<String>> {
         let key: Arc<str> = key.into();
-        let answers = self.ask(
-            node_timeout,
-            RETRIES_OF_A_LOOK,
-            has_quorum,
-            |_, node, limit| {
-                let key = Arc::clone(&key);
-                async move { node.history(key, limit).await }
-            },
-        );
+        let answers = self.ask(node_timeout, has_quorum, |_, node, limit| {
+            let key = Arc::clone(&key);
+            async move { node.history(key, limit).await }
+        });
         named(self.nodes(), answers.await)
     }
 
@@ -105,16 +91,11 @@ impl<N: ByHand> Redlock<N> {
         });
         let decided = |answers: &Answers<_>| extended(&lasting(answers, ttl)) != Outcome::NoQuorum;
         let answers = self
-            .ask(
-                node_timeout,
-                wait::OUTAGE_RETRIES,
-                decided,
-                |_, node, limit| {
-                    let entry = Arc::clone(&entry);
-                    let began = clock::now();
-                    async move { Ok((node.extend(entry, 0, limit).await?, began)) }
-                },
-            )
+            .ask(node_timeout, decided, |_, node, limit| {
+                let entry = Arc::clone(&entry);
+                let began = clock::now();
+                async move { Ok((node.extend(entry, 0, limit).await?, began)) }
+            })
             .await;
         let answers = lasting(&answers, ttl);
         let outcome = extended(&answers);
@@ -178,27 +159,22 @@ impl<N: ByHand> Redlock<N> {
         let key: Arc<str> = key.into();
         // An answer that did not come in time may have been a removal.
         let late: Arc<[AtomicBool]> = meant.iter().map(|_| AtomicBool::new(false)).collect();
-        self.ask(
-            node_timeout,
-            wait::OUTAGE_RETRIES,
-            has_quorum,
-            |index, node, limit| {
-                let (key, Meant { proof, seen }) = (Arc::clone(&key), meant[index].clone());
-                let late = Arc::clone(&late);
-                async move {
-                    let answer = node.remove(key, proof, limit).await;
-                    let late = &late[index];
-                    match answer {
-                        Ok(Removal::Missing) if seen && late.load(Ordering::Relaxed) => {
-                            return Ok(Removal::Removed);
-                        }
-                        Err(NodeError::TimedOut(_)) => late.store(true, Ordering::Relaxed),
-                        _ => {}
+        self.ask(node_timeout, has_quorum, |index, node, limit| {
+            let (key, Meant { proof, seen }) = (Arc::clone(&key), meant[index].clone());
+            let late = Arc::clone(&late);
+            async move {
+                let answer = node.remove(key, proof, limit).await;
+                let late = &late[index];
+                match answer {
+                    Ok(Removal::Missing) if seen && late.load(Ordering::Relaxed) => {
+                        return Ok(Removal::Removed);
                     }
-                    answer
+                    Err(NodeError::TimedOut(_)) => late.store(true, Ordering::Relaxed),
+                    _ => {}
                 }
-            },
-        )
+                answer
+            }
+        })
         .await
     }
 
@@ -206,7 +182,6 @@ impl<N: ByHand> Redlock<N> {
     async fn ask<T, F>(
         &self,
         node_timeout: Duration,
-        retries: u32,
         decided: impl Fn(&Answers<T>) -> bool,
         ask: impl Fn(usize, Arc<N>, Duration) -> F,
     ) -> Answers<T>
@@ -216,7 +191,7 @@ impl<N: ByHand> Redlock<N> {
     {
         let mut answers: Answers<T> = self.nodes().iter().map(|_| None).collect();
         let mut rng = Rng::new();
-        for round in 0..=retries {
+        for round in 0..=wait::OUTAGE_RETRIES {
             let limit = wait::limit(node_timeout, round);
             let mut asked = JoinSet::new();
             for (index, node) in self.nodes().iter().enumerate() {
@@ -228,7 +203,7 @@ impl<N: ByHand> Redlock<N> {
             for (index, answer) in asked.join_all().await {
                 answers[index] = Some(answer);
             }
-            if round == retries || decided(&answers) || refused(&answers) {
+            if round == wait::OUTAGE_RETRIES || decided(&answers) || refused(&answers) {
                 break;
             }
             reopen_failed(self.nodes(), &answers);

@@ -625,3 +625,27 @@ fn by_hand_a_connection_that_is_dead_is_given_up() {
     run.end().assert_code(0);
     assert_eq!(cluster.locks(), [""; 0]);
 }
+
+#[test]
+fn servers_that_are_far_away_are_as_good_by_hand_as_for_a_run() {
+    let cluster = Cluster::start(3);
+    let (proxies, urls) = proxy::before_each(&cluster);
+    let redlock = |words: &[&str]| {
+        let redlock = Redlock::new(words.iter().copied()).env("REDLOCK_SERVERS", &urls);
+        redlock.end()
+    };
+    for proxy in &proxies {
+        // Less than a server has in the end, and more than in the first two rounds.
+        proxy.set_replies(Fate::Delay(Duration::from_millis(220)));
+    }
+    let acquired = redlock(&["acquire", "-r", "job", "-t", "60s"]);
+    let token = acquired.assert_code(0).stdout.trim_end();
+    redlock(&["inspect", "job"]).assert_code(0);
+    redlock(&["release", "-r", "job", "--token", token])
+        .assert_code(0)
+        .assert_silent();
+    assert_eq!(cluster.locks(), [""; 0]);
+    redlock(&["acquire", "-r", "job", "-t", "60s"]).assert_code(0);
+    redlock(&["release", "-r", "job", "--force", "--yes"]).assert_code(0);
+    redlock(&["inspect", "job"]).assert_code(3);
+}
