@@ -352,6 +352,14 @@ fn tls_servers_are_checked_against_an_authority() {
     }
     let nobody = run().env("REDLOCK_TLS_CA", &ca).end();
     nobody.assert_code(77).assert_says(&["--tls-cert"]);
+    for server in &servers {
+        let _: () = server.ask(&["CONFIG", "SET", "tls-protocols", "TLSv1.2"]);
+    }
+    let nobody = run().env("REDLOCK_TLS_CA", &ca).end();
+    assert!(nobody.assert_code(69).stderr.contains("--tls-cert"));
+    for server in &servers {
+        let _: () = server.ask(&["CONFIG", "SET", "tls-protocols", "TLSv1.2 TLSv1.3"]);
+    }
 
     for server in &servers {
         let certificate = ["CONFIG", "SET", "tls-cert-file", &file("elsewhere.crt")];
@@ -360,6 +368,21 @@ fn tls_servers_are_checked_against_an_authority() {
     let elsewhere = run().env("REDLOCK_TLS_CA", &ca).end();
     let advice = "name the server in its URL as its certificate does";
     elsewhere.assert_code(77).assert_says(&[advice]);
+}
+
+#[test]
+fn an_encrypted_key_is_named_as_what_it_is() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    certificates(directory.path());
+    let key = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIF\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    let key = secret_file(directory.path(), "encrypted.key", key);
+    let cert = directory.path().join("ca.crt").display().to_string();
+    run_on("rediss://a rediss://b rediss://c")
+        .env("REDLOCK_TLS_CERT", &cert)
+        .env("REDLOCK_TLS_KEY", &key)
+        .end()
+        .assert_code(78)
+        .assert_says(&["--tls-key", &key, "the key is encrypted"]);
 }
 
 #[test]

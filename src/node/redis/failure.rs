@@ -71,6 +71,12 @@ fn of_connection(text: String) -> NodeError {
             "{text}; it wants a certificate that it trusts, see --tls-cert and --tls-key"
         ));
     }
+    // TLS 1.2 has no alert of its own for that.
+    if text.contains("fatal alert: HandshakeFailure") {
+        return NodeError::Unreachable(format!(
+            "{text}; it may want a certificate, see --tls-cert"
+        ));
+    }
     NodeError::Unreachable(text)
 }
 

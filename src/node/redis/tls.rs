@@ -53,8 +53,15 @@ mod with_tls {
         let (cert, key) = (Named("--tls-cert", cert), Named("--tls-key", key));
         let (client_cert, client_key) = (cert.read()?, key.read()?);
         let chain = cert.chain(&client_cert)?;
-        let private = PrivateKeyDer::from_pem_slice(&client_key)
-            .map_err(|_| key.bad("no private key in PEM"))?;
+        let private = PrivateKeyDer::from_pem_slice(&client_key).map_err(|_| {
+            let is_encrypted = String::from_utf8_lossy(&client_key).contains("ENCRYPTED");
+            key.bad(if is_encrypted {
+                "the key is encrypted, and nobody is there to type its passphrase; store it in the \
+                 clear, for the user of redlock alone"
+            } else {
+                "no private key in PEM"
+            })
+        })?;
         ClientConfig::builder()
             .with_root_certificates(RootCertStore::empty())
             .with_client_auth_cert(chain, private)
