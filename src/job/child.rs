@@ -30,6 +30,9 @@ use crate::clock::{self, Instant};
 /// nobody tells us of their end.
 const GROUP_POLL: Duration = Duration::from_millis(10);
 
+/// The same of a terminal that somebody else has, where no shell tells us when it is our turn.
+const TERMINAL_POLL: Duration = Duration::from_millis(100);
+
 /// A process that was killed runs no code any more after this time, on whatever processor it was.
 const DEAD_WITHIN: Duration = Duration::from_millis(200);
 
@@ -208,13 +211,11 @@ impl Child {
     /// not reaped.
     pub async fn news(&mut self, scope: Scope) -> News {
         loop {
-            // Nobody tells us of the end of a process that is not our child.
-            let is_dying = self.is_dying(scope);
-            let pause = if is_dying { GROUP_POLL } else { Duration::MAX };
+            let pause = self.looks_again_after(scope);
             let news = poll_fn(|context| match self.poll_news(scope, context) {
                 Poll::Ready(news) => Poll::Ready(Some(news)),
-                // Its leader has just ended.
-                Poll::Pending if self.is_dying(scope) != is_dying => Poll::Ready(None),
+                // Its leader has just ended, or stopped.
+                Poll::Pending if self.looks_again_after(scope) != pause => Poll::Ready(None),
                 Poll::Pending => Poll::Pending,
             });
             if let Ok(Some(news)) = tokio::time::timeout(pause, news).await {
@@ -223,9 +224,30 @@ impl Child {
         }
     }
 
-    /// Whether all that is left to wait for is the end of the rest of the group.
-    fn is_dying(&self, scope: Scope) -> bool {
-        scope == Scope::Group && self.ended.is_some()
+    /// How long to wait until the next look, where nobody tells us of what is waited for: the end of
+    /// a process that is not our child, or that whoever has the terminal gives it back.
+    fn looks_again_after(&self, scope: Scope) -> Duration {
+        if scope == Scope::Group && self.ended.is_some() {
+            GROUP_POLL
+        } else if self.waits_for_terminal() {
+            TERMINAL_POLL
+        } else {
+            Duration::MAX
+        }
+    }
+
+    /// Whether it stands still for the terminal, and nobody could stop us with it, to continue us
+    /// when it is its turn.
+    fn waits_for_terminal(&self) -> bool {
+        self.standing == Standing::Still(Wants::Terminal)
+    }
+
+    /// Passes `signal` on. Who waits for the terminal would not hear of it.
+    pub fn pass_on(&self, signal: Signal) {
+        self.signal_group(signal);
+        if self.waits_for_terminal() {
+            self.signal_group(Signal::SIGCONT);
+        }
     }
 
     /// Looks whenever anything has woken us. After we were frozen much comes at once, and the job's
@@ -251,6 +273,10 @@ impl Child {
                 continue;
             }
             match self.halt {
+                None if self.waits_for_terminal() && terminal::is_ours() => {
+                    self.standing = Standing::Awake(Wants::Terminal);
+                    return Poll::Ready(News::Awake);
+                }
                 None => return Poll::Pending,
                 Some((halt, Heard::NotYet)) => {
                     self.halt = Some((halt, Heard::All));

@@ -4,7 +4,7 @@
 //! when it reads. It gets the terminal when it asks in this way, and not before: a job that never
 //! asks leaves it to `| less` and to the script around us. Whatever the job does that a shell must
 //! see (it stops, it dies of Ctrl-C) we do as well, with the terminal back in our hands. Without a
-//! terminal nothing of this ever happens. Called by `child`.
+//! terminal nothing of this ever happens. Called by `child`, and by `commands` for Ctrl-Z alone.
 
 use std::fs::{File, OpenOptions};
 use std::future::poll_fn;
@@ -242,7 +242,13 @@ impl Terminal {
 /// reads from the terminal, instead of being given it as we have it. So it is in bash's `$(…)`.
 #[must_use]
 pub fn must_ask() -> bool {
-    death::is_ignored(Signal::SIGTTIN) && is_in_front(getpgrp())
+    death::is_ignored(Signal::SIGTTIN) && is_ours()
+}
+
+/// Whether we are in front.
+#[must_use]
+pub fn is_ours() -> bool {
+    is_in_front(getpgrp())
 }
 
 /// Takes the terminal back from `job`, should it have that, for a thread that does not have the

@@ -124,7 +124,7 @@ impl Run<'_> {
                 Event::Child(News::Awake) => self.on_awake(child, lease, &course),
                 Event::Signal(signal) => {
                     course.passed_on = Some(signal);
-                    child.signal_group(signal);
+                    child.pass_on(signal);
                 }
                 Event::Lease(state) => self.on_state(state, child, &mut course),
                 Event::TimeOver => self.on_time_over(child, &mut course),
