@@ -121,7 +121,8 @@ const COMMON: [Known; 14] = [
         "node-timeout",
         "DUR",
         "How long a server may take to connect and answer [default: 80ms]. Doubles with each \
-         retry of unreachable servers, up to 320ms",
+         retry of unreachable servers, up to 320ms; four times, if that is longer, while a lock \
+         that is held is extended",
     ),
     option(
         "password-file",
@@ -295,8 +296,8 @@ const LOCK: [Known; 10] = [
     option(
         "wait",
         "DUR",
-        "Wait for the lock, for DUR or, without DUR or with 'forever', for ever [default: do not \
-         wait]; an outage of a minute ends it all the same. Without DUR it must be followed by \
+        "Wait for the lock, for DUR or, without DUR or with 'forever', for ever, which only an \
+         outage of a minute ends [default: do not wait]. Without DUR it must be followed by \
          another option or by --",
     )
     .short('w')

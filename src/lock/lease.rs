@@ -17,6 +17,7 @@ use super::ear::{Ear, Heard};
 use super::grip::{Grip, reopen_failed};
 use super::quorum::{self, Answers, Keeping, Named};
 use super::redlock::Held;
+use super::wait;
 use crate::clock::{self, Instant};
 use crate::node::{Answer, Entry, Extension, Node};
 
@@ -134,11 +135,13 @@ impl<N: Node> Lease<N> {
             hurry: Arc::clone(&hurry),
             is_in_a_hurry: false,
         };
+        let mut task = JoinSet::new();
+        task.spawn(keeper.keep(held.since));
         Self {
             grip,
             state,
             hurry,
-            keeper: [keeper.keep(held.since)].into_iter().collect(),
+            keeper: task,
             token: held.token,
             fencing_token: held.fencing_token,
             since: held.since,
@@ -309,7 +312,9 @@ impl<N: Node> Keeper<N> {
     /// and is half of the validity at most, so that there is always time to ask once more, on new
     /// connections.
     fn limit(&self, failures: u32) -> Duration {
-        (self.node_timeout * 2_u32.saturating_pow(failures).min(LIMIT_GROWTH))
+        let growing = self.node_timeout * 2_u32.saturating_pow(failures).min(LIMIT_GROWTH);
+        growing
+            .max(wait::limit(self.node_timeout, failures))
             .min(self.valid_until.remaining() / 2)
             .max(Duration::from_millis(1))
     }

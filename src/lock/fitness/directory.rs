@@ -59,7 +59,8 @@ fn others(facts: &LocalExamination) -> Option<Finding> {
             "used by others to whom this is another boot: containers of LXC or systemd-nspawn, or \
              another host",
             "they and this host do not exclude one another, so a job gets the lock in each",
-            "let them see this host's /proc/sys/kernel/random/boot_id, or use servers",
+            "let them see this host's /proc/sys/kernel/random/boot_id, or use servers; if it was \
+             copied here, remove what is there of another boot",
         )
     })
 }

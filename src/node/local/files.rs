@@ -34,7 +34,7 @@ pub(super) const UNFINISHED: &str = ".new-";
 const NEW: &str = "new";
 
 /// How every file is opened.
-const FLAGS: i32 = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+pub(super) const FLAGS: i32 = libc::O_NOFOLLOW | libc::O_NONBLOCK;
 
 /// The largest file that is read, in bytes; none of ours is nearly as large.
 const SIZE_LIMIT: usize = 1024 * 1024;
@@ -55,6 +55,9 @@ pub(super) enum StoreError {
     /// The file is there, but not as we wrote it.
     #[error("{} is damaged; remove it once nobody holds its lock", .0.display())]
     Damaged(PathBuf),
+    /// The file is not there any more, and cannot be made again.
+    #[error("{} was removed by hand; remove the whole directory once nobody holds a lock there", .0.display())]
+    Missing(PathBuf),
     /// Nobody can tell which boot this is.
     #[error("{} is missing, which tells one boot from the next; mount /proc", .0.display())]
     NoBoot(PathBuf),
@@ -223,6 +226,12 @@ pub(super) fn replace(
     sharing: Sharing,
     durability: Durability,
 ) -> Result<(), StoreError> {
+    // Root writes for another user, who must not lead it elsewhere meanwhile.
+    let held = match sharing.owner {
+        Some(_) => Some(Held::open(directory).map_err(StoreError::system("use", directory))?),
+        None => None,
+    };
+    let directory = held.as_ref().map_or(directory, |held| &held.path);
     let new = directory.join(NEW);
     let path = directory.join(name);
     let written = match write_new(&new, bytes, sharing, durability) {
@@ -374,15 +383,8 @@ pub(super) fn create_whole(
     let path = parent.join(name);
     let failed = StoreError::system("create", &path);
     if is_directory(&path) {
-        for (name, bytes) in files {
-            let restored = write_new(&path.join(name), bytes, sharing, Durability::UntilReboot);
-            if let Err(error) = restored
-                && error.kind() != ErrorKind::AlreadyExists
-            {
-                return Err(failed(error));
-            }
-        }
-        return Ok(());
+        let restored = Held::open(&path).and_then(|held| held.restore(files, sharing));
+        return restored.map_err(failed);
     }
     let unfinished = unfinished(parent);
     let created = fill(&unfinished, files, sharing).and_then(|()| fs::rename(&unfinished, &path));
@@ -402,18 +404,40 @@ pub(super) fn create_whole(
 
 fn fill(directory: &Path, files: &[(&str, &[u8])], sharing: Sharing) -> io::Result<()> {
     DirBuilder::new().mode(0o700).create(directory)?;
-    let mut options = OpenOptions::new();
-    let flags = libc::O_NOFOLLOW | libc::O_DIRECTORY;
-    let created = options.read(true).custom_flags(flags).open(directory)?;
+    let created = Held::open(directory)?;
     // Not permitted to a user outside that group; then it is the others' bits that let him in.
-    let _ = fchown(&created, sharing.owner, Some(sharing.group));
-    created.set_permissions(Permissions::from_mode(sharing.directory_mode()))?;
-    // Not by its name, which may be that of something else by now.
-    let inside = Path::new("/proc/self/fd").join(created.as_raw_fd().to_string());
-    for (name, bytes) in files {
-        write_new(&inside.join(name), bytes, sharing, Durability::UntilReboot)?;
+    let _ = fchown(&created.file, sharing.owner, Some(sharing.group));
+    let mode = Permissions::from_mode(sharing.directory_mode());
+    created.file.set_permissions(mode)?;
+    created.restore(files, sharing)
+}
+
+/// A directory by another name than its own, which may be that of something else in a moment.
+struct Held {
+    file: File,
+    path: PathBuf,
+}
+
+impl Held {
+    fn open(directory: &Path) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        let flags = libc::O_NOFOLLOW | libc::O_DIRECTORY;
+        let file = options.read(true).custom_flags(flags).open(directory)?;
+        let path = Path::new("/proc/self/fd").join(file.as_raw_fd().to_string());
+        Ok(Self { file, path })
     }
-    Ok(())
+
+    /// Creates those of `files` that are not there.
+    fn restore(&self, files: &[(&str, &[u8])], sharing: Sharing) -> io::Result<()> {
+        for (name, bytes) in files {
+            let path = self.path.join(name);
+            match write_new(&path, bytes, sharing, Durability::UntilReboot) {
+                Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A name in `parent` that nobody uses, for what is not complete yet or not needed any more.

@@ -136,7 +136,11 @@ impl Store {
         let boot = self.boot()?;
         let folders = names(boot).into_iter().map(|name| boot.join(name));
         let all = folders.chain([boot.to_owned(), self.directory.join(FENCE)]);
-        for folder in all.filter(|path| path.is_dir()) {
+        for folder in all {
+            files::refuse_link(&folder)?;
+            if !folder.is_dir() {
+                continue;
+            }
             files::check_access(&folder)?;
             files::check_lock(&folder.join(LOCK))?;
         }
@@ -158,6 +162,7 @@ impl Store {
         let mut others = boots.map(|name| self.directory.join(name));
         Ok(others.any(|boot| {
             boot != own
+                && files::is_directory(&boot)
                 && names(&boot)
                     .iter()
                     .any(|folder| is_used(&boot.join(folder)))
@@ -298,9 +303,13 @@ impl Store {
         if let Some(bytes) = files::read(&path)? {
             return decode_fences(&bytes).ok_or(StoreError::Damaged(path));
         }
-        // Somebody has cleaned up. As after a boot: all tokens given out are smaller.
-        let reserved = self.durable()?;
-        Ok((reserved, reserved))
+        // Somebody has cleaned up. As after a boot: all tokens given out are smaller. Unless he has
+        // taken that away as well, when nobody knows any more which were.
+        let path = self.directory.join(FENCE).join(RESERVED);
+        match self.durable()? {
+            0 => Err(StoreError::Missing(path)),
+            reserved => Ok((reserved, reserved)),
+        }
     }
 
     /// Makes sure that the disk knows of all tokens up to `fence`, and tells up to where.

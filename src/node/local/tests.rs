@@ -675,13 +675,31 @@ fn whoever_may_write_to_the_directory_makes_nobody_touch_anything_else() {
     nix::unistd::mkfifo(record, Mode::S_IRWXU).expect("ours");
     let text = failure(&node, &entry(2)).to_string();
     assert!(text.contains("is damaged"), "{text}");
-    // A folder that is a link.
-    fs::remove_dir_all(&folder).expect("ours");
-    symlink(&elsewhere, &folder).expect("ours");
+    fs::remove_file(record).expect("ours");
+    // The file that is locked, a folder, and a whole boot.
+    let boot = folder.parent().expect("a boot");
+    let lock = folder.join("lock");
+    for (path, target) in [(&lock, &victim), (&folder, &elsewhere)] {
+        let aside = host.root.path().join("aside");
+        fs::rename(path, &aside).expect("ours");
+        symlink(target, path).expect("ours");
+        let text = failure(&node, &entry(2)).to_string();
+        assert!(text.contains("it is a link, and none of ours"), "{text}");
+        untouched();
+        fs::remove_file(path).expect("ours");
+        fs::rename(&aside, path).expect("ours");
+    }
+    symlink(&elsewhere, boot.join("ff")).expect("ours");
+    let text = node.examine().expect_err("a link is there");
+    assert!(text.contains("it is a link, and none of ours"), "{text}");
+    fs::remove_file(boot.join("ff")).expect("ours");
+    let aside = host.root.path().join("aside");
+    fs::rename(boot, &aside).expect("ours");
+    symlink(&aside, boot).expect("ours");
     let text = failure(&node, &entry(2)).to_string();
     assert!(text.contains("it is a link, and none of ours"), "{text}");
-    untouched();
-    fs::remove_file(&folder).expect("ours");
+    fs::remove_file(boot).expect("ours");
+    fs::rename(&aside, boot).expect("ours");
     // And one of the history, which is only left out.
     let history = host
         .directory()
@@ -715,8 +733,14 @@ fn what_somebody_has_cleaned_up_is_made_again() {
     }
     let other = entry_of(&["lock:other"], 1, TTL);
     let second = acquire(&node, &other).expect("it is free");
-    assert!(first < second);
+    // Beyond all that may have been given out, and not only by the clock.
+    assert!(second > first + DAY_MS / 2);
     assert_eq!(acquire(&node, &entry(2)), None, "it is still held");
+    // Nobody knows any more what was given out.
+    fs::remove_file(boot.join("fences")).expect("it is there");
+    fs::remove_file(host.directory().join("fence/reserved")).expect("it is there");
+    let text = failure(&node, &entry_of(&["lock:new"], 1, TTL)).to_string();
+    assert!(text.contains("reserved was removed by hand"), "{text}");
 }
 
 #[test]

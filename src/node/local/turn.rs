@@ -15,6 +15,8 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use tokio::sync::oneshot;
 
+use super::files::FLAGS;
+
 /// Enough for a thread that makes one system call.
 const STACK: usize = 64 * 1024;
 
@@ -42,10 +44,7 @@ impl Queue {
         let Self { path, place } = self;
         let place = *place;
         let mut options = OpenOptions::new();
-        let options = options
-            .read(true)
-            .write(true)
-            .custom_flags(libc::O_NOFOLLOW);
+        let options = options.read(true).write(true).custom_flags(FLAGS);
         let file = options.open(path).ok()?;
         let lock = flock(libc::F_WRLCK, place);
         match fcntl(&file, FcntlArg::F_OFD_SETLK(&lock)) {
