@@ -224,8 +224,8 @@ impl Child {
         }
     }
 
-    /// How long to wait until the next look, where nobody tells us of what is waited for: the end of
-    /// a process that is not our child, or that whoever has the terminal gives it back.
+    /// How long to wait until the next look, where nobody tells us of what is waited for: the end
+    /// of a process that is not our child, or that whoever has the terminal gives it back.
     fn looks_again_after(&self, scope: Scope) -> Duration {
         if scope == Scope::Group && self.ended.is_some() {
             GROUP_POLL
@@ -237,7 +237,7 @@ impl Child {
     }
 
     /// Whether it stands still for the terminal, and nobody could stop us with it, to continue us
-    /// when it is its turn.
+    /// in its turn.
     fn waits_for_terminal(&self) -> bool {
         self.standing == Standing::Still(Wants::Terminal)
     }
