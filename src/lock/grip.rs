@@ -88,7 +88,7 @@ impl Letting {
     /// be.
     #[must_use]
     pub fn is_left(&self) -> bool {
-        let left = |answer: &&Option<_>| matches!(answer, Some(Ok(Release::Released)));
+        let left = |answer: &&Option<_>| matches!(answer, Some(Ok(Release::Released { .. })));
         self.answers.iter().filter(left).count() >= quorum::majority(self.answers.len())
     }
 
@@ -258,7 +258,7 @@ impl<N: Node> Grip<N> {
                 if before.is_none_or(|before| matches!(before, Err(NodeError::TimedOut(_))))
                     && *answer == Some(Ok(Release::NotOurs))
                 {
-                    *answer = Some(Ok(Release::Released));
+                    *answer = Some(Ok(Release::Released { run_id: None }));
                 }
             }
         }
@@ -332,6 +332,7 @@ impl<N: Node> Grip<N> {
             } else {
                 reopened.retain(|&node| node != index);
                 letting.answers[index] = Some(answer);
+                quorum::count_servers_once(&mut letting.answers);
             }
             if until.is_none() && is_enough(letting) {
                 until = Some(give_up(&letting.answers, &reopened));

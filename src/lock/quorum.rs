@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Instant;
-use crate::node::{Answer, Extension, Foreign, Node, NodeError, NodeName, Raised, Vote};
+use crate::node::{Answer, Extension, Foreign, Node, NodeError, NodeName, OfServer, Raised, Vote};
 
 /// The answers of one round, a slot for each configured node; `None` is an answer that is not there
 /// yet.
@@ -307,18 +307,19 @@ pub enum Keeping {
     Unknown,
 }
 
-/// Leaves in `answers` one extension of each server: since the lock was acquired, the name or the
-/// address of one may have become that of another, which must not keep it for both.
-pub fn count_servers_once(answers: &mut [Option<Answer<Extension>>]) {
+/// Leaves in `answers` one of each server that has done what it was asked for: since the lock was
+/// acquired, the name or the address of one may have become that of another, which must not keep it
+/// for both, nor remember for both that its job is done.
+pub fn count_servers_once<T: OfServer>(answers: &mut [Option<Answer<T>>]) {
     loop {
         let run_ids = answers.iter().map(|answer| match answer {
-            Some(Ok(Extension::Extended { run_id })) => run_id.as_ref(),
+            Some(Ok(answer)) => answer.run_id(),
             _ => None,
         });
         let Some((_, again)) = same_run(&run_ids.collect::<Vec<_>>()) else {
             return;
         };
-        let text = "leads to a server that has extended by another name";
+        let text = "leads to a server that has answered by another name";
         answers[again] = Some(Err(NodeError::Failed(text.to_owned())));
     }
 }

@@ -164,12 +164,39 @@ pub enum Extension {
 }
 
 /// The answer to [`Node::release`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Release {
     /// At least one key was ours, and is gone or a marker now.
-    Released,
+    Released {
+        /// As in [`Vote::Granted`], if a marker was left.
+        run_id: Option<String>,
+    },
     /// No key was ours: gone already, or somebody else's.
     NotOurs,
+}
+
+/// An answer that tells which server gave it.
+pub trait OfServer {
+    /// As in [`Vote::Granted`], where what was done counts once for each server.
+    fn run_id(&self) -> Option<&String>;
+}
+
+impl OfServer for Extension {
+    fn run_id(&self) -> Option<&String> {
+        match self {
+            Self::Extended { run_id } => run_id.as_ref(),
+            Self::Missing | Self::Foreign(_) => None,
+        }
+    }
+}
+
+impl OfServer for Release {
+    fn run_id(&self) -> Option<&String> {
+        match self {
+            Self::Released { run_id } => run_id.as_ref(),
+            Self::NotOurs => None,
+        }
+    }
 }
 
 /// Why a node gave no answer that counts.

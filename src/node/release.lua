@@ -33,4 +33,6 @@ if ARGV[4] ~= '' then
     end
   end
 end
-return {released}
+-- Which run of which server has left a marker, which only counts once.
+local info = state ~= '' and redis.pcall('INFO', 'server')
+return {released, type(info) == 'string' and string.match(info, 'run_id:(%x+)') or ''}

@@ -217,7 +217,7 @@ pub(super) fn extension_text(extension: Option<&Answer<Extension>>) -> String {
 
 pub(super) fn release_text(release: Option<&Answer<Release>>) -> String {
     match release {
-        Some(Ok(Release::Released)) => "released".to_owned(),
+        Some(Ok(Release::Released { .. })) => "released".to_owned(),
         Some(Ok(Release::NotOurs)) => "nothing to release".to_owned(),
         Some(Err(error)) => error.to_string(),
         None => "no answer yet".to_owned(),

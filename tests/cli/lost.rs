@@ -401,7 +401,7 @@ fn a_server_that_has_taken_over_the_address_of_another_does_not_keep_a_lock_for_
     proxies[1].lead_to(&cluster.servers[0]);
     cluster.servers[1].kill();
     cluster.servers[2].kill();
-    let why = &["extended by another name"];
+    let why = &["answered by another name"];
     run.end().assert_code(76).assert_says(why);
     let end = redlock(&["extend", "-r", "by-hand", "--token", token, "-t", "30s"]).end();
     end.assert_code(69).assert_says(why);

@@ -8,7 +8,8 @@ use nix::sys::signal::Signal;
 use redlock::clock;
 use tempfile::TempDir;
 
-use crate::support::{Cluster, Place, Process, eventually};
+use crate::support::proxy;
+use crate::support::{Cluster, Place, Process, Redlock, eventually};
 
 /// Leaves what a reboot leaves: all but the directory of the boot.
 fn reboot(directory: &TempDir) {
@@ -333,4 +334,22 @@ fn a_marker_that_was_removed_by_force_does_not_come_back_with_a_reboot() {
         .assert_code(0);
     reboot(directory);
     place.run("--once-per 1h", "true").end().assert_code(0);
+}
+
+#[test]
+fn a_server_that_has_taken_over_the_address_of_another_does_not_remember_for_both() {
+    let mut cluster = Cluster::start(3);
+    let (proxies, urls) = proxy::before_each(&cluster);
+    let script = "echo ready; read _";
+    let words = ["run", "-q", "-t", "4s", "--once-per", "1h", "-r", "job"];
+    let mut run = Redlock::new(words.into_iter().chain(["sh", "-c", script]))
+        .env("REDLOCK_SERVERS", &urls)
+        .start_ready();
+    proxies[1].lead_to(&cluster.servers[0]);
+    cluster.servers[1].kill();
+    cluster.servers[2].kill();
+    run.write_line("");
+    run.end()
+        .assert_code(0)
+        .assert_says(&["answered by another name", "may run again"]);
 }

@@ -30,7 +30,7 @@ const REPLIES: [&[u8]; 9] = [
     b"*8\r\n$7\r\nforeign\r\n$8\r\nlock:job\r\n$6\r\nstring\r\n$3\r\nabc\r\n$2\r\n9f\r\n$4\r\n5000\r\n$4\r\n7f3a\r\n$1\r\n2\r\n",
     b"*2\r\n$8\r\nextended\r\n$4\r\n7f3a\r\n",
     b"*1\r\n$7\r\nmissing\r\n",
-    b"*1\r\n$8\r\nreleased\r\n",
+    b"*2\r\n$8\r\nreleased\r\n$4\r\n7f3a\r\n",
     b"-NOPERM this user has no permissions\r\n",
     b"-OOM command not allowed when used memory > 'maxmemory'.\r\n",
 ];

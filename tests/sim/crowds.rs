@@ -220,7 +220,7 @@ impl Node for Port {
     ) -> Answer<Release> {
         let ask = |lan: &mut Lan, now| {
             let release = lan.servers[self.server].release(&entry, now);
-            if release == Release::Released && !parting.quiet {
+            if matches!(release, Release::Released { .. }) && !parting.quiet {
                 lan.publish(self.server);
             }
             release

@@ -188,7 +188,7 @@ impl Server {
         }
         self.note(now);
         if self.memory.locks.len() < before {
-            Release::Released
+            Release::Released { run_id: None }
         } else {
             Release::NotOurs
         }
@@ -200,7 +200,7 @@ impl Server {
             self.memory.locks.remove(key);
         }
         self.note(now);
-        Release::Released
+        Release::Released { run_id: None }
     }
 
     /// How many locks are gone, and the first that is somebody else's: `check.lua`.

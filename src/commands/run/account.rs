@@ -167,7 +167,9 @@ fn node_of_release(
 ) -> NodeAccount {
     let mut node = silent(name);
     match answer {
-        Some(Ok(Release::Released)) => node.state = Some(marker.map_or("free", MarkerKind::name)),
+        Some(Ok(Release::Released { .. })) => {
+            node.state = Some(marker.map_or("free", MarkerKind::name));
+        }
         Some(Ok(Release::NotOurs)) => node.error = Some("the lock was gone".to_owned()),
         Some(Err(error)) => node.error = Some(error.to_string()),
         None => node.error = Some("no answer yet".to_owned()),

@@ -139,13 +139,13 @@ pub(super) fn release(
     }
     if places.is_empty() {
         return unchanged(if is_left_already {
-            Release::Released
+            Release::Released { run_id: None }
         } else {
             Release::NotOurs
         });
     }
     Outcome {
-        answer: Release::Released,
+        answer: Release::Released { run_id: None },
         changes: match marker {
             Some(_) => Changes::Marked(places),
             None => Changes::Freed(places),
@@ -414,7 +414,7 @@ mod tests {
     fn release_frees_what_is_ours_and_nothing_else() {
         let mut mixed = records([THEIRS, OURS]);
         let outcome = release(&mut mixed, &entry(OURS), None, NOW);
-        assert_eq!(outcome.answer, Release::Released);
+        assert_eq!(outcome.answer, Release::Released { run_id: None });
         assert_eq!(outcome.changes, Changes::Freed(vec![1]));
         assert_eq!(holders(&mixed, NOW), "b.");
         assert_eq!(fences(&mixed), [100, 100]);
@@ -430,7 +430,7 @@ mod tests {
         let mut mixed = records([THEIRS, OURS]);
         let done = Some((b'!', 90_000));
         let outcome = release(&mut mixed, &entry(OURS), done, NOW);
-        assert_eq!(outcome.answer, Release::Released);
+        assert_eq!(outcome.answer, Release::Released { run_id: None });
         assert_eq!(outcome.changes, Changes::Marked(vec![1]));
         let lock = mixed[1].lock.clone().expect("a marker");
         assert_eq!(lock.value[TOKEN_LEN], b'!');
@@ -441,7 +441,7 @@ mod tests {
         assert_eq!(lock.until_ms, 1_090_000);
         // The same again is no news; anything else of the old holder changes nothing.
         let again = release(&mut mixed, &entry(OURS), done, NOW + TTL);
-        assert_eq!(again, unchanged(Release::Released));
+        assert_eq!(again, unchanged(Release::Released { run_id: None }));
         let mut marked = vec![mixed.remove(1)];
         let late = release(&mut marked, &entry(OURS), None, NOW);
         assert_eq!(late, unchanged(Release::NotOurs));

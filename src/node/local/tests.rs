@@ -177,7 +177,10 @@ fn one_excludes_the_other_until_it_lets_go() {
         extend(&first, &entry(1)),
         Extension::Extended { run_id: None }
     );
-    assert_eq!(release(&first, &entry(1)), Release::Released);
+    assert_eq!(
+        release(&first, &entry(1)),
+        Release::Released { run_id: None }
+    );
     assert_eq!(release(&first, &entry(1)), Release::NotOurs);
     assert!(acquire(&second, &entry(2)).expect("it is free again") > token);
 }
@@ -201,7 +204,7 @@ fn what_one_operation_wrote_the_next_one_reads() {
     );
     let foreign = extend(&node, &entry_of(keys, 2, TTL));
     assert!(matches!(foreign, Extension::Foreign(by) if by.key == "lock:a"));
-    assert_eq!(release(&node, &both), Release::Released);
+    assert_eq!(release(&node, &both), Release::Released { run_id: None });
     assert!(acquire(&node, &both).expect("they are free") > token + 9);
 }
 
@@ -267,7 +270,10 @@ fn under_contention_tokens_grow_in_the_order_of_holding() {
                     tokens.lock().expect("no panic").push(token);
                     std::thread::yield_now();
                     assert_eq!(last.load(Ordering::SeqCst), contender, "two at once");
-                    assert_eq!(release(&node, &entry(contender)), Release::Released);
+                    assert_eq!(
+                        release(&node, &entry(contender)),
+                        Release::Released { run_id: None }
+                    );
                 }
             });
         }
@@ -597,7 +603,10 @@ fn what_is_done_outlives_the_boot_and_what_is_kept_does_not() {
         let host = Host::new();
         let node = host.node();
         acquire(&node, &entry(1)).expect("it is free");
-        assert_eq!(release_as(&node, &entry(1), kind, "run"), Release::Released);
+        assert_eq!(
+            release_as(&node, &entry(1), kind, "run"),
+            Release::Released { run_id: None }
+        );
         assert_eq!(acquire(&node, &entry(2)), None);
         host.boot("2222-bbbb");
         let vote = in_runtime(host.node().acquire(entry(3), ballot(1), LIMIT)).expect("an answer");
@@ -713,7 +722,7 @@ fn whoever_may_write_to_the_directory_makes_nobody_touch_anything_else() {
         ..Parting::default()
     };
     let released = in_runtime(node.release(entry(2), Arc::new(parting), LIMIT));
-    assert_eq!(released, Ok(Release::Released));
+    assert_eq!(released, Ok(Release::Released { run_id: None }));
     untouched();
 }
 
@@ -813,7 +822,7 @@ async fn take(node: &LocalNode, token: u32) {
 /// Gives it back.
 async fn let_go(node: &LocalNode, token: u32) {
     let released = node.release(entry(token), Arc::default(), LIMIT).await;
-    assert_eq!(released, Ok(Release::Released));
+    assert_eq!(released, Ok(Release::Released { run_id: None }));
 }
 
 #[test]

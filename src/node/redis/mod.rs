@@ -217,8 +217,10 @@ impl Node for RedisNode {
         self.settle_debts(&command, limit);
         let reply: Vec<Vec<u8>> = self.call(command, Creates::Nothing, limit).await?;
         match &reply[..] {
-            [word] if word == b"released" => Ok(Release::Released),
-            [word] if word == b"not ours" => Ok(Release::NotOurs),
+            [word, run_id] if word == b"released" => Ok(Release::Released {
+                run_id: run_id_of(run_id),
+            }),
+            [word, _] if word == b"not ours" => Ok(Release::NotOurs),
             _ => Err(unknown_reply()),
         }
     }
