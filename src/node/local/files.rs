@@ -72,6 +72,24 @@ impl StoreError {
         }
     }
 
+    /// The same with the `name` of the directory instead of its `alias`.
+    fn named(self, alias: &Path, name: &Path) -> Self {
+        match self {
+            Self::System {
+                action,
+                path,
+                error,
+            } => Self::System {
+                action,
+                path: path
+                    .strip_prefix(alias)
+                    .map_or(path.clone(), |rest| name.join(rest)),
+                error,
+            },
+            other => other,
+        }
+    }
+
     /// Whether it failed because a file or a directory is not there.
     pub(super) fn is_not_found(&self) -> bool {
         matches!(self, Self::System { error, .. } if error.kind() == ErrorKind::NotFound)
@@ -226,12 +244,22 @@ pub(super) fn replace(
     sharing: Sharing,
     durability: Durability,
 ) -> Result<(), StoreError> {
+    if sharing.owner.is_none() {
+        return replace_in(directory, name, bytes, sharing, durability);
+    }
     // Root writes for another user, who must not lead it elsewhere meanwhile.
-    let held = match sharing.owner {
-        Some(_) => Some(Held::open(directory).map_err(StoreError::system("use", directory))?),
-        None => None,
-    };
-    let directory = held.as_ref().map_or(directory, |held| &held.path);
+    let held = Held::open(directory).map_err(StoreError::system("use", directory))?;
+    let replaced = replace_in(&held.path, name, bytes, sharing, durability);
+    replaced.map_err(|error| error.named(&held.path, directory))
+}
+
+fn replace_in(
+    directory: &Path,
+    name: &str,
+    bytes: &[u8],
+    sharing: Sharing,
+    durability: Durability,
+) -> Result<(), StoreError> {
     let new = directory.join(NEW);
     let path = directory.join(name);
     let written = match write_new(&new, bytes, sharing, durability) {
