@@ -399,7 +399,10 @@ fn wait(found: &Found) -> Result<Wait, String> {
     match duration::parse(text) {
         Ok(Duration::ZERO) => Ok(Wait::No),
         Ok(duration) => Ok(Wait::For(duration)),
-        // The command was taken for how long to wait.
+        // What is no duration is a switch, or the command.
+        Err(_) if matches!(text, "q" | "v") => {
+            Err(format!("'{text}' is no duration; write -w -{text}"))
+        }
         Err(_)
             if found.origin == Origin::Flag && text.starts_with(|c: char| !c.is_ascii_digit()) =>
         {

@@ -243,6 +243,7 @@ const BAD_FLAGS: &[(&str, &str)] = &[
         "-r a -w sleep",
         "--wait: 'sleep' is no duration; write -w -- sleep",
     ),
+    ("-r a -wq -- c", "--wait: 'q' is no duration; write -w -q"),
     (
         "-r a -w 5x c",
         "--wait: '5x' is no duration; write it as in",
