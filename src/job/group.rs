@@ -100,6 +100,13 @@ fn processes() -> io::Result<impl Iterator<Item = Result<Process, Pid>>> {
     Ok(ids.filter_map(read))
 }
 
+/// The parent of the process `id`, where `/proc` tells.
+#[must_use]
+pub fn parent_of(id: Pid) -> Option<Pid> {
+    let stat = fs::read(format!("/proc/{id}/stat")).ok()?;
+    process(&stat).map(|process| process.parent)
+}
+
 /// Reads `PID (NAME) STATE PARENT GROUP …`, the 20th being the number of threads. The name may hold
 /// anything, also a parenthesis: the last one counts.
 fn process(stat: &[u8]) -> Option<Process> {

@@ -15,10 +15,10 @@ use std::time::Duration;
 
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal};
 use nix::sys::signal::{kill, killpg, sigaction, sigprocmask};
-use nix::unistd::{Pid, getpgrp, getpid, tcgetpgrp, tcsetpgrp};
+use nix::unistd::{Pid, getpgid, getpgrp, getpid, tcgetpgrp, tcsetpgrp};
 use tokio::signal::unix::{self, SignalKind};
 
-use super::death;
+use super::{death, group};
 use crate::clock::{self, Instant};
 
 /// How long a job may take over a Ctrl-Z, to put the screen in order for instance. A stop after
@@ -240,9 +240,18 @@ impl Terminal {
 
 /// Whether a job must not ignore SIGTTIN, although we do: it would be told of an error when it
 /// reads from the terminal, instead of being given it as we have it. So it is in bash's `$(…)`.
+/// Also where another redlock of our group has lent the terminal to its job just now.
 #[must_use]
 pub fn must_ask() -> bool {
-    death::is_ignored(Signal::SIGTTIN) && is_ours()
+    if !death::is_ignored(Signal::SIGTTIN) {
+        return false;
+    }
+    let in_front = terminal().and_then(|terminal| Ok(tcgetpgrp(terminal)?));
+    in_front.is_ok_and(|group| {
+        let is_lent =
+            || group::parent_of(group).is_some_and(|by| getpgid(Some(by)) == Ok(getpgrp()));
+        group == getpgrp() || is_lent()
+    })
 }
 
 /// Whether we are in front.

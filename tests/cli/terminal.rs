@@ -52,20 +52,31 @@ fn one_after_the_other_has_the_terminal_in_a_substitution() {
     let cluster = Cluster::start(3);
     let mut shell = shell(&cluster, SHELLS[0]);
     let first = "$REDLOCK run -r one -- sh -c 'read a </dev/tty; echo A$a'";
-    let second = "$REDLOCK run -r two -- sh -c 'sleep 0.5; read b </dev/tty; cat; echo B$b'";
-    let line = format!("x=$({first} | {second}); echo \"code=$? x=\"$x");
-    shell.enter(&line);
-    eventually("both run", || cluster.locks().len() == 6);
-    shell.enter("one");
-    eventually("one is over", || cluster.locks().len() == 3);
-    shell.enter("two");
-    shell.expect("code=0 x=Aone Btwo");
-    shell.enter(&line);
-    eventually("both run", || cluster.locks().len() == 6);
-    thread::sleep(Duration::from_secs(1));
-    shell.press(CTRL_C);
-    shell.expect("> ");
-    eventually("both are over", || cluster.locks().is_empty());
+    // The second begins beside the first, or when that has the terminal.
+    for line in [
+        format!(
+            "x=$({first} | \
+             $REDLOCK run -r two -- sh -c 'sleep 1; read b </dev/tty; cat; echo B$b')"
+        ),
+        format!(
+            "x=$({first} | \
+             (sleep 0.5; exec $REDLOCK run -r two -- sh -c 'read b </dev/tty; cat; echo B$b'))"
+        ),
+    ] {
+        shell.enter(&format!("{line}; echo \"code=$? x=\"$x"));
+        eventually("both run", || cluster.locks().len() == 6);
+        thread::sleep(Duration::from_millis(1500));
+        shell.enter("one");
+        eventually("one is over", || cluster.locks().len() == 3);
+        shell.enter("two");
+        shell.expect("code=0 x=Aone Btwo");
+        shell.enter(&line);
+        eventually("both run", || cluster.locks().len() == 6);
+        thread::sleep(Duration::from_millis(1500));
+        shell.press(CTRL_C);
+        shell.expect("> ");
+        eventually("both are over", || cluster.locks().is_empty());
+    }
 }
 
 #[test]
