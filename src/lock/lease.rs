@@ -191,8 +191,10 @@ async fn released(ear: &mut Ear) {
     ear.forget();
 }
 
-fn is_missing(answer: Option<&Answer<Extension>>) -> bool {
-    matches!(answer, Some(Ok(Extension::Missing)))
+/// The places of the nodes that have no key.
+fn missing(answers: &Answers<Extension>) -> Vec<usize> {
+    let is_missing = |index: &usize| matches!(answers[*index], Some(Ok(Extension::Missing)));
+    (0..answers.len()).filter(is_missing).collect()
 }
 
 /// One round of extension: the answers that are there, and those that are still awaited.
@@ -282,13 +284,14 @@ impl<N: Node> Keeper<N> {
                 Keeping::Lost => return self.lost(LossReason::NotOurs, round.answers),
                 Keeping::Unknown | Keeping::Undecided => {
                     failures += 1;
-                    self.heal_all(&round.answers, limit).await;
+                    let missing = missing(&round.answers);
                     reopen_failed(&self.nodes, &round.answers);
                     let answers = quorum::named(&self.nodes, round.answers);
                     self.publish.send_replace(State::Unknown {
                         until: self.valid_until,
                         answers,
                     });
+                    self.heal_all(missing).await;
                 }
             }
         }
@@ -350,9 +353,8 @@ impl<N: Node> Keeper<N> {
             let mut healing = JoinSet::new();
             let mut healed = vec![false; round.answers.len()];
             loop {
-                for (index, healed) in healed.iter_mut().enumerate() {
-                    let is_missing = is_missing(round.answers[index].as_ref());
-                    if is_missing && !std::mem::replace(healed, true) {
+                for index in missing(&round.answers) {
+                    if !std::mem::replace(&mut healed[index], true) {
                         healing.spawn(self.heal(index, limit));
                     }
                 }
@@ -373,11 +375,12 @@ impl<N: Node> Keeper<N> {
     /// Puts the key on the nodes that have none, after a round that extended on no quorum. Until
     /// `valid_until` the lock is ours, so that nobody else has a quorum, and none of these keys
     /// counts before a later round has found it there: without them a lock would hang on the very
-    /// nodes that it was acquired on, although others are there.
-    async fn heal_all(&self, answers: &Answers<Extension>, limit: Duration) {
-        let missing = (0..answers.len()).filter(|&index| is_missing(answers[index].as_ref()));
-        let healing: JoinSet<()> = missing.map(|index| self.heal(index, limit)).collect();
-        healing.join_all().await;
+    /// nodes that it was acquired on, although others are there. They have just answered, so they
+    /// have no more time than in a first round: the next one must not wait for one that hangs now.
+    async fn heal_all(&self, missing: Vec<usize>) {
+        let limit = self.limit(0);
+        let healing = missing.into_iter().map(|index| self.heal(index, limit));
+        healing.collect::<JoinSet<()>>().join_all().await;
     }
 
     /// Puts the key on the node at this place, unless it is somebody else's there.
