@@ -5,6 +5,7 @@
 use std::fmt;
 use std::time::{Duration, UNIX_EPOCH};
 
+use rustix::rand::GetRandomFlags;
 use serde::{Deserialize, Serialize};
 
 use crate::clock;
@@ -129,7 +130,11 @@ impl Token {
     #[must_use]
     pub fn random() -> Self {
         let mut bytes = [0; TOKEN_LEN / 2];
-        getrandom::fill(&mut bytes).expect("the kernel gives random numbers, by call or as a file");
+        // The crate getrandom looks for the call in the C library at run time, which a static program
+        // cannot: it always opens two files instead. So it is asked only where the call is forbidden.
+        if rustix::rand::getrandom(&mut bytes[..], GetRandomFlags::empty()) != Ok(bytes.len()) {
+            getrandom::fill(&mut bytes).expect("the kernel gives random numbers as a file");
+        }
         Self(format!("{:0TOKEN_LEN$x}", u128::from_be_bytes(bytes)))
     }
 
