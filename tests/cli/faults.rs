@@ -25,7 +25,8 @@ const TTL: Duration = Duration::from_millis(1200);
 const REPLY: Duration = Duration::from_millis(8);
 
 /// Longer than the TTL: without a guard it would outlive its lock. TERM is ignored until it can be
-/// heeded, so that a child is never left behind by a death that is nobody's fault.
+/// heeded, so that a child is never left behind by a death that is nobody's fault; and again at the
+/// end, so that who is done does not die of it.
 const JOB: &str = r#"
     trap '' TERM; id=$REDLOCK_FENCING_TOKEN; echo $id
     (while :; do echo $id; sleep 0.01; done >>"$LOG") & child=$!
@@ -33,7 +34,7 @@ const JOB: &str = r#"
     trap 'sleep 0.1; finish; echo $id >>"$LOG"; trap - TERM; kill -TERM $$' TERM
     echo >"$LOG.ready"
     n=0; while [ $n -lt 140 ]; do echo $id >>"$LOG"; sleep 0.01; n=$((n + 1)); done
-    finish; echo $id >>"$LOG.done""#;
+    trap '' TERM; finish; echo $id >>"$LOG.done""#;
 
 /// When a fault is injected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,8 +158,14 @@ impl Case<'_> {
     fn redlock(&self, options: &[&str], servers: &str) -> Process {
         let head = ["run", "-t", "1200ms", "-k", "300ms", "-r", "job"];
         let words = head.iter().chain(options).chain(&["sh", "-c", JOB]);
-        let run = Redlock::new(words.copied()).env("REDLOCK_SERVERS", servers);
-        let mut run = run.env("LOG", &self.log).start();
+        let mut run = Redlock::new(words.copied())
+            .env("REDLOCK_SERVERS", servers)
+            // A server that comes back empty must not vote, as always; with a window that a test can
+            // wait for.
+            .env("REDLOCK_RESTART_GUARD", "auto")
+            .env("REDLOCK_RESTART_WINDOW", "1s")
+            .env("LOG", &self.log)
+            .start();
         run.close_stdin();
         run
     }
