@@ -9,7 +9,7 @@ use std::fmt;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -380,25 +380,30 @@ fn no_fault_in_any_phase_gives_two_jobs_at_once_or_a_wrong_code() {
     };
     let (next, played) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let began = clock::now();
-    thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                let mut world = World::new();
-                loop {
-                    let number = next.fetch_add(1, Ordering::SeqCst);
-                    if number >= wanted {
-                        return;
-                    }
-                    let began = clock::now();
-                    let mut case = world.case(first + number);
-                    let name = case.to_string();
-                    case.play();
-                    println!("{name}: {:?}", clock::now().since(began));
-                    played.fetch_add(1, Ordering::SeqCst);
-                }
-            });
+    let play_all = || {
+        let mut world = World::new();
+        loop {
+            let number = next.fetch_add(1, Ordering::SeqCst);
+            if number >= wanted {
+                return;
+            }
+            let began = clock::now();
+            let mut case = world.case(first + number);
+            let name = case.to_string();
+            case.play();
+            println!("{name}: {:?}", clock::now().since(began));
+            played.fetch_add(1, Ordering::SeqCst);
         }
+    };
+    let ends = thread::scope(|scope| {
+        let players = [(); 4].map(|()| scope.spawn(play_all));
+        players.map(ScopedJoinHandle::join)
     });
+    if let Some(panic) = ends.into_iter().find_map(Result::err) {
+        // Its words once more: a long report is read from its end.
+        let words = panic.downcast_ref::<String>();
+        panic!("{}", words.map_or("a fault was not played", |words| words));
+    }
     let took = clock::now().since(began);
     println!(
         "{} faults in {took:?}: no overlap, no orphan, no wrong code",
