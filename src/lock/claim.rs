@@ -130,8 +130,9 @@ impl Token {
     #[must_use]
     pub fn random() -> Self {
         let mut bytes = [0; TOKEN_LEN / 2];
-        // The crate getrandom looks for the call in the C library at run time, which a static program
-        // cannot: it always opens two files instead. So it is asked only where the call is forbidden.
+        // The crate getrandom looks for the call in the C library at run time, which a static
+        // program cannot: it always opens two files instead. So it is asked only where the call is
+        // forbidden.
         if rustix::rand::getrandom(&mut bytes[..], GetRandomFlags::empty()) != Ok(bytes.len()) {
             getrandom::fill(&mut bytes).expect("the kernel gives random numbers as a file");
         }
