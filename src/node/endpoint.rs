@@ -42,9 +42,18 @@ pub struct Credentials {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsFiles {
     /// Certificate authorities that replace the system's.
-    pub ca: Option<PathBuf>,
+    pub ca: Option<TlsFile>,
     /// Our own certificate and its key.
-    pub client: Option<(PathBuf, PathBuf)>,
+    pub client: Option<(TlsFile, TlsFile)>,
+}
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What messages call the setting that names it: `--tls-ca`, `REDLOCK_TLS_CA`.
+    pub setting: String,
 }
 
 /// The way to a server.

@@ -4,16 +4,16 @@
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::file;
 use super::options::{
     ANY_QUORUM, Choice, LOCAL, Local, PASSWORD_FILE, SERVER, TLS_CA, TLS_CERT, TLS_KEY, USER,
 };
-use super::sources::{Origin, Row, Sources};
+use super::sources::{Origin, Row, Setting, Sources};
 use super::{Error, Servers};
 use crate::exit::Exit;
-use crate::node::endpoint::{Address, Credentials, Endpoint, Secret, TlsFiles};
+use crate::node::endpoint::{Address, Credentials, Endpoint, Secret, TlsFile, TlsFiles};
 
 const NO_SERVERS: &str = "no servers: name each with --server redis://HOST:PORT, or all of them in \
     REDLOCK_SERVERS or as servers = [...] in the file of settings, by default \
@@ -200,7 +200,7 @@ fn tls_files(sources: &Sources, servers: &[Endpoint], origin: &Origin) -> Result
     }
     let client = match (sources.located(&TLS_CERT)?, sources.located(&TLS_KEY)?) {
         (None, None) => None,
-        (Some((cert, _)), Some((key, _))) => Some((cert, key)),
+        (Some(cert), Some(key)) => Some((tls_file(&TLS_CERT, cert), tls_file(&TLS_KEY, key))),
         (Some((_, origin)), None) => {
             return Err(origin.error(&TLS_CERT.row, "needs its private key, --tls-key"));
         }
@@ -208,8 +208,18 @@ fn tls_files(sources: &Sources, servers: &[Endpoint], origin: &Origin) -> Result
             return Err(origin.error(&TLS_KEY.row, "needs its certificate, --tls-cert"));
         }
     };
-    let ca = sources.optional(&TLS_CA)?;
-    Ok(TlsFiles { ca, client })
+    let ca = sources.located(&TLS_CA)?;
+    Ok(TlsFiles {
+        ca: ca.map(|located| tls_file(&TLS_CA, located)),
+        client,
+    })
+}
+
+fn tls_file(setting: &Setting<PathBuf>, (path, origin): (PathBuf, Origin)) -> TlsFile {
+    TlsFile {
+        path,
+        setting: origin.label(&setting.row),
+    }
 }
 
 fn password(sources: &Sources) -> Result<Option<Secret>, Error> {

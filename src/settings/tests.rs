@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::sources::AnySetting;
 use super::*;
 use crate::lock::restart::{RestartGuard, USUAL_WINDOW};
-use crate::node::endpoint::{Address, Secret};
+use crate::node::endpoint::{Address, Secret, TlsFile};
 
 const THREE: &str = "--server redis://a --server redis://b --server redis://c";
 
@@ -780,8 +780,13 @@ fn tls_files_go_to_servers_with_tls_and_come_in_pairs() {
         let Address::Tls { files, .. } = server.address else {
             panic!("TLS is wanted");
         };
-        assert_eq!(files.ca, Some("/ca".into()));
-        assert_eq!(files.client, Some(("/cert".into(), "/key".into())));
+        let file = |path: &str, setting: &str| TlsFile {
+            path: path.into(),
+            setting: setting.to_owned(),
+        };
+        assert_eq!(files.ca, Some(file("/ca", "--tls-ca")));
+        let (cert, key) = (file("/cert", "--tls-cert"), file("/key", "--tls-key"));
+        assert_eq!(files.client, Some((cert, key)));
     }
     for (line, expected) in [
         (
@@ -800,9 +805,16 @@ fn tls_files_go_to_servers_with_tls_and_come_in_pairs() {
         assert_refused(&host, &line, Exit::Usage, expected);
     }
     // Files from further away than the servers are meant for other servers.
-    Host::new()
-        .with_file("tls-ca = '/ca'\n")
-        .good(&format!("{THREE} -r a c"));
+    let far = Host::new().with_file("tls-ca = '/ca'\n");
+    far.good(&format!("{THREE} -r a c"));
+    let Servers::Redis(servers) = far.good(&format!("{tls} -r a c")).common.servers else {
+        panic!("servers are wanted");
+    };
+    let Address::Tls { files, .. } = &servers[0].address else {
+        panic!("TLS is wanted");
+    };
+    let ca = files.ca.as_ref().expect("the file names it");
+    assert!(ca.setting.ends_with("/config.toml:1: tls-ca"), "{ca:?}");
 }
 
 #[test]

@@ -267,37 +267,34 @@ fn certificates(directory: &Path) {
     );
 }
 
+/// A server that has its certificate in `directory`, and listens with TLS at this port.
+fn server_with_tls(directory: &Path) -> (u16, Server) {
+    let file = |name: &str| directory.join(name).display().to_string();
+    let (cert, key, ca) = (file("server.crt"), file("server.key"), file("ca.crt"));
+    let port = free_port();
+    let server = Server::with(&[
+        "--tls-port",
+        &port.to_string(),
+        "--tls-cert-file",
+        &cert,
+        "--tls-key-file",
+        &key,
+        "--tls-ca-cert-file",
+        &ca,
+        "--tls-auth-clients",
+        "optional",
+    ]);
+    (port, server)
+}
+
 #[test]
 fn tls_servers_are_checked_against_an_authority() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     certificates(directory.path());
-    let file = |name: &str| {
-        directory
-            .path()
-            .join(name)
-            .to_str()
-            .expect("a plain path")
-            .to_owned()
-    };
+    let file = |name: &str| directory.path().join(name).display().to_string();
     let (cert, key, ca) = (file("server.crt"), file("server.key"), file("ca.crt"));
-    let ports: Vec<String> = (0..3).map(|_| free_port().to_string()).collect();
-    let servers: Vec<Server> = ports
-        .iter()
-        .map(|port| {
-            Server::with(&[
-                "--tls-port",
-                port,
-                "--tls-cert-file",
-                &cert,
-                "--tls-key-file",
-                &key,
-                "--tls-ca-cert-file",
-                &ca,
-                "--tls-auth-clients",
-                "optional",
-            ])
-        })
-        .collect();
+    let (ports, servers): (Vec<u16>, Vec<Server>) =
+        (0..3).map(|_| server_with_tls(directory.path())).collect();
     let urls = ports
         .iter()
         .map(|port| format!("rediss://127.0.0.1:{port}"))
@@ -326,7 +323,7 @@ fn tls_servers_are_checked_against_an_authority() {
         .env("REDLOCK_TLS_CA", &missing)
         .end()
         .assert_code(78)
-        .assert_says(&["--tls-ca", &missing]);
+        .assert_says(&["REDLOCK_TLS_CA", &missing]);
     let no_certificate = secret_file(directory.path(), "text", "no certificate");
     let end = run().env("REDLOCK_TLS_CA", &no_certificate).end();
     end.assert_code(78).assert_says(&[&no_certificate]);
@@ -337,7 +334,7 @@ fn tls_servers_are_checked_against_an_authority() {
         .env("REDLOCK_TLS_KEY", &other_key)
         .end()
         .assert_code(78)
-        .assert_says(&["--tls-key", &other_key, "not the key of", &cert]);
+        .assert_says(&["REDLOCK_TLS_KEY", &other_key, "not the key of", &cert]);
     let old = file("v1.crt");
     run()
         .env("REDLOCK_TLS_CA", &ca)
@@ -345,7 +342,7 @@ fn tls_servers_are_checked_against_an_authority() {
         .env("REDLOCK_TLS_KEY", &key)
         .end()
         .assert_code(78)
-        .assert_says(&["--tls-cert", &old, "version 3"]);
+        .assert_says(&["REDLOCK_TLS_CERT", &old, "version 3"]);
 
     for server in &servers {
         let _: () = server.ask(&["CONFIG", "SET", "tls-auth-clients", "yes"]);
@@ -382,7 +379,7 @@ fn an_encrypted_key_is_named_as_what_it_is() {
         .env("REDLOCK_TLS_KEY", &key)
         .end()
         .assert_code(78)
-        .assert_says(&["--tls-key", &key, "the key is encrypted"]);
+        .assert_says(&["REDLOCK_TLS_KEY", &key, "the key is encrypted"]);
 }
 
 #[test]
@@ -394,4 +391,33 @@ fn a_port_without_tls_is_named_as_what_it_is_likely_to_be() {
     let reason = "as from a port without TLS";
     end.assert_code(69)
         .assert_says(&[&server.name(), "no TLS handshake within", reason]);
+}
+
+#[test]
+fn a_port_with_tls_is_named_as_what_it_is_likely_to_be() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    certificates(directory.path());
+    let (port, _server) = server_with_tls(directory.path());
+    let reason = "as from a port with TLS (rediss://)";
+    for identity in ["", ":secret@"] {
+        let url = format!("redis://{identity}127.0.0.1:{port}");
+        let run = ["run", "--any-quorum", "--server", &url, "-r", "job", "true"];
+        let end = Redlock::new(run).end();
+        end.assert_code(69).assert_says(&[reason]);
+        let doctor = Redlock::new(["doctor", "--any-quorum", "--server", &url]).end();
+        assert!(doctor.stdout.contains(reason), "{doctor:?}");
+    }
+    let nobody = format!("redis://127.0.0.1:{}", free_port());
+    let run = [
+        "run",
+        "--any-quorum",
+        "--server",
+        &nobody,
+        "-r",
+        "job",
+        "true",
+    ];
+    let end = Redlock::new(run).end();
+    end.assert_code(69).assert_says(&["connection refused"]);
+    assert!(!end.stderr.contains("TLS"), "{end:?}");
 }

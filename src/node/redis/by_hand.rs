@@ -7,8 +7,7 @@ use redis::{FromRedisValue, RedisResult, Value};
 
 use super::script::script;
 use super::{
-    Creates, RedisNode, end_of, failure, fence_key, foreign, history_key, number, run_id_of,
-    unknown_reply,
+    Creates, RedisNode, end_of, fence_key, foreign, history_key, number, run_id_of, unknown_reply,
 };
 use crate::node::by_hand::{ByHand, Found, Listed, Page, Proof, Removal, Sight, Values, Wanted};
 use crate::node::parting::HISTORY_RUNS;
@@ -145,7 +144,7 @@ impl RedisNode {
             let mut link = self.link(limit).await?;
             let replies = commands.query_async(&mut link.connection).await;
             self.links.ended(&link, Creates::Nothing, end_of(&replies));
-            replies.map_err(|error| failure::of(&error, self.connector.password()))
+            self.connector.judged(replies)
         };
         tokio::time::timeout(limit, exchange)
             .await

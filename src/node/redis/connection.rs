@@ -4,6 +4,7 @@
 //! is needed, and no time limit of the library's own, since the caller's covers all of it.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -11,7 +12,7 @@ use redis::io::tcp::TcpSettings;
 use redis::io::tcp::socket2::TcpKeepalive;
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo,
-    ProtocolVersion, PushInfo, RedisConnectionInfo,
+    ProtocolVersion, PushInfo, RedisConnectionInfo, RedisError, RedisResult,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -27,10 +28,10 @@ const KEEPALIVE: Duration = Duration::from_mins(1);
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     /// A certificate or key cannot be read, or is none.
-    #[error("{option} {file}: {reason}")]
+    #[error("{setting} {file}: {reason}")]
     TlsFile {
         /// What named it.
-        option: &'static str,
+        setting: String,
         /// Which file.
         file: String,
         /// What is wrong with it.
@@ -49,6 +50,8 @@ pub struct Connector {
     client: Client,
     endpoint: Endpoint,
     names: Names,
+    /// The server has answered a command.
+    has_answered: AtomicBool,
 }
 
 impl Connector {
@@ -59,11 +62,12 @@ impl Connector {
             client,
             endpoint: endpoint.clone(),
             names: Names::default(),
+            has_answered: AtomicBool::new(false),
         })
     }
 
     /// The password that must not show in any text.
-    pub fn password(&self) -> Option<&str> {
+    fn password(&self) -> Option<&str> {
         Some(self.endpoint.credentials.password.as_ref()?.reveal())
     }
 
@@ -89,7 +93,7 @@ impl Connector {
         channels: &[String],
         limit: Duration,
     ) -> Answer<(MultiplexedConnection, UnboundedReceiver<PushInfo>)> {
-        let failed = |error| failure::of(&error, self.password());
+        let failed = |error| self.failure(&error);
         let info = self.client.get_connection_info().clone();
         let identity = info.redis_settings().clone();
         let info = info.set_redis_settings(identity.set_protocol(ProtocolVersion::RESP3));
@@ -113,9 +117,34 @@ impl Connector {
         match connection {
             Err(error) if error.kind() == ErrorKind::AuthenticationFailed => {
                 let full = self.full(limit).await;
-                Err(full.unwrap_or_else(|| failure::of(&error, self.password())))
+                Err(full.unwrap_or_else(|| self.failure(&error)))
             }
-            connection => connection.map_err(|error| failure::of(&error, self.password())),
+            connection => connection.map_err(|error| self.failure(&error)),
+        }
+    }
+
+    /// What came of a command that the server was sent.
+    pub fn judged<T>(&self, reply: RedisResult<T>) -> Answer<T> {
+        match reply {
+            Ok(answer) => {
+                self.has_answered.store(true, Ordering::Relaxed);
+                Ok(answer)
+            }
+            Err(error) => Err(self.failure(&error)),
+        }
+    }
+
+    /// What `error` means. A port with TLS hangs up on who speaks without it.
+    pub fn failure(&self, error: &RedisError) -> NodeError {
+        let is_plain = matches!(self.endpoint.address, Address::Tcp { .. });
+        let hung_up = error.is_connection_dropped() && !error.is_connection_refusal();
+        match failure::of(error, self.password()) {
+            NodeError::Unreachable(text)
+                if is_plain && hung_up && !self.has_answered.load(Ordering::Relaxed) =>
+            {
+                NodeError::Unreachable(format!("{text}, as from a port with TLS (rediss://)"))
+            }
+            failure => failure,
         }
     }
 
@@ -134,7 +163,7 @@ impl Connector {
         };
         let error = asked.await.err()?;
         let is_full = error.to_string().contains("max number of clients");
-        is_full.then(|| failure::of(&error, self.password()))
+        is_full.then(|| self.failure(&error))
     }
 
     /// How a connection is opened within `limit`. No time limit of the library's own is in force:
@@ -191,6 +220,6 @@ fn client(endpoint: &Endpoint) -> Result<Client, SetupError> {
     }
 }
 
-fn description(error: &redis::RedisError) -> SetupError {
+fn description(error: &RedisError) -> SetupError {
     SetupError::Description(failure::text(error))
 }

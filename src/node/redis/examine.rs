@@ -187,11 +187,9 @@ impl RedisNode {
                 let answers = told.iter().map(|said| judge(said));
                 tried.extend(rights.into_iter().zip(answers));
             }
-            Err(error) if error.is_io_error() => {
-                return Err(failure::of(&error, self.connector.password()));
-            }
+            Err(error) if error.is_io_error() => return Err(self.connector.failure(&error)),
             Err(error) => {
-                let answer = Err(failure::of(&error, self.connector.password()));
+                let answer = Err(self.connector.failure(&error));
                 tried.extend(eval.map(|right| (right, answer)));
             }
         }
@@ -210,9 +208,8 @@ impl RedisNode {
         command: &redis::Cmd,
     ) -> Answer<Option<T>> {
         match command.query_async::<T>(connection).await {
-            Ok(answer) => Ok(Some(answer)),
             Err(error) if may_be_missing(&error) => Ok(None),
-            Err(error) => Err(failure::of(&error, self.connector.password())),
+            reply => self.connector.judged(reply).map(Some),
         }
     }
 }

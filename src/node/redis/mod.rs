@@ -81,7 +81,7 @@ impl RedisNode {
             self.links.sends(creates);
             let reply = command.query_async::<T>(&mut link.connection).await;
             self.links.ended(&link, creates, end_of(&reply));
-            reply.map_err(|error| failure::of(&error, self.connector.password()))
+            self.connector.judged(reply)
         };
         // The one bound over connect and command; no default of the library is in force.
         tokio::time::timeout(limit, exchange)

@@ -16,7 +16,7 @@ pub(super) fn client(info: ConnectionInfo, files: &TlsFiles) -> Result<Client, S
         client_tls: identity
             .map(|(cert, key)| with_tls::identity(cert, key))
             .transpose()?,
-        root_cert: files.ca.as_deref().map(with_tls::authorities).transpose()?,
+        root_cert: files.ca.as_ref().map(with_tls::authorities).transpose()?,
     };
     Client::build_with_tls(info, certificates)
         .map_err(|error| SetupError::Description(super::failure::text(&error)))
@@ -29,19 +29,17 @@ pub(super) fn client(_: ConnectionInfo, _: &TlsFiles) -> Result<Client, SetupErr
 
 #[cfg(feature = "tls")]
 mod with_tls {
-    use std::path::Path;
-
     use redis::ClientTlsConfig;
     use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
     use rustls::{ClientConfig, Error, RootCertStore};
 
     use super::SetupError;
     use crate::errno;
+    use crate::node::endpoint::TlsFile;
 
-    /// The certificates in the file at `path`. The library takes a file with none for one, and then
-    /// trusts nobody.
-    pub fn authorities(path: &Path) -> Result<Vec<u8>, SetupError> {
-        let file = Named("--tls-ca", path);
+    /// The certificates in `file`. The library takes a file with none for one, and then trusts
+    /// nobody.
+    pub fn authorities(file: &TlsFile) -> Result<Vec<u8>, SetupError> {
         let pem = file.read()?;
         file.chain(&pem)?;
         Ok(pem)
@@ -49,8 +47,7 @@ mod with_tls {
 
     /// The certificate that a server may ask for, and its key. The library looks at them when it
     /// connects, when it is too late for a mistake in the settings, and does not say at which.
-    pub fn identity(cert: &Path, key: &Path) -> Result<ClientTlsConfig, SetupError> {
-        let (cert, key) = (Named("--tls-cert", cert), Named("--tls-key", key));
+    pub fn identity(cert: &TlsFile, key: &TlsFile) -> Result<ClientTlsConfig, SetupError> {
         let (client_cert, client_key) = (cert.read()?, key.read()?);
         let chain = cert.chain(&client_cert)?;
         let private = PrivateKeyDer::from_pem_slice(&client_key).map_err(|_| {
@@ -70,7 +67,7 @@ mod with_tls {
                     cert.bad("a certificate that TLS cannot use; it must be of X.509 version 3")
                 }
                 Error::InconsistentKeys(_) => {
-                    key.bad(&format!("not the key of {}", cert.1.display()))
+                    key.bad(&format!("not the key of {}", cert.path.display()))
                 }
                 _ => key.bad("a private key that TLS cannot use"),
             })?;
@@ -80,12 +77,9 @@ mod with_tls {
         })
     }
 
-    /// A file, and the option that named it.
-    struct Named<'a>(&'static str, &'a Path);
-
-    impl Named<'_> {
+    impl TlsFile {
         fn read(&self) -> Result<Vec<u8>, SetupError> {
-            std::fs::read(self.1).map_err(|error| self.bad(&errno::reason(&error)))
+            std::fs::read(&self.path).map_err(|error| self.bad(&errno::reason(&error)))
         }
 
         fn chain(&self, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, SetupError> {
@@ -97,8 +91,8 @@ mod with_tls {
 
         fn bad(&self, reason: &str) -> SetupError {
             SetupError::TlsFile {
-                option: self.0,
-                file: self.1.display().to_string(),
+                setting: self.setting.clone(),
+                file: self.path.display().to_string(),
                 reason: reason.to_owned(),
             }
         }
