@@ -9,7 +9,7 @@ use crate::lock::forms::Form;
 use crate::lock::list::Catalogue;
 use crate::lock::quorum::{is_refused, rules_out_quorum};
 use crate::lock::view::{Standing, View};
-use crate::node::{Values, Wanted};
+use crate::node::{Fences, Values, Wanted};
 use crate::report::table::Paper;
 use crate::report::{self, Reporter, lock_view};
 use crate::settings::by_hand::ListSettings;
@@ -26,7 +26,12 @@ const SLACK: u32 = 4;
 pub fn list(settings: &ListSettings, world: &World, reporter: Reporter) -> Result<Exit, Stop> {
     runtime::run(async {
         let redlock = nodes::open_to_look(&settings.common).await?;
-        let wanted = wanted(&settings.common.key_format, &settings.pattern);
+        let fences = match settings.format {
+            Format::Json => Fences::Read,
+            // The table has no column for them.
+            Format::Text => Fences::NotNeeded,
+        };
+        let wanted = wanted(&settings.common.key_format, &settings.pattern, fences);
         let limit = settings.common.node_timeout * SLACK;
         let catalogue = redlock.list(wanted, limit).await;
         stdout::written(print(&catalogue, settings, stdout::paper(world)))?;
@@ -38,8 +43,9 @@ pub fn list(settings: &ListSettings, world: &World, reporter: Reporter) -> Resul
 }
 
 /// The locks whose names match `pattern`, a glob.
-pub fn wanted(key_format: &KeyFormat, pattern: &str) -> Wanted {
+pub fn wanted(key_format: &KeyFormat, pattern: &str, fences: Fences) -> Wanted {
     Wanted {
+        fences,
         glob: key_format.glob(pattern),
         // Where every key could be one, only what looks like one is a lock.
         values: if key_format.is_verbatim() {

@@ -13,7 +13,7 @@ use super::nodes::{self, Purpose};
 use super::{Stop, list, runtime, stdout};
 use crate::cli::completions;
 use crate::exit::Exit;
-use crate::node::{AnyNode, ByHand, Wanted, glob};
+use crate::node::{AnyNode, ByHand, Fences, Wanted, glob};
 use crate::settings::{self, Common, World, template};
 
 /// How long somebody waits for a list to come up.
@@ -49,7 +49,11 @@ async fn keys(common: &Common, prefix: &str) -> Option<BTreeSet<String>> {
     // Not `nodes::open`: whether two servers are one makes no difference here, and takes time.
     let nodes = nodes::each(common, Purpose::Look).ok()?;
     let pattern = format!("{}*", glob::escape(&template::beginning(prefix)));
-    let wanted = Arc::new(list::wanted(&common.key_format, &pattern));
+    let wanted = Arc::new(list::wanted(
+        &common.key_format,
+        &pattern,
+        Fences::NotNeeded,
+    ));
     let mut asking = JoinSet::new();
     for node in nodes {
         let wanted = Arc::clone(&wanted);

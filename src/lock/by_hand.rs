@@ -58,8 +58,8 @@ impl<N: ByHand> Redlock<N> {
             None => unreachable!("every node was asked"),
         };
         let looks = named(self.nodes(), looks).into_iter();
-        let looks: Vec<_> = looks.map(|(name, answer)| (name, look(answer))).collect();
-        View::of(&looks)
+        let looks = looks.map(|(name, answer)| (name, look(answer)));
+        View::of(looks.collect())
     }
 
     /// What each node tells of the last runs of the resource with this `key`; see

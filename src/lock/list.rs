@@ -5,7 +5,7 @@
 //! megabytes. It is no snapshot: a lock that is taken or released meanwhile may be seen by some
 //! nodes only. Called by `commands`.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +28,8 @@ const RETRIES: u32 = 1;
 pub struct Catalogue {
     nodes: Vec<NodeName>,
     failures: Vec<Option<NodeError>>,
-    locks: BTreeMap<Box<str>, Merged>,
+    /// By their keys, in the order of the keys.
+    locks: Vec<(Box<str>, Merged)>,
 }
 
 /// One lock.
@@ -74,27 +75,28 @@ impl<N: ByHand> Redlock<N> {
             });
         }
         drop(tell);
-        let mut catalogue = Catalogue {
-            nodes: self
-                .nodes()
-                .iter()
-                .map(|node| node.name().clone())
-                .collect(),
-            failures: vec![None; self.nodes().len()],
-            locks: BTreeMap::new(),
-        };
+        let mut failures = vec![None; self.nodes().len()];
+        let mut locks: HashMap<Box<str>, Merged> = HashMap::new();
         while let Some((index, page)) = pages.recv().await {
             match page {
                 Ok(page) => {
-                    for lock in page.locks {
-                        catalogue.add(index, lock);
+                    for Listed { mut value, fence } in page.locks {
+                        let key = std::mem::take(&mut value.key).into_boxed_str();
+                        locks.entry(key).or_default().add(index, value, fence);
                     }
                 }
-                Err(error) => catalogue.failures[index] = Some(error),
+                Err(error) => failures[index] = Some(error),
             }
         }
         walks.join_all().await;
-        catalogue
+        let mut locks: Vec<_> = locks.into_iter().collect();
+        locks.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        let names = self.nodes().iter().map(|node| node.name().clone());
+        Catalogue {
+            nodes: names.collect(),
+            failures,
+            locks,
+        }
     }
 }
 
@@ -118,33 +120,32 @@ async fn page<N: ByHand>(
     }
 }
 
-impl Catalogue {
-    fn add(&mut self, node: usize, lock: Listed) {
-        let Listed { value, fence } = lock;
-        let merged = self.locks.entry(value.key.into()).or_default();
+impl Merged {
+    /// What `node` has under the key.
+    fn add(&mut self, node: usize, value: Foreign, fence: Option<u64>) {
         let node = u32::try_from(node).unwrap_or(u32::MAX);
         // A server may show a key on several pages.
-        merged.seen.retain(|seen| seen.node != node);
-        let known = merged.values.iter();
-        let known = known
-            .clone()
-            .position(|known| *known.digest == *value.digest);
+        self.seen.retain(|seen| seen.node != node);
+        let mut known = self.values.iter();
+        let known = known.position(|known| *known.digest == *value.digest);
         let index = known.unwrap_or_else(|| {
-            merged.values.push(Value {
+            self.values.push(Value {
                 bytes: value.value.into(),
                 digest: value.digest.into(),
                 kind: (value.kind != "string").then(|| value.kind.into()),
             });
-            merged.values.len() - 1
+            self.values.len() - 1
         });
-        merged.seen.push(Seen {
+        self.seen.push(Seen {
             node,
             value: u32::try_from(index).unwrap_or(u32::MAX),
             ttl: value.ttl,
             fence,
         });
     }
+}
 
+impl Catalogue {
     /// The nodes that could not be listed, and why.
     pub fn failures(&self) -> impl Iterator<Item = (&NodeName, &NodeError)> {
         let failures = self.nodes.iter().zip(&self.failures);
@@ -171,8 +172,8 @@ impl Catalogue {
             };
             (name.clone(), Look { answer, took: None })
         };
-        let looks: Vec<_> = self.nodes.iter().enumerate().map(look).collect();
-        View::of(&looks)
+        let looks = self.nodes.iter().enumerate().map(look);
+        View::of(looks.collect())
     }
 }
 

@@ -89,13 +89,13 @@ pub struct View {
 impl View {
     /// What `looks` come to.
     #[must_use]
-    pub fn of(looks: &[(NodeName, Look)]) -> Self {
+    pub fn of(looks: Vec<(NodeName, Look)>) -> Self {
         let quorum = majority(looks.len());
         let free = looks
             .iter()
             .filter(|(_, look)| matches!(&look.answer, Ok(sight) if sight.found.is_none()))
             .count();
-        let (votes, by) = largest_group(looks);
+        let (votes, by) = largest_group(&looks);
         let (standing, votes) = match &by {
             Some(by) if votes >= quorum => (standing_of(&by.value), votes),
             _ if free >= quorum => (Standing::Free, free),
@@ -104,25 +104,24 @@ impl View {
         };
         let is_taken = !matches!(standing, Standing::Free | Standing::Undecided);
         let by = by.filter(|_| standing != Standing::Free);
-        let nodes = looks
-            .iter()
-            .map(|(name, look)| NodeView {
-                name: name.clone(),
-                standing: node_standing(look, standing, by.as_ref()),
-                look: look.clone(),
-            })
-            .collect();
         let of_quorum = by.as_ref().filter(|_| is_taken);
+        let ttl = of_quorum.and_then(|by| quorum_ttl(&looks, by, quorum));
+        let fencing_token = of_quorum
+            .filter(|by| holder_of(&by.value).is_some())
+            .and_then(|_| agreed_fence(&looks, quorum));
+        let nodes = looks.into_iter().map(|(name, look)| NodeView {
+            name,
+            standing: node_standing(&look, standing, by.as_ref()),
+            look,
+        });
         Self {
+            nodes: nodes.collect(),
             standing,
             votes,
             quorum,
-            ttl: of_quorum.and_then(|by| quorum_ttl(looks, by, quorum)),
-            fencing_token: of_quorum
-                .filter(|by| holder_of(&by.value).is_some())
-                .and_then(|_| agreed_fence(looks, quorum)),
+            ttl,
+            fencing_token,
             by,
-            nodes,
         }
     }
 

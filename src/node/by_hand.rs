@@ -73,6 +73,8 @@ pub struct Wanted {
     pub glob: String,
     /// Which of their values.
     pub values: Values,
+    /// Whether their fencing counters are looked at.
+    pub fences: Fences,
 }
 
 /// Which values to list.
@@ -82,6 +84,15 @@ pub enum Values {
     Any,
     /// Strings that pass: where a key may be anything, most of them do not.
     Strings(fn(&[u8]) -> bool),
+}
+
+/// Whether the fencing counters of locks are looked at: a third of what a server has to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fences {
+    /// They are.
+    Read,
+    /// They may be left out.
+    NotNeeded,
 }
 
 impl Values {
@@ -109,7 +120,7 @@ pub struct Page {
 pub struct Listed {
     /// What stands under its key.
     pub value: Foreign,
-    /// Its fencing counter, if there is one.
+    /// Its fencing counter, if there is one and it was looked at.
     pub fence: Option<u64>,
 }
 

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use crate::clock::whole_ms;
 
-pub use by_hand::{ByHand, Found, Listed, Page, Proof, Removal, Sight, Values, Wanted};
+pub use by_hand::{ByHand, Fences, Found, Listed, Page, Proof, Removal, Sight, Values, Wanted};
 pub use endpoint::{Credentials, Endpoint, Secret, TlsFiles};
 pub use local::LocalNode;
 pub use local::examine::{FileSystem, LocalExamination};

@@ -46,7 +46,7 @@ fn failed() -> Look {
 fn view<const N: usize>(looks: [Look; N]) -> View {
     let named = (1..).zip(looks);
     let named = named.map(|(number, look)| (NodeName(format!("n{number}")), look));
-    View::of(&named.collect::<Vec<_>>())
+    View::of(named.collect())
 }
 
 fn standings(view: &View) -> Vec<NodeStanding> {

@@ -9,7 +9,9 @@ use super::script::script;
 use super::{
     Creates, RedisNode, end_of, fence_key, foreign, history_key, number, run_id_of, unknown_reply,
 };
-use crate::node::by_hand::{ByHand, Found, Listed, Page, Proof, Removal, Sight, Values, Wanted};
+use crate::node::by_hand::{
+    ByHand, Fences, Found, Listed, Page, Proof, Removal, Sight, Values, Wanted,
+};
 use crate::node::parting::HISTORY_RUNS;
 use crate::node::{Answer, FOREIGN_VALUE_LIMIT, Foreign};
 
@@ -117,10 +119,16 @@ impl RedisNode {
         let mut about = redis::pipe();
         for (key, _) in &short {
             about.cmd("PTTL").arg(key);
-            about.cmd("GET").arg(counter_key(key));
+            if wanted.fences == Fences::Read {
+                about.cmd("GET").arg(counter_key(key));
+            }
         }
         let about: Vec<RedisResult<Value>> = self.pipe(about, limit).await?;
-        let short = short.into_iter().zip(about.chunks(2));
+        let answers = match wanted.fences {
+            Fences::Read => 2,
+            Fences::NotNeeded => 1,
+        };
+        let short = short.into_iter().zip(about.chunks(answers));
         locks.extend(short.filter_map(|((key, value), about)| short_one(key, value, about)));
         if !others.is_empty() {
             let command = eval(PAGE, &others);
@@ -188,8 +196,8 @@ fn short_one(key: &[u8], value: Vec<u8>, about: &[RedisResult<Value>]) -> Option
         Ok(Value::Int(rest)) => u64::try_from(*rest).ok().map(Duration::from_millis),
         Ok(_) => return None,
     };
-    let fence = match about.get(1)? {
-        Ok(Value::BulkString(text)) => number(text).ok(),
+    let fence = match about.get(1) {
+        Some(Ok(Value::BulkString(text))) => number(text).ok(),
         _ => None,
     };
     Some(Listed {
