@@ -22,6 +22,10 @@ pub enum Contestant {
     RedisCli(usize),
     /// etcd on so many nodes, which are one cluster.
     Etcdctl(usize),
+    /// No lock: a look through all keys of so many nodes, in C.
+    Scan(usize),
+    /// No lock: redlock's list of those on so many nodes.
+    List(usize),
 }
 
 /// Whether to wait for a lock that is held.
@@ -58,6 +62,8 @@ impl Contestant {
             Self::RedisCli(nodes) => format!("redis-cli script, {nodes} nodes"),
             Self::Etcdctl(1) => "etcdctl lock, 1 node".to_owned(),
             Self::Etcdctl(nodes) => format!("etcdctl lock, {nodes} nodes"),
+            Self::Scan(nodes) => format!("SCAN COUNT 5000 in C, {nodes} nodes"),
+            Self::List(nodes) => format!("redlock list, {nodes} nodes"),
         }
     }
 
@@ -78,11 +84,20 @@ impl Contestant {
                 .iter()
                 .map(|server: &Server| server.port.to_string())
         };
+        let urls = |nodes| {
+            let urls: Vec<String> = ports(nodes)
+                .map(|port| format!("redis://127.0.0.1:{port}"))
+                .collect();
+            urls.join(",")
+        };
         let mut command = match self {
             Self::Bare => Command::new(job[0]),
             Self::Flock => Command::new("flock"),
             Self::Floor(_) => Command::new(world.bench.file("floor")),
-            Self::Redlock(_) | Self::Local => Command::new(env!("CARGO_BIN_EXE_redlock")),
+            Self::Scan(_) => Command::new(world.bench.file("scan")),
+            Self::Redlock(_) | Self::Local | Self::List(_) => {
+                Command::new(env!("CARGO_BIN_EXE_redlock"))
+            }
             Self::RedisCli(_) => {
                 Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/redis-cli.sh"))
             }
@@ -95,6 +110,12 @@ impl Contestant {
         command.stdout(Stdio::null()).stderr(Stdio::null());
         match self {
             Self::Bare => return with(command, &job[1..]),
+            Self::Scan(nodes) => {
+                command.args(ports(nodes));
+            }
+            Self::List(nodes) => {
+                command.arg("list").env("REDLOCK_SERVERS", urls(nodes));
+            }
             Self::Flock => {
                 command.args(if waits == Waits::Yes {
                     None
@@ -111,10 +132,7 @@ impl Contestant {
                 command.args(ports(nodes)).arg("--");
             }
             Self::Redlock(nodes) => {
-                let urls: Vec<String> = ports(nodes)
-                    .map(|port| format!("redis://127.0.0.1:{port}"))
-                    .collect();
-                command.env("REDLOCK_SERVERS", urls.join(","));
+                command.env("REDLOCK_SERVERS", urls(nodes));
                 // The servers are a few seconds old: all of them young is a cold start, for which
                 // redlock asks twice. With servers that have been up for a minute it does not, and
                 // sends the same requests as with this.

@@ -70,13 +70,14 @@ impl Bench {
 
 type Table = (&'static str, fn(&Bench));
 
-const TABLES: [Table; 6] = [
+const TABLES: [Table; 7] = [
     ("cost", tables::cost),
     ("hand-over", tables::hand_over),
     ("contention", tables::contention),
     ("hung", tables::hung),
     ("memory", tables::memory),
     ("idle", tables::idle),
+    ("list", tables::list),
 ];
 
 fn main() {
@@ -109,6 +110,7 @@ fn main() {
     };
     bench.compile("floor");
     bench.compile("stamp");
+    bench.compile("scan");
     println!("{}\n", machine());
     for (name, table) in TABLES {
         if wanted.is_empty() || wanted.iter().any(|word| *word == name) {

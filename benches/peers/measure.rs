@@ -59,6 +59,18 @@ pub fn run(command: &mut Command) -> Run {
     }
 }
 
+/// Runs `command` to its end, and answers its largest resident memory, in KiB.
+pub fn peak_kib(command: &mut Command) -> u64 {
+    let mut process = command.spawn().expect("a contestant starts");
+    let mut peak = 0;
+    // Once it has ended there is nothing to be read any more.
+    while process.try_wait().is_ok_and(|status| status.is_none()) {
+        peak = peak.max(status_field(process.id(), "VmHWM"));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    peak
+}
+
 /// The processor time of all children that have been waited for.
 fn children_cpu() -> Duration {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).expect("a process may ask about its children");

@@ -14,6 +14,12 @@ use tempfile::TempDir;
 /// How long a server may take to start.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// How many keys are written at a time.
+const FILL: usize = 20_000;
+
+/// Commands that take so long are remembered.
+const SLOW: Duration = Duration::from_millis(1);
+
 /// Commands that come from a client and not from a script of its.
 const FROM_CLIENTS: [&str; 10] = [
     "eval",
@@ -124,6 +130,47 @@ impl Server {
     /// Sends `signal` to the server.
     pub fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.process.id().cast_signed()), signal).expect("the server is ours");
+    }
+
+    /// Writes so many locks with their fencing counters, and so many other keys.
+    pub fn fill(&self, locks: usize, others: usize) {
+        const LOCKS: &str = "for i = ARGV[1], ARGV[2] do \
+            local name = 'lock:job-' .. i \
+            redis.call('SET', name, string.format('%032x', i) .. ' {\"host\":\"web-' .. i % 50 .. \
+                '\",\"pid\":' .. i % 30000 .. ',\"user\":\"deploy\",\"command\":\"backup.sh\"}', \
+                'PX', 86400000) \
+            redis.call('SET', '{' .. name .. '}:fence', i, 'PX', 604800000) end";
+        const OTHERS: &str = "for i = ARGV[1], ARGV[2] do \
+            redis.call('SET', 'session:' .. i, 'of a user') end";
+        for (script, count) in [(LOCKS, locks), (OTHERS, others)] {
+            for first in (0..count).step_by(FILL) {
+                let last = count.min(first + FILL) - 1;
+                self.ask::<()>(redis::cmd("EVAL").arg(script).arg(0).arg(first).arg(last));
+            }
+        }
+    }
+
+    /// From now on every command that takes a millisecond is remembered, and none before.
+    pub fn forget_slow_commands(&self) {
+        let (name, limit) = ("slowlog-log-slower-than", SLOW.as_micros().to_string());
+        self.ask::<()>(redis::cmd("CONFIG").arg("SET").arg(name).arg(limit));
+        let length = "slowlog-max-len";
+        self.ask::<()>(redis::cmd("CONFIG").arg("SET").arg(length).arg(100_000));
+        self.ask::<()>(redis::cmd("SLOWLOG").arg("RESET"));
+    }
+
+    /// How long the longest of the commands took that were remembered; zero if there are none.
+    pub fn slowest_command(&self) -> Duration {
+        type Slow = (u64, u64, u64, redis::Value, redis::Value, redis::Value);
+        let slow: Vec<Slow> = self.ask(redis::cmd("SLOWLOG").arg("GET").arg(-1));
+        let longest = slow.iter().map(|(_, _, micros, ..)| *micros).max();
+        Duration::from_micros(longest.unwrap_or(0))
+    }
+
+    fn ask<T: redis::FromRedisValue>(&self, command: &redis::Cmd) -> T {
+        let client = redis::Client::open(("127.0.0.1", self.port)).expect("an address");
+        let mut connection = client.get_connection().expect("the server answers");
+        command.query(&mut connection).expect("the server answers")
     }
 
     /// How many commands clients have sent so far.

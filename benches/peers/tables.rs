@@ -10,7 +10,7 @@ use super::contestants::{self, Contestant, Waits, World};
 use super::measure::{self, Times, Usage, ms, print_table, ratio};
 use super::servers::{self, Server};
 
-use Contestant::{Bare, Etcdctl, Flock, Floor, Local, RedisCli, Redlock};
+use Contestant::{Bare, Etcdctl, Flock, Floor, List, Local, RedisCli, Redlock, Scan};
 
 /// Those who can wait for a lock.
 const WAITERS: [Contestant; 6] = [Flock, Local, Floor(3), Redlock(3), Etcdctl(1), Etcdctl(3)];
@@ -369,6 +369,64 @@ pub fn memory(bench: &Bench) {
     print_table(
         "Memory: resident at the peak while a job runs, MiB",
         &["", "MiB"],
+        &rows,
+    );
+}
+
+/// A crowd of locks among a crowd of other keys, beside a bare look through all keys.
+pub fn list(bench: &Bench) {
+    let (locks, others) = bench.effort.pick((10_000, 100_000), (100_000, 1_000_000));
+    let redis = servers::redis(3);
+    for server in &redis {
+        server.fill(locks, others);
+    }
+    let world = World {
+        bench,
+        redis: &redis,
+        etcd: &[],
+    };
+    let mut turns = Turns::<(Times, u64, Duration)>::of(&[Scan(3), List(3)], &world);
+    let rounds = bench.effort.pick(3, 5);
+    turns.take(rounds, |contestant, (times, peak_kib, slowest)| {
+        for server in &redis {
+            server.forget_slow_commands();
+        }
+        let mut command = contestant.command(&world, Waits::No, &[]);
+        times.add(measure::run(&mut command).wall);
+        let of_one = redis.iter().map(Server::slowest_command);
+        *slowest = (*slowest).max(of_one.max().unwrap_or_default());
+        *peak_kib = (*peak_kib).max(measure::peak_kib(&mut command));
+    });
+    let bare = turns.found(Scan(3)).map(|(times, ..)| times.clone());
+    let rows = turns
+        .0
+        .iter()
+        .map(|(contestant, (times, peak_kib, slowest))| {
+            vec![
+                contestant.name(),
+                ms(times.shortest()),
+                ms(times.median()),
+                ratio(times.shortest(), bare.as_ref().map(Times::shortest)),
+                ratio(times.median(), bare.as_ref().map(Times::median)),
+                ms(*slowest),
+                format!("{:.1}", *peak_kib as f64 / 1024.0),
+            ]
+        });
+    let rows: Vec<_> = rows.collect();
+    print_table(
+        &format!(
+            "List: {locks} locks and as many fencing counters among {others} other keys on 3 nodes, \
+             {rounds} runs in turn, ms"
+        ),
+        &[
+            "",
+            "min",
+            "median",
+            "min/SCAN",
+            "median/SCAN",
+            "slowest command",
+            "MiB",
+        ],
         &rows,
     );
 }

@@ -45,6 +45,24 @@ fn all_locks_are_listed_in_the_order_of_their_names() {
 }
 
 #[test]
+fn json_tells_the_fencing_token_of_each_lock() {
+    let cluster = Cluster::start(3);
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    for address in [Address::of(&cluster), Address::local(directory.path())] {
+        let told = ["one", "two"].map(|name| {
+            let line = ["acquire", "--json", "-r", name, "-t", "60s"];
+            json(&address.redlock(line).end().assert_code(0).stdout)
+        });
+        let listed = json(&address.redlock(["list", "--json"]).end().stdout);
+        for (at, told) in told.iter().enumerate() {
+            assert!(told["fencing_token"].is_u64(), "{told}");
+            assert_eq!(listed[at]["resource"], told["resource"]);
+            assert_eq!(listed[at]["fencing_token"], told["fencing_token"]);
+        }
+    }
+}
+
+#[test]
 fn the_glob_of_the_user_says_nothing_about_the_key_format() {
     let cluster = Cluster::start(3);
     let address = Address::of(&cluster);
