@@ -337,8 +337,7 @@ impl Case<'_> {
         let was_termed = self.fault == Fault::TermRedlock || self.phase == Phase::Stopping;
         let truth = match (run.code(), run.signal()) {
             (Some(0), _) => is_done,
-            // Acquired so late that it was stopped before it could say that it had begun, maybe.
-            (Some(76), _) => has_started || run.stderr.contains("redlock: lost job: "),
+            (Some(76), _) => has_started,
             (Some(69 | 75), _) => !has_started,
             (_, Some(Signal::SIGTERM)) => was_termed && !is_done,
             (_, Some(Signal::SIGKILL)) => self.fault == Fault::KillRedlock,
