@@ -17,8 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How many keys are written at a time.
 const FILL: usize = 20_000;
 
-/// Commands that take so long are remembered.
+/// Commands that take so long are remembered, so many of them.
 const SLOW: Duration = Duration::from_millis(1);
+const SLOW_KEPT: usize = 100_000;
 
 /// Commands that come from a client and not from a script of its.
 const FROM_CLIENTS: [&str; 10] = [
@@ -155,14 +156,14 @@ impl Server {
         let (name, limit) = ("slowlog-log-slower-than", SLOW.as_micros().to_string());
         self.ask::<()>(redis::cmd("CONFIG").arg("SET").arg(name).arg(limit));
         let length = "slowlog-max-len";
-        self.ask::<()>(redis::cmd("CONFIG").arg("SET").arg(length).arg(100_000));
+        self.ask::<()>(redis::cmd("CONFIG").arg("SET").arg(length).arg(SLOW_KEPT));
         self.ask::<()>(redis::cmd("SLOWLOG").arg("RESET"));
     }
 
     /// How long the longest of the commands took that were remembered; zero if there are none.
     pub fn slowest_command(&self) -> Duration {
         type Slow = (u64, u64, u64, redis::Value, redis::Value, redis::Value);
-        let slow: Vec<Slow> = self.ask(redis::cmd("SLOWLOG").arg("GET").arg(-1));
+        let slow: Vec<Slow> = self.ask(redis::cmd("SLOWLOG").arg("GET").arg(SLOW_KEPT));
         let longest = slow.iter().map(|(_, _, micros, ..)| *micros).max();
         Duration::from_micros(longest.unwrap_or(0))
     }
