@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::run::{advises, outcome, with_holder};
+use super::run::{advice, no_lock, with_holder};
 use super::words::{
     each, extension_text, holder, in_the_way, is_standing, list, short, standing, vote_text,
     without_quorum,
@@ -14,7 +14,7 @@ use crate::errno;
 use crate::lock::Failure;
 use crate::lock::claim::holder_of;
 use crate::lock::list::Catalogue;
-use crate::lock::quorum::{Named, Verdict, rules_out_quorum};
+use crate::lock::quorum::{Named, rules_out_quorum};
 use crate::lock::view::{NodeView, Standing, View, standing_of};
 use crate::node::{Answer, Extension, Foreign, NodeError, NodeName, Removal, Vote};
 
@@ -32,15 +32,7 @@ pub fn not_free(name: &str, failure: &Failure, waited: Option<Duration>) -> Line
 /// The lock could not be acquired, for whatever reason but a holder.
 #[must_use]
 pub fn not_acquired(name: &str, failure: &Failure) -> Line {
-    let (event, advice) = match &failure.verdict {
-        Verdict::Refused if advises(failure) => ("refused", ""),
-        Verdict::Refused => ("refused", "; check user, password, ACL and certificates"),
-        Verdict::SameServer(..) => ("unavailable", "; give each server once"),
-        Verdict::Split => ("split", ""),
-        _ => ("unavailable", ""),
-    };
-    let message = format!("{}{advice}", outcome(name, failure));
-    Line::new(Level::Error, event, message).with("resource", name)
+    no_lock(name, failure, advice(failure))
 }
 
 /// The lock was acquired, and expired before that could be told.

@@ -103,8 +103,29 @@ pub fn still_waiting(names: &Names, failure: &Failure, waited: Duration) -> Stri
     }
 }
 
+/// No quorum, for whatever reason but a holder: every node's answer, and what to do.
+#[must_use]
+pub fn not_acquired(names: &str, failure: &Failure) -> Line {
+    match advice(failure) {
+        Some(advice) => {
+            let end = format!("{advice}. The command was not started");
+            no_lock(names, failure, Some(&end))
+        }
+        None => no_lock(names, failure, Some("the command was not started")),
+    }
+}
+
+/// What to do about it, if the answers leave that open.
+pub(super) fn advice(failure: &Failure) -> Option<&'static str> {
+    match &failure.verdict {
+        Verdict::Refused if !advises(failure) => Some("check user, password, ACL and certificates"),
+        Verdict::SameServer(..) => Some("give each server once"),
+        _ => None,
+    }
+}
+
 /// Whether the node that refused has said what to do: the embedded one does.
-pub(super) fn advises(failure: &Failure) -> bool {
+fn advises(failure: &Failure) -> bool {
     let told = failure
         .votes
         .iter()
@@ -113,23 +134,18 @@ pub(super) fn advises(failure: &Failure) -> bool {
         .any(|text| text.contains("--local=DIR"))
 }
 
-/// No quorum, for whatever reason but a holder: every node's answer, and what to do.
-#[must_use]
-pub fn not_acquired(names: &str, failure: &Failure) -> Line {
-    let advice = match &failure.verdict {
-        Verdict::Refused if !advises(failure) => {
-            "; check user, password, ACL and certificates. The command was not started"
-        }
-        Verdict::SameServer(..) => "; give each server once. The command was not started",
-        _ => "; the command was not started",
-    };
+/// Every node's answer, and then `end`.
+pub(super) fn no_lock(names: &str, failure: &Failure, end: Option<&str>) -> Line {
     let event = match &failure.verdict {
         Verdict::Refused => "refused",
         Verdict::Split => "split",
         Verdict::Young | Verdict::ColdStart => "restarted",
         _ => "unavailable",
     };
-    let message = format!("{}{advice}", outcome(names, failure));
+    let mut message = outcome(names, failure);
+    if let Some(end) = end {
+        let _ = write!(message, "; {end}");
+    }
     let line = Line::new(Level::Error, event, message).with("resource", names);
     let nodes = failure
         .votes
@@ -138,7 +154,7 @@ pub fn not_acquired(names: &str, failure: &Failure) -> Line {
     line.with("nodes", Value::Object(nodes.collect()))
 }
 
-pub(super) fn outcome(names: &str, failure: &Failure) -> String {
+fn outcome(names: &str, failure: &Failure) -> String {
     let nodes = failure.votes.len();
     let quorum = majority(nodes);
     let answers = votes(failure);

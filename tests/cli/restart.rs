@@ -68,6 +68,25 @@ fn a_strict_guard_names_the_servers_and_says_when_they_vote_again() {
 }
 
 #[test]
+fn a_log_tells_of_servers_that_restarted_alike_for_a_run_and_by_hand() {
+    let cluster = Cluster::start(3);
+    let events = [&["run", "--", "true"][..], &["acquire"]].map(|command| {
+        let named = ["-r", "job", "--log-format", "json"];
+        let words = command[..1].iter().chain(&named).chain(&command[1..]);
+        let guarded = cluster
+            .redlock(words.copied())
+            .env("REDLOCK_RESTART_GUARD", "strict");
+        let end = guarded.end();
+        end.assert_code(69);
+        let event: serde_json::Value = serde_json::from_str(&end.stderr).expect("one line");
+        let nodes = event["nodes"].as_object().map(serde_json::Map::len);
+        assert_eq!(nodes, Some(3), "{event}");
+        event["event"].clone()
+    });
+    assert_eq!(events, ["restarted", "restarted"]);
+}
+
+#[test]
 fn a_waiter_waits_until_the_servers_vote_again() {
     let cluster = Cluster::start(3);
     let window = ["-t", "500ms", "--restart-window", "500ms", "-w"];
