@@ -37,3 +37,4 @@ mod signals;
 mod status_file;
 mod templates;
 mod terminal;
+mod tls;

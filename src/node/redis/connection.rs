@@ -4,25 +4,23 @@
 //! is needed, and no time limit of the library's own, since the caller's covers all of it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::io::tcp::TcpSettings;
-use redis::io::tcp::socket2::TcpKeepalive;
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo,
-    ProtocolVersion, PushInfo, RedisConnectionInfo, RedisError, RedisResult,
+    AsyncConnectionConfig, ErrorKind, ProtocolVersion, PushInfo, RedisConnectionInfo, RedisError,
+    RedisResult,
 };
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::task::JoinHandle;
 
-use super::names::Names;
-use super::{failure, tls};
+use super::failure;
+use super::stream::Way;
 use crate::node::endpoint::{Address, Credentials, Secret};
 use crate::node::{Answer, Endpoint, NodeError};
-
-/// A firewall that forgets silent connections must not cost a lock.
-const KEEPALIVE: Duration = Duration::from_mins(1);
 
 /// Why a node cannot even be described to the library: the configuration's fault.
 #[derive(Debug, thiserror::Error)]
@@ -37,31 +35,52 @@ pub enum SetupError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The library refuses the description.
-    #[error("{0}")]
-    Description(String),
+    /// No certificate could be for a host of this name.
+    #[error("'{0}' is no name of a host that a certificate could be for")]
+    HostName(String),
+    /// Nobody could be trusted.
+    #[error(
+        "this system has no certificate authorities{0}; install them (ca-certificates), or name one \
+         with --tls-ca"
+    )]
+    NoAuthorities(String),
     /// `rediss://` without the cargo feature `tls`.
     #[error("this redlock was built without TLS; use redis://, or build it with --features tls")]
     WithoutTls,
 }
 
+/// A connection, which is closed when its last clone is dropped.
+#[derive(Clone)]
+pub struct Connection {
+    /// Where commands are sent over.
+    pub line: MultiplexedConnection,
+    _driver: Arc<Driver>,
+}
+
+/// Who writes what is sent, and reads what is answered. Without an end by force it would wait for
+/// an answer that may never come.
+struct Driver(JoinHandle<()>);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// Opens connections to one server.
 pub struct Connector {
-    client: Client,
+    way: Way,
     endpoint: Endpoint,
-    names: Names,
     /// The server has answered a command.
     has_answered: AtomicBool,
 }
 
 impl Connector {
-    /// Describes `endpoint` to the library; reads the TLS files if there are any.
+    /// What opens connections to `endpoint`. Reads the TLS files if there are any.
     pub fn new(endpoint: &Endpoint) -> Result<Self, SetupError> {
-        let client = client(endpoint)?;
         Ok(Self {
-            client,
+            way: Way::to(&endpoint.address)?,
             endpoint: endpoint.clone(),
-            names: Names::default(),
             has_answered: AtomicBool::new(false),
         })
     }
@@ -71,18 +90,14 @@ impl Connector {
         Some(self.endpoint.credentials.password.as_ref()?.reveal())
     }
 
-    pub fn speaks_tls(&self) -> bool {
-        matches!(self.endpoint.address, Address::Tls { .. })
-    }
-
     /// See [`super::RedisNode::resolve`].
     pub async fn resolve(&self, limit: Duration) -> Answer<Vec<SocketAddr>> {
-        let (Address::Tcp { host, port } | Address::Tls { host, port, .. }) =
-            &self.endpoint.address
-        else {
-            return Ok(Vec::new());
-        };
-        self.names.resolve(host, *port, limit).await
+        self.way.resolve(limit).await
+    }
+
+    /// Whether a connection that is being opened has got as far as a handshake of TLS.
+    pub fn waits_for_a_handshake(&self) -> bool {
+        self.way.waits_for_a_handshake()
     }
 
     /// Opens a connection that is told what is published on `channels`, beside the one for
@@ -92,35 +107,43 @@ impl Connector {
         &self,
         channels: &[String],
         limit: Duration,
-    ) -> Answer<(MultiplexedConnection, UnboundedReceiver<PushInfo>)> {
+    ) -> Answer<(Connection, UnboundedReceiver<PushInfo>)> {
         let failed = |error| self.failure(&error);
-        let info = self.client.get_connection_info().clone();
-        let identity = info.redis_settings().clone();
-        let info = info.set_redis_settings(identity.set_protocol(ProtocolVersion::RESP3));
-        let client = Client::open(info).map_err(failed)?;
+        let identity = identity(&self.endpoint).set_protocol(ProtocolVersion::RESP3);
         let (push, pushed) = unbounded_channel();
-        let config = self.config(limit)?.set_push_sender(push);
-        let mut connection = client
-            .get_multiplexed_async_connection_with_config(&config)
-            .await
-            .map_err(failed)?;
-        connection.subscribe(channels).await.map_err(failed)?;
+        let config = config().set_push_sender(push);
+        let opened = self.open(&identity, config, limit).await?;
+        let mut connection = opened.map_err(failed)?;
+        let subscribed = connection.line.subscribe(channels).await;
+        subscribed.map_err(failed)?;
         Ok((connection, pushed))
     }
 
     /// Opens a connection. The caller bounds it by `limit`.
-    pub async fn connect(&self, limit: Duration) -> Answer<MultiplexedConnection> {
-        let connection = self
-            .client
-            .get_multiplexed_async_connection_with_config(&self.config(limit)?)
-            .await;
-        match connection {
+    pub async fn connect(&self, limit: Duration) -> Answer<Connection> {
+        let identity = identity(&self.endpoint);
+        match self.open(&identity, config(), limit).await? {
             Err(error) if error.kind() == ErrorKind::AuthenticationFailed => {
                 let full = self.full(limit).await;
                 Err(full.unwrap_or_else(|| self.failure(&error)))
             }
             connection => connection.map_err(|error| self.failure(&error)),
         }
+    }
+
+    /// Opens a stream, and says on it who we are. The answer is the way's, the result the server's.
+    async fn open(
+        &self,
+        identity: &RedisConnectionInfo,
+        config: AsyncConnectionConfig,
+        limit: Duration,
+    ) -> Answer<RedisResult<Connection>> {
+        let stream = self.way.open(limit).await?;
+        let opened = MultiplexedConnection::new_with_config(identity, stream, config).await;
+        Ok(opened.map(|(line, driver)| Connection {
+            line,
+            _driver: Arc::new(Driver(tokio::spawn(driver))),
+        }))
     }
 
     /// What came of a command that the server was sent.
@@ -151,32 +174,27 @@ impl Connector {
     /// What a server says that has no room for one more client. The library keeps to itself what
     /// was answered to a password, and this is said to whoever comes, before any password.
     async fn full(&self, limit: Duration) -> Option<NodeError> {
-        let info = self.client.get_connection_info().clone();
-        let nobody = RedisConnectionInfo::default().set_skip_set_lib_name();
-        let client = Client::open(info.set_redis_settings(nobody)).ok()?;
-        let config = self.config(limit).ok()?;
-        let asked = async {
-            let mut connection = client
-                .get_multiplexed_async_connection_with_config(&config)
-                .await?;
-            redis::cmd("TIME").query_async::<()>(&mut connection).await
-        };
-        let error = asked.await.err()?;
-        let is_full = error.to_string().contains("max number of clients");
-        is_full.then(|| self.failure(&error))
-    }
-
-    /// How a connection is opened within `limit`. No time limit of the library's own is in force:
-    /// the caller's covers everything.
-    fn config(&self, limit: Duration) -> Answer<AsyncConnectionConfig> {
-        Ok(AsyncConnectionConfig::new()
-            .set_connection_timeout(None)
-            .set_response_timeout(None)
-            .set_dns_resolver(self.names.resolver(limit)?))
+        let mut stream = self.way.open(limit).await.ok()?;
+        // Who has room answers this one, too. Who has none may be gone already.
+        let _ = stream.write_all(b"PING\r\n").await;
+        let mut answer = [0; 64];
+        let length = stream.read(&mut answer).await.ok()?;
+        let said = String::from_utf8_lossy(&answer[..length]);
+        let said = said.trim_start_matches('-').trim_end();
+        let is_full = said.contains("max number of clients");
+        is_full.then(|| failure::of_text(said))
     }
 }
 
-fn client(endpoint: &Endpoint) -> Result<Client, SetupError> {
+/// No time limit of the library's own is in force: the caller's covers everything.
+fn config() -> AsyncConnectionConfig {
+    AsyncConnectionConfig::new()
+        .set_connection_timeout(None)
+        .set_response_timeout(None)
+}
+
+/// Who we are, and which database we want.
+fn identity(endpoint: &Endpoint) -> RedisConnectionInfo {
     let mut identity = RedisConnectionInfo::default()
         .set_db(i64::from(endpoint.database))
         // Naming ourselves would cost a round trip.
@@ -190,36 +208,5 @@ fn client(endpoint: &Endpoint) -> Result<Client, SetupError> {
     if let Some(password) = password.as_ref().map(Secret::reveal).or(any) {
         identity = identity.set_password(password);
     }
-    let tcp = TcpSettings::default()
-        .set_nodelay(true)
-        .set_keepalive(TcpKeepalive::new().with_time(KEEPALIVE));
-    let describe = |address: ConnectionAddr| -> Result<ConnectionInfo, SetupError> {
-        let info = address
-            .into_connection_info()
-            .map_err(|error| description(&error))?;
-        Ok(info.set_redis_settings(identity).set_tcp_settings(tcp))
-    };
-    match &endpoint.address {
-        Address::Tcp { host, port } => {
-            let info = describe(ConnectionAddr::Tcp(host.clone(), *port))?;
-            Client::open(info).map_err(|error| description(&error))
-        }
-        Address::Unix(path) => {
-            let info = describe(ConnectionAddr::Unix(path.clone()))?;
-            Client::open(info).map_err(|error| description(&error))
-        }
-        Address::Tls { host, port, files } => {
-            let address = ConnectionAddr::TcpTls {
-                host: host.clone(),
-                port: *port,
-                insecure: false,
-                tls_params: None,
-            };
-            tls::client(describe(address)?, files)
-        }
-    }
-}
-
-fn description(error: &RedisError) -> SetupError {
-    SetupError::Description(failure::text(error))
+    identity
 }

@@ -7,9 +7,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
-
 use super::acl::{self, RIGHTS, Right, Trial};
+use super::connection::Connection;
 use super::{RedisNode, failure};
 use crate::clock;
 use crate::node::Answer;
@@ -128,7 +127,7 @@ impl RedisNode {
     }
 
     /// Asks the time once. An answer that forbids it is still a round trip.
-    async fn sample(&self, connection: &mut MultiplexedConnection) -> Answer<Sample> {
+    async fn sample(&self, connection: &mut Connection) -> Answer<Sample> {
         let (began, before_ms) = (clock::now(), clock::unix_ms());
         let command = redis::cmd("TIME");
         let time = self.ask::<(u64, u64)>(connection, &command).await?;
@@ -144,12 +143,12 @@ impl RedisNode {
         })
     }
 
-    async fn info(&self, connection: &mut MultiplexedConnection) -> Answer<Option<Info>> {
+    async fn info(&self, connection: &mut Connection) -> Answer<Option<Info>> {
         let text = self.ask::<String>(connection, &redis::cmd("INFO")).await?;
         Ok(text.map(|text| Info::read(&text)))
     }
 
-    async fn config(&self, connection: &mut MultiplexedConnection) -> Answer<Option<Config>> {
+    async fn config(&self, connection: &mut Connection) -> Answer<Option<Config>> {
         let mut found = Vec::with_capacity(2);
         for name in ["appendfsync", "save"] {
             let mut command = redis::cmd("CONFIG");
@@ -166,7 +165,7 @@ impl RedisNode {
     /// Tries every right that can be tried. If scripts are not run at all, that is the answer.
     async fn try_rights(
         &self,
-        connection: &mut MultiplexedConnection,
+        connection: &mut Connection,
         key: &str,
         limit: Duration,
     ) -> Answer<Vec<(&'static Right, Answer<()>)>> {
@@ -178,7 +177,9 @@ impl RedisNode {
         let trials = serde_json::to_string(&trials).expect("words are text");
         let mut command = redis::cmd("EVAL");
         command.arg(PROBE).arg(0).arg(trials);
-        let told = command.query_async::<Vec<String>>(connection).await;
+        let told = command
+            .query_async::<Vec<String>>(&mut connection.line)
+            .await;
         let [eval, subscribe] = [Trial::Itself, Trial::Subscribe]
             .map(|trial| RIGHTS.iter().find(|right| right.trial == trial));
         let mut tried = Vec::with_capacity(RIGHTS.len());
@@ -204,10 +205,10 @@ impl RedisNode {
     /// Sends a command that the server may forbid: then there is no answer, and no failure.
     async fn ask<T: redis::FromRedisValue>(
         &self,
-        connection: &mut MultiplexedConnection,
+        connection: &mut Connection,
         command: &redis::Cmd,
     ) -> Answer<Option<T>> {
-        match command.query_async::<T>(connection).await {
+        match command.query_async::<T>(&mut connection.line).await {
             Err(error) if may_be_missing(&error) => Ok(None),
             reply => self.connector.judged(reply).map(Some),
         }

@@ -10,16 +10,16 @@ pub mod examine;
 mod failure;
 mod names;
 mod script;
+mod stream;
 mod tls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
 use redis::{PushInfo, PushKind, Value};
 
-use self::connection::Connector;
+use self::connection::{Connection, Connector};
 use self::script::script;
 use super::links::{Creates, End, Link, Links};
 use super::parting::{HISTORY_DAYS, HISTORY_RUNS};
@@ -41,7 +41,7 @@ const RELEASE: &str = script!("listeners", "notify", "release");
 pub struct RedisNode {
     name: NodeName,
     connector: Connector,
-    links: Links<MultiplexedConnection>,
+    links: Links<Connection>,
 }
 
 impl RedisNode {
@@ -79,7 +79,7 @@ impl RedisNode {
         let exchange = async {
             let mut link = self.link(limit).await?;
             self.links.sends(creates);
-            let reply = command.query_async::<T>(&mut link.connection).await;
+            let reply = command.query_async::<T>(&mut link.connection.line).await;
             self.links.ended(&link, creates, end_of(&reply));
             self.connector.judged(reply)
         };
@@ -91,9 +91,9 @@ impl RedisNode {
 
     /// Why there is no answer within `limit`. A port without TLS waits for more of a handshake.
     fn too_late(&self, limit: Duration) -> NodeError {
-        if self.connector.speaks_tls() && self.links.open().is_none() {
+        if self.connector.waits_for_a_handshake() && self.links.open().is_none() {
             NodeError::Unreachable(format!(
-                "no TLS handshake within {}, as from a port without TLS",
+                "no TLS handshake within {}, as from a server that hangs or a port without TLS",
                 humantime::format_duration(in_ms(limit))
             ))
         } else {
@@ -102,7 +102,7 @@ impl RedisNode {
     }
 
     /// The present connection, or a new one.
-    async fn link(&self, limit: Duration) -> Answer<Link<MultiplexedConnection>> {
+    async fn link(&self, limit: Duration) -> Answer<Link<Connection>> {
         if let Some(link) = self.links.open() {
             return Ok(link);
         }
@@ -115,7 +115,7 @@ impl RedisNode {
         for mut old in self.links.take_owed() {
             let command = command.clone();
             tokio::spawn(async move {
-                let release = command.query_async::<Vec<Vec<u8>>>(&mut old);
+                let release = command.query_async::<Vec<Vec<u8>>>(&mut old.line);
                 let _ = tokio::time::timeout(limit, release).await;
             });
         }

@@ -11,10 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use redis::RedisFuture;
-use redis::io::AsyncDNSResolver;
 use tokio::sync::oneshot;
 
+use super::failure;
 use crate::errno;
 use crate::node::{Answer, NodeError};
 
@@ -48,17 +47,37 @@ impl Names {
         found
     }
 
-    /// What looks up the name for one connection, within half of the `limit` on connecting.
+    /// The addresses for one connection: of now, if they are found within half of the `limit` on
+    /// connecting, else of before.
     ///
     /// # Errors
     ///
-    /// What [`Names::resolve`] has just said.
-    pub fn resolver(&self, limit: Duration) -> Answer<Resolver> {
-        Ok(Resolver {
-            fresh: self.known().fresh.take().transpose()?,
-            names: self.clone(),
-            patience: limit / 2,
-        })
+    /// If there are none, or what [`Names::resolve`] has just said.
+    pub async fn addresses(
+        &self,
+        host: &str,
+        port: u16,
+        limit: Duration,
+    ) -> Answer<Vec<SocketAddr>> {
+        if let Some(address) = literal(host, port) {
+            return Ok(vec![address]);
+        }
+        let fresh = self.known().fresh.take();
+        if let Some(fresh) = fresh {
+            return fresh;
+        }
+        let asking = self.ask(host, port);
+        let found = if self.known().last.is_empty() {
+            asking.await
+        } else {
+            let asked = tokio::time::timeout(limit / 2, asking).await;
+            asked.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))
+        };
+        let last = self.known().last.clone();
+        match found {
+            Err(_) if !last.is_empty() => Ok(last),
+            found => found.map_err(|error| failure::of(&error.into(), None)),
+        }
     }
 
     /// Asks the system. What it answers too late for us is known the next time.
@@ -90,48 +109,6 @@ impl Names {
 
     fn known(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Tells the library the addresses for one connection.
-pub struct Resolver {
-    names: Names,
-    fresh: Option<Vec<SocketAddr>>,
-    patience: Duration,
-}
-
-impl Resolver {
-    async fn addresses(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-        if let Some(address) = literal(host, port) {
-            return Ok(vec![address]);
-        }
-        if let Some(fresh) = &self.fresh {
-            return Ok(fresh.clone());
-        }
-        let asking = self.names.ask(host, port);
-        if self.names.known().last.is_empty() {
-            return asking.await;
-        }
-        let found = match tokio::time::timeout(self.patience, asking).await {
-            Ok(Ok(found)) => return Ok(found),
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(ErrorKind::TimedOut.into()),
-        };
-        let last = self.names.known().last.clone();
-        if last.is_empty() { found } else { Ok(last) }
-    }
-}
-
-impl AsyncDNSResolver for Resolver {
-    fn resolve<'a, 'b: 'a>(
-        &'a self,
-        host: &'b str,
-        port: u16,
-    ) -> RedisFuture<'a, Box<dyn Iterator<Item = SocketAddr> + Send + 'a>> {
-        Box::pin(async move {
-            let addresses = self.addresses(host, port).await?;
-            Ok(Box::new(addresses.into_iter()) as Box<dyn Iterator<Item = SocketAddr> + Send>)
-        })
     }
 }
 

@@ -1,92 +1,140 @@
 //! TLS to a server: whom we trust, and who we are. All files are judged before anybody is asked.
 
-use redis::{Client, ConnectionInfo};
-
-use super::connection::SetupError;
-use crate::node::endpoint::TlsFiles;
-
 #[cfg(feature = "tls")]
-pub(super) fn client(info: ConnectionInfo, files: &TlsFiles) -> Result<Client, SetupError> {
-    use redis::TlsCertificates;
-
-    // The library panics without a provider; an error here means that there is one already.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let identity = files.client.as_ref();
-    let certificates = TlsCertificates {
-        client_tls: identity
-            .map(|(cert, key)| with_tls::identity(cert, key))
-            .transpose()?,
-        root_cert: files.ca.as_ref().map(with_tls::authorities).transpose()?,
-    };
-    Client::build_with_tls(info, certificates)
-        .map_err(|error| SetupError::Description(super::failure::text(&error)))
-}
-
+pub use self::with_tls::Tls;
 #[cfg(not(feature = "tls"))]
-pub(super) fn client(_: ConnectionInfo, _: &TlsFiles) -> Result<Client, SetupError> {
-    Err(SetupError::WithoutTls)
-}
+pub use self::without_tls::Tls;
 
 #[cfg(feature = "tls")]
 mod with_tls {
-    use redis::ClientTlsConfig;
-    use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+    use std::io;
+    use std::sync::{Arc, OnceLock};
+
+    use rustls::client::Resumption;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
     use rustls::{ClientConfig, Error, RootCertStore};
+    use rustls_native_certs::ErrorKind;
+    use tokio::net::TcpStream;
+    use tokio_rustls::TlsConnector;
 
-    use super::SetupError;
+    use super::super::connection::SetupError;
+    use super::super::stream::{Stream, boxed};
     use crate::errno;
-    use crate::node::endpoint::TlsFile;
+    use crate::node::endpoint::{TlsFile, TlsFiles};
 
-    /// The certificates in `file`. The library takes a file with none for one, and then trusts
-    /// nobody.
-    pub fn authorities(file: &TlsFile) -> Result<Vec<u8>, SetupError> {
-        let pem = file.read()?;
-        file.chain(&pem)?;
-        Ok(pem)
+    /// TLS to one host.
+    pub struct Tls {
+        connector: TlsConnector,
+        host: ServerName<'static>,
     }
 
-    /// The certificate that a server may ask for, and its key. The library looks at them when it
-    /// connects, when it is too late for a mistake in the settings, and does not say at which.
-    pub fn identity(cert: &TlsFile, key: &TlsFile) -> Result<ClientTlsConfig, SetupError> {
-        let (client_cert, client_key) = (cert.read()?, key.read()?);
-        let chain = cert.chain(&client_cert)?;
-        let private = PrivateKeyDer::from_pem_slice(&client_key).map_err(|_| {
-            let is_encrypted = String::from_utf8_lossy(&client_key).contains("ENCRYPTED");
-            key.bad(if is_encrypted {
+    impl Tls {
+        /// TLS to `host` with these `files`.
+        pub fn to(host: &str, files: &TlsFiles) -> Result<Self, SetupError> {
+            let name = || SetupError::HostName(host.to_owned());
+            let host = ServerName::try_from(host.to_owned()).map_err(|_| name())?;
+            // An error here means that there is a provider already.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+            let trusted = match &files.ca {
+                Some(file) => Arc::new(authorities(file)?),
+                None => authorities_of_the_system()?,
+            };
+            let config = ClientConfig::builder().with_root_certificates(trusted);
+            let mut config = match &files.client {
+                Some((cert, key)) => {
+                    let (chain, private) = (chain(cert)?, private(key)?);
+                    let config = config.with_client_auth_cert(chain, private);
+                    config.map_err(|error| unusable(&error, cert, key))?
+                }
+                None => config.with_no_client_auth(),
+            };
+            // A server that wants a certificate may refuse to resume, and we hardly ever could.
+            config.resumption = Resumption::disabled();
+            Ok(Self {
+                connector: Arc::new(config).into(),
+                host,
+            })
+        }
+
+        /// TLS over `stream`, once the server has shown who it is.
+        pub async fn over(&self, stream: TcpStream) -> io::Result<Box<dyn Stream>> {
+            let stream = self.connector.connect(self.host.clone(), stream).await?;
+            Ok(boxed(stream))
+        }
+    }
+
+    /// The certificates in `file`, whose owners are trusted to sign those of servers.
+    fn authorities(file: &TlsFile) -> Result<RootCertStore, SetupError> {
+        let mut trusted = RootCertStore::empty();
+        for certificate in chain(file)? {
+            let added = trusted.add(certificate);
+            added.map_err(|_| file.bad("a certificate that TLS cannot use"))?;
+        }
+        Ok(trusted)
+    }
+
+    /// Those that the system trusts, read once for all servers. Who keeps them cares for all
+    /// programs: one that cannot be read or used is left out.
+    fn authorities_of_the_system() -> Result<Arc<RootCertStore>, SetupError> {
+        static TRUSTED: OnceLock<Arc<RootCertStore>> = OnceLock::new();
+        if let Some(trusted) = TRUSTED.get() {
+            return Ok(Arc::clone(trusted));
+        }
+        let found = rustls_native_certs::load_native_certs();
+        let mut trusted = RootCertStore::empty();
+        trusted.add_parsable_certificates(found.certs);
+        if trusted.is_empty() {
+            return Err(SetupError::NoAuthorities(why_there_are_none(&found.errors)));
+        }
+        Ok(Arc::clone(TRUSTED.get_or_init(|| Arc::new(trusted))))
+    }
+
+    fn why_there_are_none(errors: &[rustls_native_certs::Error]) -> String {
+        match errors.first().map(|error| &error.kind) {
+            Some(ErrorKind::Io { inner, path }) => {
+                format!(" ({}: {})", path.display(), errno::reason(inner))
+            }
+            Some(_) => format!(" ({})", errors[0]),
+            None => String::new(),
+        }
+    }
+
+    fn chain(file: &TlsFile) -> Result<Vec<CertificateDer<'static>>, SetupError> {
+        let pem = file.read()?;
+        match CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>() {
+            Ok(chain) if !chain.is_empty() => Ok(chain),
+            _ => Err(file.bad("no certificate in PEM")),
+        }
+    }
+
+    fn private(file: &TlsFile) -> Result<PrivateKeyDer<'static>, SetupError> {
+        let pem = file.read()?;
+        PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
+            let is_encrypted = String::from_utf8_lossy(&pem).contains("ENCRYPTED");
+            file.bad(if is_encrypted {
                 "the key is encrypted, and nobody is there to type its passphrase; store it in the \
                  clear, for the user of redlock alone"
             } else {
                 "no private key in PEM"
             })
-        })?;
-        ClientConfig::builder()
-            .with_root_certificates(RootCertStore::empty())
-            .with_client_auth_cert(chain, private)
-            .map_err(|error| match error {
-                Error::InvalidCertificate(_) => {
-                    cert.bad("a certificate that TLS cannot use; it must be of X.509 version 3")
-                }
-                Error::InconsistentKeys(_) => {
-                    key.bad(&format!("not the key of {}", cert.path.display()))
-                }
-                _ => key.bad("a private key that TLS cannot use"),
-            })?;
-        Ok(ClientTlsConfig {
-            client_cert,
-            client_key,
         })
+    }
+
+    fn unusable(error: &Error, cert: &TlsFile, key: &TlsFile) -> SetupError {
+        match error {
+            Error::InvalidCertificate(_) => {
+                cert.bad("a certificate that TLS cannot use; it must be of X.509 version 3")
+            }
+            Error::InconsistentKeys(_) => {
+                key.bad(&format!("not the key of {}", cert.path.display()))
+            }
+            _ => key.bad("a private key that TLS cannot use"),
+        }
     }
 
     impl TlsFile {
         fn read(&self) -> Result<Vec<u8>, SetupError> {
             std::fs::read(&self.path).map_err(|error| self.bad(&errno::reason(&error)))
-        }
-
-        fn chain(&self, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, SetupError> {
-            match CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>() {
-                Ok(chain) if !chain.is_empty() => Ok(chain),
-                _ => Err(self.bad("no certificate in PEM")),
-            }
         }
 
         fn bad(&self, reason: &str) -> SetupError {
@@ -95,6 +143,34 @@ mod with_tls {
                 file: self.path.display().to_string(),
                 reason: reason.to_owned(),
             }
+        }
+    }
+}
+
+#[cfg(not(feature = "tls"))]
+mod without_tls {
+    use std::convert::Infallible;
+    use std::future::Ready;
+    use std::io;
+
+    use tokio::net::TcpStream;
+
+    use super::super::connection::SetupError;
+    use super::super::stream::Stream;
+    use crate::node::endpoint::TlsFiles;
+
+    /// What there is none of in this build.
+    pub struct Tls(Infallible);
+
+    impl Tls {
+        /// Refuses.
+        pub fn to(_: &str, _: &TlsFiles) -> Result<Self, SetupError> {
+            Err(SetupError::WithoutTls)
+        }
+
+        /// Never called.
+        pub fn over(&self, _: TcpStream) -> Ready<io::Result<Box<dyn Stream>>> {
+            match self.0 {}
         }
     }
 }
