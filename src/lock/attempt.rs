@@ -12,6 +12,7 @@ use super::claim::{Claim, FencingToken, Token};
 use super::grip::{self, Grip, Settled};
 use super::quorum::{self, Answers, Fencing, Verdict};
 use super::redlock::{Held, Invalid};
+use super::silence::{Silence, Waited};
 use crate::clock::Instant;
 use crate::node::{Answer, Node, Vote};
 
@@ -46,6 +47,7 @@ pub(super) struct Attempt<N> {
     pub(super) limit: Duration,
     pub(super) votes: Answers<Vote>,
     pub(super) pending: JoinSet<(usize, Answer<Vote>)>,
+    pub(super) waited: Waited,
 }
 
 /// Why an attempt did not get the lock.
@@ -57,11 +59,19 @@ impl<N: Node> Attempt<N> {
     pub(super) async fn decide(
         &mut self,
         claim: &Claim,
+        silence: &Silence,
     ) -> Result<(FencingToken, Instant), Denial> {
         let mut verdict = self.rule.verdict(&self.votes);
         while verdict == Verdict::Undecided {
-            let (index, vote) = next(&mut self.pending).await;
-            self.votes[index] = Some(vote);
+            let hurries = silence.is_all_that_is_missing(&self.votes);
+            let give_up = hurries.then(|| grip::grace(self.started, self.limit));
+            match grip::next_before(&mut self.pending, give_up).await {
+                Some((index, vote)) => self.votes[index] = Some(vote),
+                None => {
+                    silence.count_out(&mut self.votes);
+                    self.waited = Waited::NotForTheSilent;
+                }
+            }
             verdict = self.rule.verdict(&self.votes);
         }
         if verdict != Verdict::Acquired {
@@ -164,13 +174,4 @@ impl<N: Node> Attempt<N> {
             valid_until,
         }
     }
-}
-
-/// The next of the answers that are awaited; there is one.
-async fn next<T: 'static>(pending: &mut JoinSet<T>) -> T {
-    let joined = pending
-        .join_next()
-        .await
-        .expect("an undecided attempt awaits answers");
-    joined.expect("a request to a node neither panics nor is aborted before the verdict")
 }

@@ -3,11 +3,11 @@
 //! Knows no command line and no child. In reading order: [`claim`] is what is asked for, [`quorum`]
 //! decides what answers mean, [`restart`] who may vote, [`wait`] when to try again, `attempt` asks
 //! the nodes once, [`redlock`] until it is enough, [`grip`] is what one attempt has left on them,
-//! `unsettled` what those before it have, and [`lease`] keeps a lock that is held. [`ear`] hears
-//! that one was released, [`history`] is what was told about the last ones; [`view`] is what
-//! looking at a lock comes to, [`by_hand`] what people do with one and [`outcome`] what came of it,
-//! [`list`] all of them, and [`forms`] tells whose they are. [`fitness`] judges the nodes
-//! themselves, for `doctor`.
+//! `unsettled` what those before it have, and [`lease`] keeps a lock that is held. `silence` knows
+//! the nodes that hang, [`ear`] hears that a lock was released, [`history`] is what was told about
+//! the last ones; [`view`] is what looking at a lock comes to, [`by_hand`] what people do with one
+//! and [`outcome`] what came of it, [`list`] all of them, and [`forms`] tells whose they are.
+//! [`fitness`] judges the nodes themselves, for `doctor`.
 
 mod attempt;
 pub mod by_hand;
@@ -23,6 +23,7 @@ pub mod outcome;
 pub mod quorum;
 pub mod redlock;
 pub mod restart;
+mod silence;
 mod unsettled;
 pub mod view;
 pub mod wait;

@@ -19,6 +19,7 @@ use super::ear::{Attention, CROWD, Ear};
 use super::grip::{Grip, Settled};
 use super::quorum::{self, Answers, Named, Verdict};
 use super::restart::{RestartGuard, Restarts};
+use super::silence::{Silence, Waited};
 use super::unsettled::{Found, Unsettled};
 use super::wait::{Informed, Next, Patience, Retries};
 use crate::clock::{self, Instant};
@@ -118,6 +119,7 @@ struct Contender<'a, N> {
     /// Hears of a release, as soon as there is one to wait for.
     ear: Option<Ear>,
     unsettled: Unsettled<N>,
+    silence: Silence,
 }
 
 /// What follows an attempt that did not get the lock.
@@ -171,7 +173,12 @@ impl<N: Node> Redlock<N> {
         let mut contender = Contender::new(&self.nodes, claim, policy);
         loop {
             let mut attempt = contender.begin();
-            let denial = match unless(interrupted.as_mut(), attempt.decide(claim)).await {
+            let denial = match unless(
+                interrupted.as_mut(),
+                attempt.decide(claim, &contender.silence),
+            )
+            .await
+            {
                 Ok(Ok((fence, valid_until))) => {
                     return Acquisition::Acquired(attempt.into_held(fence, valid_until));
                 }
@@ -227,6 +234,7 @@ impl<'a, N: Node> Contender<'a, N> {
             rule: Rule::Majority,
             ear: None,
             unsettled: Unsettled::default(),
+            silence: Silence::of(nodes.len()),
         }
     }
 
@@ -261,6 +269,7 @@ impl<'a, N: Node> Contender<'a, N> {
             limit,
             votes: vec![None; self.nodes.len()],
             pending,
+            waited: Waited::ForAll,
         }
     }
 
@@ -271,6 +280,7 @@ impl<'a, N: Node> Contender<'a, N> {
         (mut verdict, invalid): Denial,
     ) -> (Failure, Sequel) {
         attempt.hear_out().await;
+        self.silence.learn(&attempt.votes, attempt.waited);
         let votes = &mut attempt.votes;
         let found = self.unsettled.settle(votes, attempt.limit).await;
         if found == Found::Ours && matches!(verdict, Verdict::Held(_)) {

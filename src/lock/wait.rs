@@ -33,13 +33,17 @@ pub const OUTAGE_LIMIT: Duration = Duration::from_mins(1);
 
 /// How long a split vote may stay split for somebody who does not wait.
 pub const SPLIT_LIMIT: Duration = Duration::from_secs(5);
-/// The first and the longest time over which contenders of a split vote spread out. The first is a
-/// few round trips on a local network: contenders that come back one by one no longer collide.
+/// The first time over which contenders of a split vote spread out: a few round trips on a local
+/// network, so that contenders who come back one by one no longer collide.
 const SPLIT_SPREAD: Duration = Duration::from_millis(4);
 /// The first is at least so many times as long as the attempt has taken: on a far or a busy server
 /// contenders that came back within one attempt would only collide again.
 const SPLIT_ATTEMPTS: u32 = 2;
-const SPLIT_SPREAD_LIMIT: Duration = Duration::from_millis(250);
+/// It doubles with each split vote that follows, until a crowd of so many has room in it.
+const SPLIT_CROWD: u32 = 100;
+/// How long it may become in any case, and how long at most.
+const SPLIT_SPREAD_USUAL: Duration = Duration::from_millis(250);
+const SPLIT_SPREAD_LIMIT: Duration = Duration::from_secs(1);
 
 /// The first and the longest pause between two looks at a held lock.
 const POLL: Duration = Duration::from_millis(25);
@@ -191,10 +195,12 @@ impl Retries {
         if self.patience == Patience::None && now.since(since) >= SPLIT_LIMIT {
             return None;
         }
-        let first = SPLIT_SPREAD.max(now.since(started) * SPLIT_ATTEMPTS);
+        let attempt = now.since(started);
+        let first = SPLIT_SPREAD.max(attempt * SPLIT_ATTEMPTS);
+        let most = (attempt * SPLIT_CROWD).clamp(SPLIT_SPREAD_USUAL, SPLIT_SPREAD_LIMIT);
         let spread = first * 2_u32.saturating_pow(self.splits.min(16));
         self.splits += 1;
-        Some(self.up_to(spread.min(SPLIT_SPREAD_LIMIT)))
+        Some(self.up_to(spread.min(most)))
     }
 
     fn after_outage(&mut self, started: Instant, now: Instant) -> Option<Duration> {
@@ -355,7 +361,26 @@ mod tests {
         };
         assert!((2..=4).contains(&longest(1)));
         assert!((30..=40).contains(&longest(20)));
-        assert!((200..=250).contains(&longest(1_000)));
+        assert!((900..=1_000).contains(&longest(1_000)));
+    }
+
+    #[test]
+    fn the_longest_spread_of_a_split_has_room_for_a_crowd() {
+        let longest = |attempt_ms| {
+            let now = ORIGIN + Duration::from_millis(attempt_ms);
+            let pauses = (0..100).map(|seed| {
+                let mut retries = Retries::new(Patience::Forever, ORIGIN, Rng::with_seed(seed));
+                let mut next = || retries.next(&Verdict::Split, &vec![], ORIGIN, now);
+                match (0..20).map(|_| next()).last() {
+                    Some(Next::Again(pause)) => pause.as_millis(),
+                    last => panic!("a waiter gave up: {last:?}"),
+                }
+            });
+            pauses.max().expect("a hundred")
+        };
+        assert!((200..=250).contains(&longest(1)));
+        assert!((400..=500).contains(&longest(5)));
+        assert!((900..=1_000).contains(&longest(80)));
     }
 
     #[test]

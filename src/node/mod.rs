@@ -208,12 +208,26 @@ pub enum NodeError {
     /// No answer in time; the command may have been applied all the same.
     #[error("no answer within {}", humantime::format_duration(in_ms(*.0)))]
     TimedOut(Duration),
+    /// Somebody is there, and did not come as far as TLS in time. Nothing was sent.
+    #[error(
+        "no TLS handshake within {}, as from a server that hangs or a port without TLS",
+        humantime::format_duration(in_ms(*.0))
+    )]
+    NoHandshake(Duration),
     /// The node answered, but cannot vote: read-only, loading, out of memory, no Redis at all.
     #[error("{0}")]
     Failed(String),
     /// The node turned us away, and will do so again: authentication, ACL, certificate.
     #[error("{0}")]
     Refused(String),
+}
+
+impl NodeError {
+    /// Whether the node said nothing at all, so that the whole of its time was waited for.
+    #[must_use]
+    pub fn is_silence(&self) -> bool {
+        matches!(self, Self::TimedOut(_) | Self::NoHandshake(_))
+    }
 }
 
 /// Rounded up to milliseconds: what is left of a limit is no round number.

@@ -320,18 +320,19 @@ pub fn json(nodes: &[(NodeName, Facts)], fitness: &Fitness, rule: Option<&Rule>)
 
 fn node_json(name: &NodeName, facts: &Facts, has_vote: bool) -> Value {
     let mut object = json!({
-        "node": escape(&name.0),
-        "has_vote": has_vote,
-        "reachable": !matches!(
-            facts,
-            Facts::Redis(Err(NodeError::Unreachable(_) | NodeError::TimedOut(_)))
-        ),
-        "error": match facts {
-            Facts::Redis(Err(error)) => Some(escape(&error.to_string())),
-            Facts::Local(Err(error)) => Some(escape(error)),
-            Facts::Redis(Ok(_)) | Facts::Local(Ok(_)) => None,
-        },
-    });
+           "node": escape(&name.0),
+           "has_vote": has_vote,
+           "reachable": !matches!(
+               facts,
+               Facts::Redis(Err(
+    NodeError::Unreachable(_) | NodeError::TimedOut(_) | NodeError::NoHandshake(_)))
+           ),
+           "error": match facts {
+               Facts::Redis(Err(error)) => Some(escape(&error.to_string())),
+               Facts::Local(Err(error)) => Some(escape(error)),
+               Facts::Redis(Ok(_)) | Facts::Local(Ok(_)) => None,
+           },
+       });
     let more = match facts {
         Facts::Redis(Ok(facts)) => server_json(facts),
         Facts::Local(Ok(facts)) => json!({

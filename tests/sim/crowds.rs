@@ -1,8 +1,8 @@
 //! Hundreds who wait for one lock, on a good local network.
 //!
 //! The real `Redlock::acquire` with the real ear, and release notices that are simulated. No faults
-//! of servers, no clocks that differ: that the lock stays one is shown elsewhere. What is counted
-//! here is what waiting costs.
+//! of servers but that some hang, no clocks that differ: that the lock stays one is shown elsewhere.
+//! What is counted here is what waiting costs.
 
 use std::cell::Cell;
 use std::future::{Future, pending};
@@ -18,17 +18,16 @@ use redlock::lock::{
     RestartGuard, Restarts,
 };
 use redlock::node::{
-    Answer, Ballot, Entry, Extension, Node, NodeName, Notice, Notices, Parting, Raised, Release,
-    Vote,
+    Answer, Ballot, Entry, Extension, Node, NodeError, NodeName, Notice, Notices, Parting, Raised,
+    Release, Vote,
 };
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
 
 use crate::server::Server;
 
-const SERVERS: usize = 3;
 const EPOCH_MS: u64 = 1_800_000_000_000;
-const NODE_TIMEOUT: Duration = Duration::from_secs(1);
+const NODE_TIMEOUT: Duration = Duration::from_millis(80);
 const JOB: Duration = Duration::from_millis(2);
 const TTL: Duration = Duration::from_secs(2);
 
@@ -52,6 +51,9 @@ struct Crowd {
     counts: bool,
     /// How many of them are far from the servers. They want the lock once each.
     far: usize,
+    servers: usize,
+    /// How many of them hang.
+    hung: usize,
 }
 
 const FIFTY: Crowd = Crowd {
@@ -61,6 +63,8 @@ const FIFTY: Crowd = Crowd {
     dying: 0.0,
     counts: true,
     far: 0,
+    servers: 3,
+    hung: 0,
 };
 const FIVE_HUNDRED: Crowd = Crowd {
     waiters: 500,
@@ -86,13 +90,22 @@ struct Outcome {
 impl Outcome {
     /// What a server is asked from one job to the next.
     #[expect(clippy::cast_precision_loss, reason = "thousands")]
-    fn requests_per_hand_over(&self) -> f64 {
-        self.requests as f64 / (SERVERS * self.ran) as f64
+    fn requests_per_hand_over(&self, crowd: Crowd) -> f64 {
+        self.requests as f64 / (crowd.servers * self.ran) as f64
     }
 
     /// How many are woken by a release on one server.
-    fn woken(&self) -> usize {
-        self.notices / (SERVERS * self.ran)
+    fn woken(&self, crowd: Crowd) -> usize {
+        self.notices / (crowd.servers * self.ran)
+    }
+
+    /// The longest time in which nobody got the lock: all have wanted it since the beginning.
+    fn longest_gap(&self) -> Duration {
+        let mut began = self.waits.clone();
+        began.push(Duration::ZERO);
+        began.sort_unstable();
+        let gaps = began.windows(2).map(|two| two[1] - two[0]);
+        gaps.max().unwrap_or_default()
     }
 
     fn longest_wait(&self) -> Duration {
@@ -164,15 +177,21 @@ struct Port {
 }
 
 impl Port {
-    async fn ask<R>(&self, act: impl FnOnce(&mut Lan, u64) -> R) -> R {
+    /// Nobody waits for longer than `limit`, which counts for servers that hang alone: the others
+    /// are near.
+    async fn ask<R>(&self, limit: Duration, act: impl FnOnce(&mut Lan, u64) -> R) -> Answer<R> {
         self.way().await;
+        if self.server < look(&self.lan).crowd.hung {
+            tokio::time::sleep(limit).await;
+            return Err(NodeError::TimedOut(limit));
+        }
         let answer = {
             let mut lan = look(&self.lan);
             lan.outcome.requests += 1;
             act(&mut lan, clock::unix_ms())
         };
         self.way().await;
-        answer
+        Ok(answer)
     }
 
     fn way(&self) -> impl Future<Output = ()> + use<> {
@@ -186,7 +205,7 @@ impl Node for Port {
         &self.name
     }
 
-    async fn acquire(&self, entry: Arc<Entry>, ballot: Ballot, _: Duration) -> Answer<Vote> {
+    async fn acquire(&self, entry: Arc<Entry>, ballot: Ballot, limit: Duration) -> Answer<Vote> {
         self.may_hold_a_key.store(true, Ordering::Relaxed);
         let server = self.server;
         let ask = |lan: &mut Lan, now| {
@@ -196,12 +215,12 @@ impl Node for Port {
             }
             vote
         };
-        Ok(self.ask(ask).await)
+        self.ask(limit, ask).await
     }
 
-    async fn raise(&self, entry: Arc<Entry>, fence: u64, _: Duration) -> Answer<Raised> {
+    async fn raise(&self, entry: Arc<Entry>, fence: u64, limit: Duration) -> Answer<Raised> {
         let ask = |lan: &mut Lan, now| lan.servers[self.server].raise(&entry, fence, now);
-        Ok(self.ask(ask).await)
+        self.ask(limit, ask).await
     }
 
     async fn extend(&self, _: Arc<Entry>, _: u64, _: Duration) -> Answer<Extension> {
@@ -216,7 +235,7 @@ impl Node for Port {
         &self,
         entry: Arc<Entry>,
         parting: Arc<Parting>,
-        _: Duration,
+        limit: Duration,
     ) -> Answer<Release> {
         let ask = |lan: &mut Lan, now| {
             let release = lan.servers[self.server].release(&entry, now);
@@ -225,15 +244,15 @@ impl Node for Port {
             }
             release
         };
-        Ok(self.ask(ask).await)
+        self.ask(limit, ask).await
     }
 
-    async fn listen(&self, _: Arc<[String]>, _: Duration) -> Answer<Notices> {
+    async fn listen(&self, _: Arc<[String]>, limit: Duration) -> Answer<Notices> {
         // To connect, and to subscribe.
         self.way().await;
         self.way().await;
         let (lan, server, distance) = (Arc::clone(&self.lan), self.server, self.distance);
-        self.ask(|_, _| ()).await;
+        self.ask(limit, |_, _| ()).await?;
         Ok(Notices::from_task(move |tell| {
             let mut shared = look(&lan);
             let id = shared.next_listener;
@@ -300,10 +319,10 @@ fn gather(crowd: Crowd, seed: u64) -> Outcome {
     let lan: Shared = Arc::new(Mutex::new(Lan {
         rng: Rng::with_seed(seed),
         crowd,
-        servers: (0..SERVERS)
+        servers: (0..crowd.servers)
             .map(|_| Server::new(EPOCH_MS - 3_600_000))
             .collect(),
-        listeners: vec![Vec::new(); SERVERS],
+        listeners: vec![Vec::new(); crowd.servers],
         next_listener: 0,
         is_held: false,
         outcome: Outcome::default(),
@@ -359,6 +378,10 @@ async fn wait(waiter: usize, lan: Shared) {
 /// One run of redlock.
 async fn turn(waiter: usize, distance: u32, lan: &Shared) {
     let began = clock::now();
+    let (servers, rng) = {
+        let mut lan = look(lan);
+        (lan.crowd.servers, lan.rng.fork())
+    };
     let port = |server| Port {
         name: NodeName(format!("server-{server}")),
         server,
@@ -366,7 +389,7 @@ async fn turn(waiter: usize, distance: u32, lan: &Shared) {
         lan: Arc::clone(lan),
         may_hold_a_key: AtomicBool::new(false),
     };
-    let redlock = Redlock::new((0..SERVERS).map(port).collect());
+    let redlock = Redlock::new((0..servers).map(port).collect());
     let holder = Holder {
         host: format!("host-{waiter}"),
         pid: 1,
@@ -385,7 +408,7 @@ async fn turn(waiter: usize, distance: u32, lan: &Shared) {
             guard: RestartGuard::Off,
             window: Duration::ZERO,
         },
-        rng: look(lan).rng.fork(),
+        rng,
     };
     let go_on = |_: &_| ControlFlow::Continue(());
     let acquiring = redlock.acquire(&claim, policy, go_on, pending::<()>());
@@ -426,7 +449,10 @@ fn a_crowd_ten_times_as_large_costs_each_hand_over_less_than_half_as_much_again(
     for seed in 0..5 {
         let (few, many) = (gather(FIFTY, seed), gather(FIVE_HUNDRED, seed));
         assert_eq!((few.ran, many.ran), (50, 500), "seed {seed}");
-        let (few, many) = (few.requests_per_hand_over(), many.requests_per_hand_over());
+        let (few, many) = (
+            few.requests_per_hand_over(FIFTY),
+            many.requests_per_hand_over(FIVE_HUNDRED),
+        );
         assert!(
             few < 12.0 && many < 1.5 * few,
             "seed {seed}: {few} and {many}"
@@ -441,7 +467,7 @@ fn if_nobody_knew_how_many_listen_everybody_would_try_at_once() {
         ..FIFTY
     };
     for seed in 0..5 {
-        let requests = gather(unknown, seed).requests_per_hand_over();
+        let requests = gather(unknown, seed).requests_per_hand_over(unknown);
         assert!(requests > 24.0, "seed {seed}: {requests}");
     }
 }
@@ -538,6 +564,30 @@ fn of_a_large_crowd_a_release_wakes_only_some() {
         counts: false,
         ..FIVE_HUNDRED
     };
-    let (some, all) = (gather(FIVE_HUNDRED, 0).woken(), gather(unknown, 0).woken());
+    let some = gather(FIVE_HUNDRED, 0).woken(FIVE_HUNDRED);
+    let all = gather(unknown, 0).woken(unknown);
     assert!(some < 60 && all > 200, "{some} and {all}");
+}
+
+#[test]
+fn a_crowd_in_which_servers_hang_does_not_block_itself() {
+    for (servers, hung) in [(3, 1), (5, 2)] {
+        // Far enough from the servers for collisions.
+        let crowd = Crowd {
+            waiters: 100,
+            far: 100,
+            servers,
+            hung,
+            ..FIFTY
+        };
+        for seed in 0..3 {
+            let outcome = gather(crowd, seed);
+            assert_eq!(outcome.ran, 100, "seed {seed}");
+            let (gap, requests) = (outcome.longest_gap(), outcome.requests_per_hand_over(crowd));
+            assert!(
+                gap < Duration::from_secs(2) && requests < 24.0,
+                "{hung} of {servers}, seed {seed}: {gap:?}, {requests}"
+            );
+        }
+    }
 }

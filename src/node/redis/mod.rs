@@ -25,7 +25,7 @@ use super::links::{Creates, End, Link, Links};
 use super::parting::{HISTORY_DAYS, HISTORY_RUNS};
 use super::{
     Answer, Ballot, Endpoint, Entry, Extension, Foreign, Node, NodeError, NodeName, Notice,
-    Notices, Parting, Raised, Release, TOKEN_LEN, Vote, in_ms,
+    Notices, Parting, Raised, Release, TOKEN_LEN, Vote,
 };
 use crate::clock::whole_ms;
 
@@ -92,10 +92,7 @@ impl RedisNode {
     /// Why there is no answer within `limit`. A port without TLS waits for more of a handshake.
     fn too_late(&self, limit: Duration) -> NodeError {
         if self.connector.waits_for_a_handshake() && self.links.open().is_none() {
-            NodeError::Unreachable(format!(
-                "no TLS handshake within {}, as from a server that hangs or a port without TLS",
-                humantime::format_duration(in_ms(limit))
-            ))
+            NodeError::NoHandshake(limit)
         } else {
             NodeError::TimedOut(limit)
         }
