@@ -65,12 +65,11 @@ impl<N: Node> Attempt<N> {
         while verdict == Verdict::Undecided {
             let hurries = silence.is_all_that_is_missing(&self.votes);
             let give_up = hurries.then(|| grip::grace(self.started, self.limit));
-            match grip::next_before(&mut self.pending, give_up).await {
-                Some((index, vote)) => self.votes[index] = Some(vote),
-                None => {
-                    silence.count_out(&mut self.votes);
-                    self.waited = Waited::NotForTheSilent;
-                }
+            if let Some((index, vote)) = grip::next_before(&mut self.pending, give_up).await {
+                self.votes[index] = Some(vote);
+            } else {
+                silence.count_out(&mut self.votes);
+                self.waited = Waited::NotForTheSilent;
             }
             verdict = self.rule.verdict(&self.votes);
         }
