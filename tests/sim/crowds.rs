@@ -104,7 +104,7 @@ impl Outcome {
         let mut began = self.waits.clone();
         began.push(Duration::ZERO);
         began.sort_unstable();
-        let gaps = began.windows(2).map(|two| two[1] - two[0]);
+        let gaps = began.windows(2).map(|two| two[1].saturating_sub(two[0]));
         gaps.max().unwrap_or_default()
     }
 
