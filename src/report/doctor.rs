@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::table::{self, Cell, Column, Fit, Paper, Side, Tint};
-use super::words::exact_ms;
+use super::words::{exact_ms, json_page};
 use super::{escape, short};
 use crate::clock::whole_ms;
 use crate::lock::fitness::{Facts, Finding, Fitness, Severity};
@@ -290,16 +290,16 @@ pub fn json(nodes: &[(NodeName, Facts)], fitness: &Fitness, rule: Option<&Rule>)
     let each = each.map(|((name, facts), has_vote)| node_json(name, facts, *has_vote));
     let findings = fitness.findings.iter().map(|finding| {
         json!({
-            "node": finding.node.as_ref().map(|name| escape(&name.0)),
+            "node": finding.node.as_ref().map(|name| &name.0),
             "severity": match finding.severity {
                 Severity::Danger => "danger",
                 Severity::NoVote => "no_vote",
                 Severity::Warning => "warning",
                 Severity::Note => "note",
             },
-            "problem": escape(&finding.problem),
-            "effect": escape(&finding.effect),
-            "remedy": escape(&finding.remedy),
+            "problem": finding.problem,
+            "effect": finding.effect,
+            "remedy": finding.remedy,
         })
     });
     let optional = |rule: &Rule| {
@@ -315,24 +315,26 @@ pub fn json(nodes: &[(NodeName, Facts)], fitness: &Fitness, rule: Option<&Rule>)
         "acl_rule": rule.map(|rule| &rule.rule),
         "acl_rule_for_doctor": rule.map(optional),
     });
-    format!("{object:#}\n")
+    format!("{}\n", json_page(&object))
 }
 
 fn node_json(name: &NodeName, facts: &Facts, has_vote: bool) -> Value {
+    use NodeError::{NoHandshake, TimedOut, Unreachable};
+    let is_away = matches!(
+        facts,
+        Facts::Redis(Err(Unreachable(_) | TimedOut(_) | NoHandshake(_)))
+    );
+    let error = match facts {
+        Facts::Redis(Err(error)) => Some(error.to_string()),
+        Facts::Local(Err(error)) => Some(error.clone()),
+        Facts::Redis(Ok(_)) | Facts::Local(Ok(_)) => None,
+    };
     let mut object = json!({
-           "node": escape(&name.0),
-           "has_vote": has_vote,
-           "reachable": !matches!(
-               facts,
-               Facts::Redis(Err(
-    NodeError::Unreachable(_) | NodeError::TimedOut(_) | NodeError::NoHandshake(_)))
-           ),
-           "error": match facts {
-               Facts::Redis(Err(error)) => Some(escape(&error.to_string())),
-               Facts::Local(Err(error)) => Some(escape(error)),
-               Facts::Redis(Ok(_)) | Facts::Local(Ok(_)) => None,
-           },
-       });
+        "node": name.0,
+        "has_vote": has_vote,
+        "reachable": !is_away,
+        "error": error,
+    });
     let more = match facts {
         Facts::Redis(Ok(facts)) => server_json(facts),
         Facts::Local(Ok(facts)) => json!({
@@ -350,16 +352,15 @@ fn node_json(name: &NodeName, facts: &Facts, has_vote: bool) -> Value {
 
 fn server_json(facts: &Examination) -> Value {
     let info = facts.info.as_ref();
-    let text = |text: &str| escape(text);
     let failed = |wanted: fn(&NodeError) -> bool| -> Vec<&str> {
         let rights = facts.rights.iter();
         let failed = rights.filter(|(_, answer)| answer.as_ref().is_err_and(wanted));
         failed.map(|(right, _)| right.command).collect()
     };
     json!({
-        "software": info.map(|info| text(&info.software)),
-        "version": info.map(|info| text(&info.version)),
-        "mode": info.map(|info| text(&info.mode)),
+        "software": info.map(|info| &info.software),
+        "version": info.map(|info| &info.version),
+        "mode": info.map(|info| &info.mode),
         "role": info.map(|info| if info.is_replica() { "replica" } else { "primary" }),
         "replicas": info.map(|info| info.replicas),
         "uptime_ms": info.map(|info| whole_ms(info.uptime)),
@@ -369,10 +370,10 @@ fn server_json(facts: &Examination) -> Value {
         "clock_offset_ms": facts.clock_offset_ms,
         "maxmemory": info.map(|info| info.maxmemory),
         "used_memory": info.map(|info| info.used_memory),
-        "maxmemory_policy": info.map(|info| text(&info.maxmemory_policy)),
+        "maxmemory_policy": info.map(|info| &info.maxmemory_policy),
         "appendonly": info.map(|info| info.appends),
-        "appendfsync": facts.config.as_ref().map(|config| text(&config.appendfsync)),
-        "save": facts.config.as_ref().map(|config| text(&config.save)),
+        "appendfsync": facts.config.as_ref().map(|config| &config.appendfsync),
+        "save": facts.config.as_ref().map(|config| &config.save),
         "forbidden": failed(|error| matches!(error, NodeError::Refused(_))),
     })
 }

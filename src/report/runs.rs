@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::table::{self, Cell, Column, Fit, Paper, Side, Tint};
-use super::words::{age, short};
+use super::words::{age, json_text, short};
 use crate::lock::history::{self, Outcome, Run};
 
 const COLUMNS: [Column; 6] = [
@@ -101,5 +101,6 @@ pub fn json(resource: &str, runs: &[Run]) -> String {
             "fencing_token": run.fencing_token,
         })
     };
-    format!("{}\n", Value::Array(runs.iter().map(entry).collect()))
+    let runs = Value::Array(runs.iter().map(entry).collect());
+    format!("{}\n", json_text(&runs))
 }

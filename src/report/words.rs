@@ -32,14 +32,24 @@ pub fn escape(text: &str) -> String {
     escaped
 }
 
-/// `value` as JSON in which everything is escaped that [`escape`] escapes: such characters are only
-/// found in its strings, where JSON has an escape for each.
+/// `value` as JSON in one line in which everything is escaped that [`escape`] escapes.
 #[must_use]
 pub fn json_text(value: &Value) -> String {
-    let json = value.to_string();
+    escape_json(&value.to_string())
+}
+
+/// The same in many lines, as people read it.
+#[must_use]
+pub fn json_page(value: &Value) -> String {
+    escape_json(&format!("{value:#}"))
+}
+
+/// Such characters are only found in strings, where JSON has an escape for each; line feeds only
+/// between them.
+fn escape_json(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for character in json.chars() {
-        if character.is_control() || reorders(character) {
+        if character.is_control() && character != '\n' || reorders(character) {
             let _ = write!(text, "\\u{:04x}", u32::from(character));
         } else {
             text.push(character);

@@ -188,6 +188,12 @@ fn what_other_hosts_wrote_touches_neither_terminal_nor_table_nor_json() {
         .to_string()
     };
     let ours = |note: &str| format!("{} {}", "0".repeat(32), json_of(note)).into_bytes();
+    let run_of = |number: usize| {
+        serde_json::json!({"host": "h\u{9b}2J\u{202e}", "user": "\u{1b}[31m", "ran_ms": number,
+            "started": "2026-11-24T03:00:00Z", "outcome": "ran", "exit_code": 0, "signal": null,
+            "fencing_token": 1})
+        .to_string()
+    };
     let hostile = [
         ours("\x1b[31mred\x07\u{9b}2J"),
         ours("two\nlines\rand\ttab"),
@@ -202,6 +208,9 @@ fn what_other_hosts_wrote_touches_neither_terminal_nor_table_nor_json() {
             let mut set = redis::cmd("SET");
             set.arg("lock:job").arg(value);
             set.exec(&mut server.client()).expect("a good command");
+            let mut push = redis::cmd("LPUSH");
+            push.arg("{lock:job}:history").arg(run_of(number));
+            push.exec(&mut server.client()).expect("a good command");
         }
         for line in [
             &["inspect", "job"][..],
@@ -211,6 +220,9 @@ fn what_other_hosts_wrote_touches_neither_terminal_nor_table_nor_json() {
             &["acquire", "-v", "-r", "job"],
             &["acquire", "-v", "--log-format", "json", "-r", "job"],
             &["run", "-v", "-r", "job", "true"],
+            &["run", "-r", "job", "--status-file", "/dev/stderr", "true"],
+            &["history", "job"],
+            &["history", "--json", "job"],
         ] {
             let end = address.redlock(line.iter().copied()).end();
             let said = format!("{}{}", end.stdout, end.stderr);
@@ -218,7 +230,8 @@ fn what_other_hosts_wrote_touches_neither_terminal_nor_table_nor_json() {
             assert!(!said.contains(bad), "{number} {line:?}: {said:?}");
             assert!(said.len() < 5000, "{number} {line:?}: {} bytes", said.len());
             if line.contains(&"--json") {
-                assert_eq!(json(&end.stdout).as_array().map(Vec::len), Some(1));
+                let runs = if line[0] == "history" { number + 1 } else { 1 };
+                assert_eq!(json(&end.stdout).as_array().map(Vec::len), Some(runs));
                 assert_eq!(end.stdout.lines().count(), 1);
             }
             if line == ["list"] {

@@ -1,6 +1,6 @@
 //! `--status-file`: one JSON object on how a run ended, in the fields of the contract.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::account::{Account, NodeAccount, signal_name};
 use crate::clock::whole_ms;
@@ -29,14 +29,14 @@ pub fn json(resources: &[Resource], account: &Account, exit_code: u8) -> String 
         "holder": account.holder.as_ref().map(report::holder_json),
         "nodes": account.nodes.iter().map(node).collect::<Vec<_>>(),
     });
-    format!("{object}\n")
+    format!("{}\n", report::json_text(&object))
 }
 
 fn node(node: &NodeAccount) -> Value {
-    let mut object = Map::new();
-    object.insert("node".to_owned(), node.name.0.clone().into());
-    object.insert("state".to_owned(), node.state.into());
-    object.insert("ttl_ms".to_owned(), node.ttl.map(whole_ms).into());
-    object.insert("error".to_owned(), node.error.clone().into());
-    Value::Object(object)
+    json!({
+        "node": node.name.0,
+        "state": node.state,
+        "ttl_ms": node.ttl.map(whole_ms),
+        "error": node.error,
+    })
 }

@@ -153,7 +153,7 @@ impl RedisNode {
             let mut link = self.link(limit).await?;
             let replies = commands.query_async(&mut link.connection.line).await;
             self.links.ended(&link, Creates::Nothing, end_of(&replies));
-            self.connector.judged(replies)
+            self.connector.judged(replies).await
         };
         tokio::time::timeout(limit, exchange)
             .await

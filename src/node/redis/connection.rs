@@ -22,6 +22,10 @@ use super::stream::Way;
 use crate::node::endpoint::{Address, Credentials, Secret};
 use crate::node::{Answer, Endpoint, NodeError};
 
+/// How long the name of a server may take that is asked why it hangs up. The caller's limit is in
+/// force as well.
+const GREETING_LIMIT: Duration = Duration::from_secs(1);
+
 /// Why a node cannot even be described to the library: the configuration's fault.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
@@ -123,11 +127,8 @@ impl Connector {
     pub async fn connect(&self, limit: Duration) -> Answer<Connection> {
         let identity = identity(&self.endpoint);
         match self.open(&identity, config(), limit).await? {
-            Err(error) if error.kind() == ErrorKind::AuthenticationFailed => {
-                let full = self.full(limit).await;
-                Err(full.unwrap_or_else(|| self.failure(&error)))
-            }
-            connection => connection.map_err(|error| self.failure(&error)),
+            Ok(connection) => Ok(connection),
+            Err(error) => Err(self.explained(&error).await),
         }
     }
 
@@ -147,23 +148,34 @@ impl Connector {
     }
 
     /// What came of a command that the server was sent.
-    pub fn judged<T>(&self, reply: RedisResult<T>) -> Answer<T> {
+    pub async fn judged<T>(&self, reply: RedisResult<T>) -> Answer<T> {
         match reply {
             Ok(answer) => {
                 self.has_answered.store(true, Ordering::Relaxed);
                 Ok(answer)
             }
-            Err(error) => Err(self.failure(&error)),
+            Err(error) => Err(self.explained(&error).await),
         }
+    }
+
+    /// What `error` means, if it is from a server that may not let us in at all.
+    async fn explained(&self, error: &RedisError) -> NodeError {
+        let is_stranger = !self.has_answered.load(Ordering::Relaxed);
+        let is_shut_out = hung_up(error) || error.kind() == ErrorKind::AuthenticationFailed;
+        let greeting = if is_stranger && is_shut_out {
+            self.greeting().await
+        } else {
+            None
+        };
+        self.failure(greeting.as_ref().unwrap_or(error))
     }
 
     /// What `error` means. A port with TLS hangs up on who speaks without it.
     pub fn failure(&self, error: &RedisError) -> NodeError {
         let is_plain = matches!(self.endpoint.address, Address::Tcp { .. });
-        let hung_up = error.is_connection_dropped() && !error.is_connection_refusal();
         match failure::of(error, self.password()) {
             NodeError::Unreachable(text)
-                if is_plain && hung_up && !self.has_answered.load(Ordering::Relaxed) =>
+                if is_plain && hung_up(error) && !self.has_answered.load(Ordering::Relaxed) =>
             {
                 NodeError::Unreachable(format!("{text}, as from a port with TLS (rediss://)"))
             }
@@ -171,19 +183,26 @@ impl Connector {
         }
     }
 
-    /// What a server says that has no room for one more client. The library keeps to itself what
-    /// was answered to a password, and this is said to whoever comes, before any password.
-    async fn full(&self, limit: Duration) -> Option<NodeError> {
-        let mut stream = self.way.open(limit).await.ok()?;
-        // Who has room answers this one, too. Who has none may be gone already.
+    /// What a server says to whoever comes, and hangs up: it has no room for one more client, or is
+    /// for those of its own host. The library keeps to itself what was answered to a password, and
+    /// what came before anything was asked.
+    async fn greeting(&self) -> Option<RedisError> {
+        let mut stream = self.way.open(GREETING_LIMIT).await.ok()?;
+        // Who lets us in answers this one instead. Who does not may be gone already.
         let _ = stream.write_all(b"PING\r\n").await;
-        let mut answer = [0; 64];
-        let length = stream.read(&mut answer).await.ok()?;
-        let said = String::from_utf8_lossy(&answer[..length]);
-        let said = said.trim_start_matches('-').trim_end();
-        let is_full = said.contains("max number of clients");
-        is_full.then(|| failure::of_text(said))
+        let mut said = [0; 1024];
+        let length = stream.read(&mut said).await.ok()?;
+        let said = redis::parse_redis_value(&said[..length]).ok()?;
+        let error = said.extract_error().err()?;
+        let is_greeting =
+            error.code() == Some("DENIED") || error.to_string().contains("max number of clients");
+        is_greeting.then_some(error)
     }
+}
+
+/// Whether a connection was there, and the server has ended it.
+fn hung_up(error: &RedisError) -> bool {
+    error.is_connection_dropped() && !error.is_connection_refusal()
 }
 
 /// No time limit of the library's own is in force: the caller's covers everything.

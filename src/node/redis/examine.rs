@@ -210,7 +210,7 @@ impl RedisNode {
     ) -> Answer<Option<T>> {
         match command.query_async::<T>(&mut connection.line).await {
             Err(error) if may_be_missing(&error) => Ok(None),
-            reply => self.connector.judged(reply).map(Some),
+            reply => self.connector.judged(reply).await.map(Some),
         }
     }
 }

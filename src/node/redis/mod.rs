@@ -81,7 +81,7 @@ impl RedisNode {
             self.links.sends(creates);
             let reply = command.query_async::<T>(&mut link.connection.line).await;
             self.links.ended(&link, creates, end_of(&reply));
-            self.connector.judged(reply)
+            self.connector.judged(reply).await
         };
         // The one bound over connect and command; no default of the library is in force.
         tokio::time::timeout(limit, exchange)

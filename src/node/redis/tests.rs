@@ -105,3 +105,20 @@ async fn protected_mode_is_said_in_one_line() {
     assert!(matches!(refused, NodeError::Refused(_)), "{text}");
     assert!(text.ends_with("give it a password"), "{text}");
 }
+
+#[tokio::test]
+async fn what_a_server_says_before_it_hangs_up_is_heard() {
+    let (node, listener) = node().await;
+    let greets = async {
+        loop {
+            let (connection, _) = listener.accept().await.expect("a connection");
+            say(&connection, b"-ERR max number of clients reached\r\n");
+        }
+    };
+    // The first command may come too late to be answered by it.
+    let failed = tokio::select! {
+        () = greets => unreachable!("it greets for ever"),
+        answer = node.extend(entry(), 1, LIMIT) => answer.expect_err("it hung up"),
+    };
+    assert_eq!(failed.to_string(), "max number of clients reached");
+}
