@@ -148,6 +148,14 @@ mod tests {
     }
 
     #[test]
+    fn an_outcome_is_called_alike_in_json_and_elsewhere() {
+        for outcome in Outcome::ALL {
+            let json = serde_json::to_value(outcome).expect("a word");
+            assert_eq!(json, outcome.name());
+        }
+    }
+
+    #[test]
     fn what_nodes_tell_is_merged_in_the_order_of_holding_and_each_run_counts_once() {
         let told = [run(2, 5), run(1, 5), run(3, 5), run(2, 5)].map(|run| run.line());
         let told = told.into_iter().chain(["garbage".to_owned()]);

@@ -28,7 +28,8 @@ fn race(round: usize, urls: &[String]) {
         "echo ran; while [ ! -e {} ]; do sleep 0.02; done",
         over.display()
     );
-    let job = ["run", "-r", "job", "--", "sh", "-c", &script];
+    // With this TTL no key goes by itself.
+    let job = ["run", "-t", "10m", "-r", "job", "--", "sh", "-c", &script];
     let start = |urls: &String| {
         Redlock::under(&GATE, job)
             .env("REDLOCK_SERVERS", urls)

@@ -264,7 +264,7 @@ fn nothing_is_left_of_the_guard_and_what_a_command_left_behind_runs_on() {
 }
 
 #[test]
-fn a_command_that_cannot_be_executed_leaves_no_guard() {
+fn a_command_that_cannot_be_executed_leaves_no_lock() {
     let cluster = Cluster::start(3);
     let end = cluster
         .redlock(["run", "-r", "job", "no such command"])
@@ -493,9 +493,10 @@ fn a_command_dies_with_a_redlock_whose_guard_is_dead() {
         .start();
     let leader = Pid::from_raw(run.next_line().parse().expect("a pid"));
     run.wait_for("ready");
-    // The next extension, which would replace it, is in ten seconds.
-    thread::sleep(Duration::from_millis(600));
+    eventually("there is a guard", || find_guard(run.pid()).is_some());
     let guard = guard_of(run.pid());
+    // Standing still, it does not replace it.
+    run.signal(Signal::SIGSTOP);
     kill(guard, Signal::SIGKILL).expect("it is there");
     run.signal(Signal::SIGKILL);
     run.wait();
@@ -507,6 +508,25 @@ fn a_command_dies_with_a_redlock_whose_guard_is_dead() {
         }
         thread::sleep(Duration::from_millis(5));
     }
+}
+
+#[test]
+fn a_command_that_has_left_its_group_is_killed_by_the_guard_as_well() {
+    let place = Place::Servers(Cluster::start(3));
+    let leaves =
+        "exec perl -e '$| = 1; setpgrp(0, getpgrp(getppid())); print \"$$\\n\"; sleep 300'";
+    let mut run = place.run("-t 2s", leaves).start();
+    let leader = Pid::from_raw(run.next_line().parse().expect("a pid"));
+    run.signal(Signal::SIGSTOP);
+    let cluster = place.cluster();
+    eventually("the lock is free", || cluster.locks().is_empty());
+    let survived = is_alive(leader);
+    if survived {
+        kill(leader, Signal::SIGKILL).expect("it is there");
+    }
+    run.signal(Signal::SIGCONT);
+    assert!(!survived, "it runs, and anybody can have the lock");
+    run.end().assert_code(76);
 }
 
 #[test]

@@ -338,7 +338,7 @@ fn a_release_is_repeated_when_all_connections_broke_meanwhile() {
     let mut run = cluster
         .redlock(["run", "-r", "job", "sh", "-c", script])
         .start_ready();
-    thread::sleep(Duration::from_millis(600));
+    cluster.wait_for_listeners(1);
     for server in &cluster.servers {
         let _: u32 = server.ask(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
     }
@@ -355,7 +355,7 @@ fn a_release_is_repeated_on_new_connections() {
     let mut run = Redlock::new(["run", "-r", "job", "sh", "-c", script])
         .env("REDLOCK_SERVERS", urls)
         .start_ready();
-    thread::sleep(Duration::from_millis(600));
+    cluster.wait_for_listeners(1);
     for proxy in &proxies {
         proxy.forget();
     }
@@ -372,7 +372,7 @@ fn a_firewall_that_forgets_connections_does_not_cost_a_lock() {
     let run = Redlock::new(["run", "-t", "3s", "-r", "job", "sh", "-c", script])
         .env("REDLOCK_SERVERS", urls)
         .start_ready();
-    thread::sleep(Duration::from_millis(600));
+    cluster.wait_for_listeners(1);
     for proxy in &proxies {
         proxy.forget();
     }

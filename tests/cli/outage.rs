@@ -133,7 +133,8 @@ fn what_was_applied_although_its_reply_was_lost_is_taken_back() {
         // same.
         proxies[0].set_replies(fate);
         proxies[1].set_replies(fate);
-        let attempt = Redlock::new(["run", "-r", "job", "echo", "never"]);
+        // With this TTL no key goes by itself.
+        let attempt = Redlock::new(["run", "-t", "10m", "-r", "job", "echo", "never"]);
         let end = attempt.env("REDLOCK_SERVERS", urls).end();
         end.assert_code(69);
         assert_eq!(end.stdout, "");

@@ -157,6 +157,11 @@ fn page(definition: &clap::Command, name: &str, commands: &[String]) -> String {
     }
     exit_status(&mut roff, &rest);
     if is_main {
+        tagged(
+            &mut roff,
+            "3",
+            "redlock inspect: the lock is free; other commands list what is different there on their own pages",
+        );
         durations(&mut roff);
     }
     formats(&mut roff, name);
@@ -230,7 +235,8 @@ fn environment(roff: &mut Roff, name: &str) {
         "Every other long option can be set by a variable as well: REDLOCK_ and its name in capitals, \
          as in REDLOCK_NODE_TIMEOUT=200ms; options without a value are 1 or 0. Not the resource, nor \
          --json, --force and --yes. An empty variable counts as not set. The order is: flag, \
-         environment, the resource's section of the file, [defaults], the default.",
+         environment, the resource's section of the file, [defaults], its beginning, the default. \
+         A path in the file counts from the file's directory.",
     );
     if name == "run" {
         for (variable, meaning) in [
@@ -267,7 +273,7 @@ fn environment(roff: &mut Roff, name: &str) {
         ),
         _ => {}
     }
-    if ["doctor", "inspect", "list", "history", "config"].contains(&name) {
+    if ["doctor", "inspect", "list", "history"].contains(&name) {
         tagged(
             roff,
             "NO_COLOR",

@@ -151,7 +151,7 @@ impl RedisNode {
         commands.ignore_errors();
         let exchange = async {
             let mut link = self.link(limit).await?;
-            let replies = commands.query_async(&mut link.connection.line).await;
+            let replies = commands.query_async(link.connection.line()).await;
             self.links.ended(&link, Creates::Nothing, end_of(&replies));
             self.connector.judged(replies).await
         };

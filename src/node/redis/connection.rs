@@ -56,9 +56,16 @@ pub enum SetupError {
 /// A connection, which is closed when its last clone is dropped.
 #[derive(Clone)]
 pub struct Connection {
-    /// Where commands are sent over.
-    pub line: MultiplexedConnection,
+    line: MultiplexedConnection,
     _driver: Arc<Driver>,
+}
+
+impl Connection {
+    /// Where commands are sent over. Not a public field: an `async` block that used it alone would
+    /// leave the driver behind, whose end is the connection's.
+    pub fn line(&mut self) -> &mut MultiplexedConnection {
+        &mut self.line
+    }
 }
 
 /// Who writes what is sent, and reads what is answered. Without an end by force it would wait for
@@ -118,7 +125,7 @@ impl Connector {
         let config = config().set_push_sender(push);
         let opened = self.open(&identity, config, limit).await?;
         let mut connection = opened.map_err(failed)?;
-        let subscribed = connection.line.subscribe(channels).await;
+        let subscribed = connection.line().subscribe(channels).await;
         subscribed.map_err(failed)?;
         Ok((connection, pushed))
     }

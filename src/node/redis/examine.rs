@@ -177,9 +177,7 @@ impl RedisNode {
         let trials = serde_json::to_string(&trials).expect("words are text");
         let mut command = redis::cmd("EVAL");
         command.arg(PROBE).arg(0).arg(trials);
-        let told = command
-            .query_async::<Vec<String>>(&mut connection.line)
-            .await;
+        let told = command.query_async::<Vec<String>>(connection.line()).await;
         let [eval, subscribe] = [Trial::Itself, Trial::Subscribe]
             .map(|trial| RIGHTS.iter().find(|right| right.trial == trial));
         let mut tried = Vec::with_capacity(RIGHTS.len());
@@ -208,7 +206,7 @@ impl RedisNode {
         connection: &mut Connection,
         command: &redis::Cmd,
     ) -> Answer<Option<T>> {
-        match command.query_async::<T>(&mut connection.line).await {
+        match command.query_async::<T>(connection.line()).await {
             Err(error) if may_be_missing(&error) => Ok(None),
             reply => self.connector.judged(reply).await.map(Some),
         }

@@ -79,7 +79,7 @@ impl RedisNode {
         let exchange = async {
             let mut link = self.link(limit).await?;
             self.links.sends(creates);
-            let reply = command.query_async::<T>(&mut link.connection.line).await;
+            let reply = command.query_async::<T>(link.connection.line()).await;
             self.links.ended(&link, creates, end_of(&reply));
             self.connector.judged(reply).await
         };
@@ -112,7 +112,7 @@ impl RedisNode {
         for mut old in self.links.take_owed() {
             let command = command.clone();
             tokio::spawn(async move {
-                let release = command.query_async::<Vec<Vec<u8>>>(&mut old.line);
+                let release = command.query_async::<Vec<Vec<u8>>>(old.line());
                 let _ = tokio::time::timeout(limit, release).await;
             });
         }
