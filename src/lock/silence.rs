@@ -82,8 +82,8 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_millis(80);
 
-    /// The votes that `signs` stand for: `+` granted, `-` taken, `0` silent, `!` refused, and a blank
-    /// for none yet.
+    /// The votes that `signs` stand for: `+` granted, `-` taken, `0` silent, `!` refused, and a
+    /// blank for none yet.
     fn votes(signs: &str) -> Answers<Vote> {
         let vote = |sign| match sign {
             '+' => Some(Ok(Vote::Granted {

@@ -43,7 +43,7 @@ const SPLIT_ATTEMPTS: u32 = 2;
 const SPLIT_CROWD: u32 = 100;
 /// How long it may become in any case, and how long at most.
 const SPLIT_SPREAD_USUAL: Duration = Duration::from_millis(250);
-const SPLIT_SPREAD_LIMIT: Duration = Duration::from_secs(1);
+const SPLIT_SPREAD_LIMIT: Duration = Duration::from_secs(4);
 
 /// The first and the longest pause between two looks at a held lock.
 const POLL: Duration = Duration::from_millis(25);
@@ -149,7 +149,8 @@ impl Retries {
             }
             Verdict::Split => {
                 self.outage_over();
-                self.after_split(started, now)
+                let pause = self.after_split(started, now);
+                pause.map(|pause| pause.min(expiry_in(votes)))
             }
             Verdict::Young | Verdict::ColdStart => {
                 let promise = quorum::votes_again(votes).map(|rest| now + rest);
@@ -185,9 +186,7 @@ impl Retries {
             self.jittered(self.poll)
         };
         self.poll = (self.poll * 3 / 2).min(POLL_LIMIT);
-        // Up to a millisecond later than the servers say: they count whole ones.
-        let expiry = quorum::earliest_free(votes).map(|rest| rest + Duration::from_millis(1));
-        Some(expiry.map_or(poll, |expiry| expiry.min(poll)))
+        Some(poll.min(expiry_in(votes)))
     }
 
     fn after_split(&mut self, started: Instant, now: Instant) -> Option<Duration> {
@@ -236,6 +235,12 @@ impl Retries {
     fn up_to(&mut self, most: Duration) -> Duration {
         most.mul_f64(self.rng.f64())
     }
+}
+
+/// In what time a majority can be free without anybody's doing; never, if none will expire. Up to a
+/// millisecond later than the servers say: they count whole ones.
+fn expiry_in(votes: &Answers<Vote>) -> Duration {
+    quorum::earliest_free(votes).map_or(Duration::MAX, |rest| rest + Duration::from_millis(1))
 }
 
 #[cfg(test)]
@@ -361,7 +366,7 @@ mod tests {
         };
         assert!((2..=4).contains(&longest(1)));
         assert!((30..=40).contains(&longest(20)));
-        assert!((900..=1_000).contains(&longest(1_000)));
+        assert!((1_900..=2_000).contains(&longest(1_000)));
     }
 
     #[test]
@@ -380,7 +385,7 @@ mod tests {
         };
         assert!((200..=250).contains(&longest(1)));
         assert!((400..=500).contains(&longest(5)));
-        assert!((900..=1_000).contains(&longest(80)));
+        assert!((3_600..=4_000).contains(&longest(80)));
     }
 
     #[test]

@@ -26,7 +26,7 @@ use crate::node::{Answer, Endpoint, NodeError};
 /// force as well.
 const GREETING_LIMIT: Duration = Duration::from_secs(1);
 
-/// Why a node cannot even be described to the library: the configuration's fault.
+/// Why there cannot even be a way to a node: the configuration's fault.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     /// A certificate or key cannot be read, or is none.
