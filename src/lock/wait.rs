@@ -150,7 +150,15 @@ impl Retries {
             Verdict::Split => {
                 self.outage_over();
                 let pause = self.after_split(started, now);
-                pause.map(|pause| pause.min(expiry_in(votes)))
+                // What we were granted ourselves is no reason to hurry.
+                let is_free = quorum::earliest_free(votes) == Some(Duration::ZERO);
+                pause.map(|pause| {
+                    if is_free {
+                        pause
+                    } else {
+                        pause.min(expiry_in(votes))
+                    }
+                })
             }
             Verdict::Young | Verdict::ColdStart => {
                 let promise = quorum::votes_again(votes).map(|rest| now + rest);
@@ -367,6 +375,30 @@ mod tests {
         assert!((2..=4).contains(&longest(1)));
         assert!((30..=40).contains(&longest(20)));
         assert!((1_900..=2_000).contains(&longest(1_000)));
+    }
+
+    #[test]
+    fn a_split_is_tried_again_when_a_majority_expires_but_not_at_once_where_we_had_one() {
+        let now = ORIGIN + Duration::from_secs(1);
+        let pauses = |votes: &Answers<Vote>| {
+            let pauses = (0..50).map(|seed| {
+                let mut retries = Retries::new(Patience::Forever, ORIGIN, Rng::with_seed(seed));
+                match retries.next(&Verdict::Split, votes, ORIGIN, now) {
+                    Next::Again(pause) => pause.as_millis(),
+                    Next::GiveUp => panic!("a waiter gave up"),
+                }
+            });
+            pauses.max().expect("fifty")
+        };
+        let (_, stale) = held_for(Duration::from_millis(20));
+        assert_eq!(pauses(&stale), 21);
+        let granted = Some(Ok(Vote::Granted {
+            fence: 1,
+            run_id: None,
+        }));
+        // A cold start takes all of them.
+        let contended = vec![granted.clone(), granted, stale[0].clone()];
+        assert!(pauses(&contended) > 1_000);
     }
 
     #[test]
