@@ -165,11 +165,12 @@ impl Connector {
         }
     }
 
-    /// What `error` means, if it is from a server that may not let us in at all.
+    /// What `error` means, if it is from a server that may not let us in at all. One that has let us
+    /// in before may have no room by now, and only a password of ours is still taken for wrong then.
     async fn explained(&self, error: &RedisError) -> NodeError {
         let is_stranger = !self.has_answered.load(Ordering::Relaxed);
-        let is_shut_out = hung_up(error) || error.kind() == ErrorKind::AuthenticationFailed;
-        let greeting = if is_stranger && is_shut_out {
+        let is_refused = error.kind() == ErrorKind::AuthenticationFailed;
+        let greeting = if is_refused || is_stranger && hung_up(error) {
             self.greeting().await
         } else {
             None

@@ -5,7 +5,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::node::Credentials;
-use crate::node::endpoint::Address;
+use crate::node::endpoint::{Address, Secret};
 
 const LIMIT: Duration = Duration::from_secs(30);
 const EXTENDED: &[u8] = b"*2\r\n$8\r\nextended\r\n$0\r\n\r\n";
@@ -21,6 +21,10 @@ fn entry() -> Arc<Entry> {
 
 /// A node, and where it will connect to.
 async fn node() -> (Arc<RedisNode>, TcpListener) {
+    node_with(Credentials::default()).await
+}
+
+async fn node_with(credentials: Credentials) -> (Arc<RedisNode>, TcpListener) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let endpoint = Endpoint {
         address: Address::Tcp {
@@ -28,7 +32,7 @@ async fn node() -> (Arc<RedisNode>, TcpListener) {
             port: listener.local_addr().expect("it is bound").port(),
         },
         database: 0,
-        credentials: Credentials::default(),
+        credentials,
     };
     let node = RedisNode::new(&endpoint).expect("a plain endpoint");
     (Arc::new(node), listener)
@@ -119,6 +123,35 @@ async fn what_a_server_says_before_it_hangs_up_is_heard() {
     let failed = tokio::select! {
         () = greets => unreachable!("it greets for ever"),
         answer = node.extend(entry(), 1, LIMIT) => answer.expect_err("it hung up"),
+    };
+    assert_eq!(failed.to_string(), "max number of clients reached");
+}
+
+#[tokio::test]
+async fn a_server_that_has_no_room_any_more_is_not_taken_for_one_that_refuses_the_password() {
+    let credentials = Credentials {
+        user: None,
+        password: Some(Secret::new("sesame".to_owned())),
+    };
+    let (node, listener) = node_with(credentials).await;
+    let serves = async {
+        let connection = next(&listener).await;
+        say(&connection, b"+OK\r\n");
+        heard(&connection).await;
+        say(&connection, EXTENDED);
+    };
+    let (first, ()) = tokio::join!(node.extend(entry(), 1, LIMIT), serves);
+    assert!(first.is_ok(), "{first:?}");
+    node.reconnect();
+    let greets = async {
+        loop {
+            let connection = next(&listener).await;
+            say(&connection, b"-ERR max number of clients reached\r\n");
+        }
+    };
+    let failed = tokio::select! {
+        () = greets => unreachable!("it greets for ever"),
+        answer = node.extend(entry(), 1, LIMIT) => answer.expect_err("it has no room"),
     };
     assert_eq!(failed.to_string(), "max number of clients reached");
 }
