@@ -165,8 +165,8 @@ impl Connector {
         }
     }
 
-    /// What `error` means, if it is from a server that may not let us in at all. One that has let us
-    /// in before may have no room by now, and only a password of ours is still taken for wrong then.
+    /// What `error` means, if it is from a server that may not let us in at all. Also one that has
+    /// let us in before may have no room by now, and then our password seems to be wrong.
     async fn explained(&self, error: &RedisError) -> NodeError {
         let is_stranger = !self.has_answered.load(Ordering::Relaxed);
         let is_refused = error.kind() == ErrorKind::AuthenticationFailed;
