@@ -85,6 +85,8 @@ pub struct Retries {
     poll: Duration,
     splits: u32,
     split_since: Option<Instant>,
+    /// Whether the last look that a quorum answered found somebody else.
+    was_held: bool,
     outages: u32,
     outage_since: Option<Instant>,
     /// When the servers that had restarted were to vote again, as told first in this outage:
@@ -114,6 +116,7 @@ impl Retries {
             poll: POLL,
             splits: 0,
             split_since: None,
+            was_held: false,
             outages: 0,
             outage_since: None,
             promised: None,
@@ -142,13 +145,13 @@ impl Retries {
     ) -> Next {
         let pause = match verdict {
             Verdict::Held(by) => {
-                self.outage_over();
+                self.outage_over(verdict);
                 self.split_since = None;
                 self.splits = 0;
                 self.after_held(by, votes)
             }
             Verdict::Split => {
-                self.outage_over();
+                self.outage_over(verdict);
                 let pause = self.after_split(started, now);
                 // What we were granted ourselves is no reason to hurry.
                 let is_free = quorum::earliest_free(votes) == Some(Duration::ZERO);
@@ -177,7 +180,8 @@ impl Retries {
         }
     }
 
-    fn outage_over(&mut self) {
+    fn outage_over(&mut self, verdict: &Verdict) {
+        self.was_held = matches!(verdict, Verdict::Held(_));
         self.outages = 0;
         self.outage_since = None;
         self.promised = None;
@@ -223,16 +227,19 @@ impl Retries {
         (!over).then_some(pause)
     }
 
-    /// Bounds `pause` by the end of the wait; one last attempt is made right at that end.
+    /// Bounds `pause` by the end of the wait; one last attempt is made right at that end. If that
+    /// one got no answer, it is tried again as by somebody who does not wait: who waited in vain
+    /// for a holder shall not be told of an outage because of one slow answer.
     fn within_patience(&self, pause: Duration, now: Instant) -> Next {
         let Patience::For(patience) = self.patience else {
             return Next::Again(pause);
         };
         let rest = (self.began + patience).since(now);
-        if rest.is_zero() {
-            Next::GiveUp
-        } else {
-            Next::Again(pause.min(rest))
+        let is_hiccup = self.was_held && (1..=OUTAGE_RETRIES).contains(&self.outages);
+        match (rest.is_zero(), is_hiccup) {
+            (false, _) => Next::Again(pause.min(rest)),
+            (true, true) => Next::Again(pause),
+            (true, false) => Next::GiveUp,
         }
     }
 
@@ -429,6 +436,23 @@ mod tests {
         assert_eq!(retries.next(&verdict, &votes, last, last), pause);
         let end = ORIGIN + Duration::from_secs(1);
         assert_eq!(retries.next(&verdict, &votes, end, end), Next::GiveUp);
+    }
+
+    #[test]
+    fn a_bounded_wait_for_a_holder_does_not_end_in_an_outage_for_one_slow_answer() {
+        let end = ORIGIN + Duration::from_secs(1);
+        let (held, votes) = held_for(Duration::from_mins(10));
+        let mut waiter = retries(Patience::For(Duration::from_secs(1)));
+        let mut next = |verdict, at| waiter.next(verdict, &votes, at, at);
+        assert!(matches!(next(&held, ORIGIN), Next::Again(_)));
+        for _ in 0..OUTAGE_RETRIES {
+            assert!(matches!(next(&Verdict::Unreachable, end), Next::Again(_)));
+        }
+        assert_eq!(next(&Verdict::Unreachable, end), Next::GiveUp);
+        // Who never saw a holder waited for the servers, and has done so long enough.
+        let mut waiter = retries(Patience::For(Duration::from_secs(1)));
+        let outage = waiter.next(&Verdict::Unreachable, &votes, end, end);
+        assert_eq!(outage, Next::GiveUp);
     }
 
     #[test]

@@ -339,7 +339,7 @@ fn token(
     Ok(Some(Given { bytes, origin }))
 }
 
-/// All of `input`, without the newline at its end.
+/// All of `input`, without blanks around it, such as the end of its line.
 fn read(input: impl Read) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     let read = input.take(TOKEN_LIMIT + 1).read_to_end(&mut bytes);
@@ -352,10 +352,7 @@ fn read(input: impl Read) -> Result<Vec<u8>, Error> {
     if bytes.len() as u64 > TOKEN_LIMIT {
         return Err(Error::usage("standard input: this is too long for a token"));
     }
-    if bytes.ends_with(b"\n") {
-        bytes.pop();
-    }
-    Ok(bytes)
+    Ok(bytes.trim_ascii().to_vec())
 }
 
 #[cfg(test)]

@@ -380,8 +380,13 @@ fn within(
         seconds if seconds % 86_400 == 0 => format!("{}d", seconds / 86_400),
         _ => duration::show(most),
     };
+    // Who writes a bare number may have meant milliseconds.
+    let seconds = match text.parse::<f64>() {
+        Ok(_) => " (seconds)",
+        Err(_) => "",
+    };
     Err(format!(
-        "'{text}' is too {wrong}: {what} is at least {} and at most {most}",
+        "'{text}'{seconds} is too {wrong}: {what} is at least {} and at most {most}",
         duration::show(least),
     ))
 }

@@ -15,7 +15,7 @@ const DEFAULT_PORT: u16 = 6379;
 
 const SCHEMES: &str = "redis://, rediss://, redis+unix://, valkey://, valkeys:// or valkey+unix://";
 
-const ESCAPES: &str = "write : as %3A, / as %2F, @ as %40, ? as %3F and # as %23";
+const ESCAPES: &str = "write : as %3A, / as %2F, @ as %40, ? as %3F, # as %23 and , as %2C";
 
 /// How to get to a server, as the scheme says it.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -250,7 +250,7 @@ const BAD_FLAGS: &[(&str, &str)] = &[
     ),
     (
         "-r a -t 0 c",
-        "--ttl: '0' is too short: a TTL is at least 500ms and at most 24h",
+        "--ttl: '0' (seconds) is too short: a TTL is at least 500ms and at most 24h",
     ),
     ("-r a -t 499ms c", "--ttl: '499ms' is too short"),
     (
@@ -296,8 +296,8 @@ const BAD_FLAGS: &[(&str, &str)] = &[
         "--key-format: '{}{}' must contain {} once",
     ),
     (
-        "-r a --node-timeout 0 c",
-        "--node-timeout: '0' is too short",
+        "-r a --node-timeout 80 c",
+        "--node-timeout: '80' (seconds) is too long",
     ),
     ("-r a --local= c", "--local: the path is empty"),
     (

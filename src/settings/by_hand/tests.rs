@@ -63,7 +63,7 @@ fn a_token_comes_from_the_line_or_standard_input_or_the_environment() {
     for (token, expected) in [
         (extended(&typed, &variable, ""), &other[..]),
         (
-            extended("extend -r a --token -", &variable, &format!("{other}\n")),
+            extended("extend -r a --token -", &variable, &format!(" {other}\r\n")),
             &other,
         ),
         (extended("extend -r a", &variable, &other), TOKEN),
