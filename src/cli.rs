@@ -68,7 +68,7 @@ pub struct HistoryArguments {
 }
 
 /// What was typed after `redlock run`.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct RunArguments {
     /// Its options, and those of every command.
     pub options: Options,
@@ -112,9 +112,18 @@ pub enum Answer {
     Usage {
         /// One line on what is wrong.
         message: String,
-        /// What could be understood all the same, for it may say how to print that line.
-        understood: Options,
+        /// What could be understood all the same, for it may say where and how to tell of it.
+        understood: Understood,
     },
+}
+
+/// What a command line says up to a mistake.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Understood {
+    /// The options, whatever the command.
+    pub options: Options,
+    /// What was typed after `redlock run`, if that is the command.
+    pub run: Option<RunArguments>,
 }
 
 impl Cli {
@@ -133,11 +142,20 @@ impl Cli {
                 .try_get_matches_from(&arguments)
                 .map_err(|error| answer(&error, &arguments))?,
         };
-        let command = match matches.subcommand() {
-            Some(("run", matches)) => {
+        let command = Command::of(&matches, &arguments);
+        let command = command.expect("every command of the definition is one of ours");
+        Ok(Self { command })
+    }
+}
+
+impl Command {
+    /// The command among `matches`, which the library has found in `arguments`.
+    fn of(matches: &ArgMatches, arguments: &[OsString]) -> Option<Self> {
+        Some(match matches.subcommand()? {
+            ("run", matches) => {
                 let command = typed(matches, "command");
                 let mut before = arguments.iter().rev().skip(command.len());
-                Command::Run(RunArguments {
+                Self::Run(RunArguments {
                     options: Options::of(matches),
                     resources: typed(matches, "resource"),
                     before: match before.next() {
@@ -147,30 +165,24 @@ impl Cli {
                     command,
                 })
             }
-            Some(("config", matches)) => Command::Config(Options::of(matches)),
-            Some(("history", matches)) => Command::History(HistoryArguments {
+            ("config", matches) => Self::Config(Options::of(matches)),
+            ("history", matches) => Self::History(HistoryArguments {
                 options: Options::of(matches),
                 resource: typed(matches, "name").pop(),
             }),
-            Some((name, matches)) if by_hand::is_one(name) => by_hand::command(name, matches),
-            Some(("doctor", matches)) => Command::Doctor(Options::of(matches)),
-            Some(("completions", matches)) => Command::Completions(
-                Options::of(matches),
-                matches
-                    .get_one::<String>("shell")
-                    .cloned()
-                    .unwrap_or_default(),
-            ),
-            Some((completions::NAMES, matches)) => {
-                Command::CompleteNames(Options::of(matches), completions::words(matches))
+            (name, matches) if by_hand::is_one(name) => by_hand::command(name, matches),
+            ("doctor", matches) => Self::Doctor(Options::of(matches)),
+            ("completions", matches) => {
+                let shell = matches.get_one::<String>("shell").cloned();
+                Self::Completions(Options::of(matches), shell.unwrap_or_default())
             }
-            _ => unreachable!("every command of the definition is handled above"),
-        };
-        Ok(Self { command })
+            (completions::NAMES, matches) => {
+                Self::CompleteNames(Options::of(matches), completions::words(matches))
+            }
+            _ => return None,
+        })
     }
-}
 
-impl Command {
     /// The options typed, whatever the command.
     #[must_use]
     pub fn options(&self) -> &Options {
@@ -261,17 +273,23 @@ fn usage(error: &clap::Error) -> Option<String> {
     (error.kind() == ErrorKind::UnknownArgument).then(|| usage.to_owned())
 }
 
-/// The options up to a mistake, or to what is not there yet.
-fn understood(arguments: &[OsString]) -> Options {
+/// What `arguments` say up to a mistake, or to what is not there yet.
+fn understood(arguments: &[OsString]) -> Understood {
     let lenient = definition().ignore_errors(true);
-    let matches = lenient.try_get_matches_from(arguments);
-    matches.map_or_else(
-        |_| Options::default(),
-        |matches| match matches.subcommand() {
-            Some((_, matches)) => Options::of(matches),
-            None => Options::of(&matches),
+    let Ok(matches) = lenient.try_get_matches_from(arguments) else {
+        return Understood::default();
+    };
+    Understood {
+        options: Options::of(
+            matches
+                .subcommand()
+                .map_or(&matches, |(_, matches)| matches),
+        ),
+        run: match Command::of(&matches, arguments) {
+            Some(Command::Run(arguments)) => Some(arguments),
+            _ => None,
         },
-    )
+    }
 }
 
 fn first_line(text: &str) -> String {
@@ -444,7 +462,7 @@ mod tests {
         ] {
             match Cli::parse(line.split_whitespace().map(Into::into)) {
                 Err(Answer::Usage { understood, .. }) => {
-                    let format = understood.values("log-format");
+                    let format = understood.options.values("log-format");
                     assert_eq!(format, Some(&["json".into()][..]), "{line}");
                 }
                 other => panic!("{line}: {other:?}"),

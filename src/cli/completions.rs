@@ -106,7 +106,7 @@ pub fn script(shell: &str) -> String {
 pub fn typing(words: &[OsString]) -> Typing {
     let (last, complete) = words.split_last().unzip();
     let last = last.map_or(OsStr::new(""), OsString::as_os_str);
-    let options = understood(complete.unwrap_or_default());
+    let options = understood(complete.unwrap_or_default()).options;
     let last = last.to_string_lossy();
     let prefix = last.strip_prefix("--resource=").unwrap_or(&last);
     Typing {

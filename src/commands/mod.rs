@@ -104,8 +104,11 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> Exit {
             message,
             understood,
         }) => {
-            let output = settings::output_by(&understood, None, &world);
-            Reporter::new(output).tell(&Line::new(Level::Error, "usage", message));
+            let reporter = Reporter::new(settings::output_by(&understood.options, None, &world));
+            reporter.tell(&Line::new(Level::Error, "usage", message));
+            if let Some(arguments) = &understood.run {
+                run::refused(arguments, &world, Exit::Usage, reporter);
+            }
             return Exit::Usage;
         }
     };

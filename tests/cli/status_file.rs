@@ -306,6 +306,7 @@ fn a_run_that_was_refused_does_not_leave_the_account_of_the_one_before() {
         (&["--server", "redis://a"], 64),
         (&["--config", "/no/such/file"], 78),
         (&["-r", "{nothing}"], 64),
+        (&["-r", "job", "--tll", "5m"], 64),
     ] {
         fs::write(status.path(), "old").expect("ours");
         let [run, rest @ ..] = job;
