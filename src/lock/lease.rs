@@ -197,6 +197,17 @@ fn missing(answers: &Answers<Extension>) -> Vec<usize> {
     (0..answers.len()).filter(is_missing).collect()
 }
 
+/// A node's time limit after so many `failures` in a row, when `rest` of the validity is left: it
+/// doubles while rounds fail, since a slow answer is better than none, and is half of that rest at
+/// most, so that there is always time to ask once more, on new connections.
+fn limit(node_timeout: Duration, failures: u32, rest: Duration) -> Duration {
+    let growing = node_timeout * 2_u32.saturating_pow(failures).min(LIMIT_GROWTH);
+    growing
+        .max(wait::limit(node_timeout, failures))
+        .min(rest / 2)
+        .max(Duration::from_millis(1))
+}
+
 /// One round of extension: the answers that are there, and those that are still awaited.
 struct Round {
     answers: Answers<Extension>,
@@ -265,7 +276,7 @@ impl<N: Node> Keeper<N> {
                 () = self.hurry.notified() => self.is_in_a_hurry = true,
             }
             let round_started = clock::now();
-            let limit = self.limit(failures);
+            let limit = limit(self.node_timeout, failures, self.valid_until.remaining());
             let (keeping, round) = self.ask(limit).await;
             // A round that ends after the validity is lost, whatever the replies: somebody else may
             // have had the lock in between.
@@ -309,17 +320,6 @@ impl<N: Node> Keeper<N> {
         } else {
             clock::now() + pause
         }
-    }
-
-    /// A node's time limit: it doubles while rounds fail, since a slow answer is better than none,
-    /// and is half of the validity at most, so that there is always time to ask once more, on new
-    /// connections.
-    fn limit(&self, failures: u32) -> Duration {
-        let growing = self.node_timeout * 2_u32.saturating_pow(failures).min(LIMIT_GROWTH);
-        growing
-            .max(wait::limit(self.node_timeout, failures))
-            .min(self.valid_until.remaining() / 2)
-            .max(Duration::from_millis(1))
     }
 
     /// Asks every node, until the answers decide.
@@ -378,7 +378,7 @@ impl<N: Node> Keeper<N> {
     /// nodes that it was acquired on, although others are there. They have just answered, so they
     /// have no more time than in a first round: the next one must not wait for one that hangs now.
     async fn heal_all(&self, missing: Vec<usize>) {
-        let limit = self.limit(0);
+        let limit = limit(self.node_timeout, 0, self.valid_until.remaining());
         let healing = missing.into_iter().map(|index| self.heal(index, limit));
         healing.collect::<JoinSet<()>>().join_all().await;
     }
@@ -408,5 +408,22 @@ impl<N: Node> Keeper<N> {
             answers: quorum::named(&self.nodes, answers),
         };
         self.publish.send_replace(State::Lost(loss));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_grows_fourfold_and_leaves_half_of_the_validity_for_another_round() {
+        let limits = |node_timeout, rest| {
+            let [node_timeout, rest] = [node_timeout, rest].map(Duration::from_millis);
+            [0, 1, 2, 3].map(|failures| limit(node_timeout, failures, rest).as_millis())
+        };
+        assert_eq!(limits(80, 60_000), [80, 160, 320, 320]);
+        assert_eq!(limits(500, 60_000), [500, 1_000, 2_000, 2_000]);
+        assert_eq!(limits(500, 2_400), [500, 1_000, 1_200, 1_200]);
+        assert_eq!(limits(80, 0), [1; 4]);
     }
 }

@@ -433,6 +433,25 @@ mod tests {
     }
 
     #[test]
+    fn one_value_under_two_keys_is_no_quorum_for_either() {
+        let under = |key: &str| {
+            let by = Foreign {
+                key: key.to_owned(),
+                ..foreign("x", Some(1000))
+            };
+            Some(Ok(Vote::Taken {
+                by,
+                run_id: None,
+                listeners: 0,
+            }))
+        };
+        let votes = [under("lock:a"), under("lock:b"), granted()];
+        assert_eq!(verdict(&votes), Verdict::Split);
+        let votes = [under("lock:b"), under("lock:b"), granted()];
+        assert!(matches!(verdict(&votes), Verdict::Held(by) if by.key == "lock:b"));
+    }
+
+    #[test]
     fn values_that_differ_are_a_split_as_soon_as_nothing_else_can_come() {
         assert_eq!(verdict(&[taken("x"), taken("y"), None]), Verdict::Undecided);
         assert_eq!(

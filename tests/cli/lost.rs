@@ -203,6 +203,30 @@ fn a_minority_that_restarts_empty_gets_its_key_back_and_the_job_goes_on() {
 }
 
 #[test]
+fn a_server_that_comes_while_the_job_runs_gets_the_key_and_gives_it_back() {
+    let mut cluster = Cluster::start(3);
+    cluster.servers[2].kill();
+    let arguments = [
+        "run",
+        "-t",
+        "2s",
+        "-r",
+        "job",
+        "sh",
+        "-c",
+        "echo ready; read _",
+    ];
+    let mut run = cluster.redlock(arguments).start_ready();
+    cluster.servers[2].restart();
+    eventually("the key is there as well", || {
+        cluster.servers[2].get("lock:job").is_some()
+    });
+    run.write_line("");
+    run.end().assert_code(0).assert_silent();
+    assert_eq!(cluster.locks(), [""; 0]);
+}
+
+#[test]
 fn a_node_that_was_not_free_has_the_key_as_soon_as_the_holder_listens() {
     let cluster = Cluster::start(3);
     // As the attempt of a contender who came to nothing.

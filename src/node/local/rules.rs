@@ -324,6 +324,21 @@ mod tests {
     }
 
     #[test]
+    fn a_counter_that_is_to_last_is_not_cut_short_by_who_stays_for_less() {
+        let mut records = records(['.', '.']);
+        let long = Entry {
+            stay: COUNTER_LIFE,
+            ..entry(OURS)
+        };
+        acquire(&mut records, &long, 0, NOW);
+        let until_ms = end_ms(NOW, COUNTER_LIFE * 2);
+        for now in [NOW, NOW + TTL] {
+            acquire(&mut records, &entry(OURS), 0, now);
+            assert!(records.iter().all(|one| one.keep_until_ms == until_ms));
+        }
+    }
+
+    #[test]
     fn an_expired_lock_is_free() {
         let mut records = records([THEIRS, THEIRS]);
         let outcome = acquire(&mut records, &entry(OURS), 0, NOW + TTL);

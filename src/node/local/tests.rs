@@ -366,6 +366,20 @@ fn the_reservation_is_raised_before_a_token_reaches_it() {
 }
 
 #[test]
+fn a_reservation_on_the_disk_is_never_lowered() {
+    let host = Host::new();
+    let node = host.node();
+    let token = acquire(&node, &entry(1)).expect("it is free");
+    // As another boot left it, of which the record here does not know.
+    let far = token + 10 * DAY_MS;
+    let reserved = host.directory().join("fence/reserved");
+    fs::write(&reserved, format!("{far}\n")).expect("ours");
+    in_runtime(node.raise(entry(1), token + DAY_MS, LIMIT)).expect("it is ours");
+    let text = fs::read_to_string(reserved).expect("it is there");
+    assert_eq!(text, format!("{far}\n"));
+}
+
+#[test]
 fn a_damaged_file_is_an_answer_that_names_it() {
     let host = Host::new();
     let node = host.node();
