@@ -8,7 +8,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::support::process::{is_alive, niceness, sleeps};
+use crate::support::process::{is_alive, is_asleep, niceness, sleeps};
 use crate::support::proxy::{self, Fate};
 use crate::support::{Cluster, PATIENCE, Place, Process, Redlock, Server, Shim, eventually};
 use redlock::clock;
@@ -612,5 +612,26 @@ fn the_guard_keeps_the_grace_of_a_job_that_is_being_stopped() {
     let grace = clock::now().since(told);
     run.signal(Signal::SIGCONT);
     assert!(grace < Duration::from_secs(4), "{grace:?}");
+    run.end().assert_code(124);
+}
+
+#[test]
+fn a_guard_that_comes_late_keeps_the_grace_of_a_job_that_is_being_stopped_as_well() {
+    let place = Place::Servers(Cluster::start(3));
+    let script = "trap 'echo told' TERM; echo $$; while :; do sleep 0.05; done";
+    let options = "--max-runtime 300ms -k 1500ms -t 1h";
+    let mut run = place.run(options, script).start();
+    let leader = Pid::from_raw(run.next_line().parse().expect("a pid"));
+    run.wait_for("told");
+    let first = guard_of(run.pid());
+    kill(first, Signal::SIGKILL).expect("it runs");
+    eventually("another guard", || {
+        find_guard(run.pid()).is_some_and(|guard| guard != first)
+    });
+    // It has told it everything.
+    eventually("redlock rests", || is_asleep(run.pid()));
+    run.signal(Signal::SIGSTOP);
+    eventually("it is killed", || !is_alive(leader));
+    run.signal(Signal::SIGCONT);
     run.end().assert_code(124);
 }

@@ -327,6 +327,11 @@ pub fn is_stopped(pid: Pid) -> bool {
     state(pid) == Some('T')
 }
 
+/// Whether a process waits for something to happen.
+pub fn is_asleep(pid: Pid) -> bool {
+    state(pid) == Some('S')
+}
+
 /// The letter by which `/proc` tells what a process does.
 fn state(pid: Pid) -> Option<char> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
