@@ -1,13 +1,11 @@
 //! What people ask of the embedded node: the scripts `inspect`, `remove` and `page`, done on files.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::LocalNode;
 use super::record::Record;
 use super::rules::{Changes, Outcome, foreign, unchanged};
-use super::store::peek;
 use crate::clock;
 use crate::node::by_hand::{ByHand, Found, Listed, Page, Proof, Removal, Sight, Wanted};
 use crate::node::{Answer, Foreign, glob};
@@ -34,21 +32,20 @@ impl ByHand for LocalNode {
     /// one step, or cut short in one.
     async fn page(&self, wanted: Arc<Wanted>, cursor: u64, _limit: Duration) -> Answer<Page> {
         let folder = u8::try_from(cursor).unwrap_or(u8::MAX);
-        let paths = self.store.records_in(folder);
-        let paths = paths.map_err(|error| error.to_node_error())?;
         let now = clock::host_uptime();
-        let listed = |path: PathBuf| {
-            let record = peek(&path)?;
+        let records = self.store.records_in(folder, now);
+        let records = records.map_err(|error| error.to_node_error())?;
+        let listed = |record: Record| {
             let lock = record.living(now)?;
             let is_wanted =
                 glob::matches(&wanted.glob, &record.key) && wanted.values.include(&lock.value);
             is_wanted.then(|| Listed {
                 value: foreign(&record.key, lock, now),
-                fence: Some(record.fence),
+                fence: fence(&record),
             })
         };
         Ok(Page {
-            locks: paths.into_iter().filter_map(listed).collect(),
+            locks: records.into_iter().filter_map(listed).collect(),
             next: folder.checked_add(1).map(u64::from),
         })
     }
@@ -70,11 +67,15 @@ fn sight(record: &Record, now: Duration) -> Sight {
     });
     Sight {
         found,
-        // A record without a lock and without a deadline was never written.
-        fence: (record.keep_until_ms > 0).then_some(record.fence),
+        fence: fence(record),
         run_id: None,
         uptime: None,
     }
+}
+
+/// The counter. A record without a deadline for it was never written.
+fn fence(record: &Record) -> Option<u64> {
+    (record.keep_until_ms > 0).then_some(record.fence)
 }
 
 /// `remove.lua`

@@ -38,23 +38,28 @@ pub(super) struct Lasting<'a> {
 }
 
 impl Lasting<'_> {
-    /// The marker, if its end has not come. As a lock of this boot. Who cannot tell must not run.
-    pub(super) fn done(&self, now: Duration) -> Result<Option<Lock>, StoreError> {
+    /// The resource's key and the marker, if its end has not come. As a lock of this boot. Who
+    /// cannot tell must not run.
+    pub(super) fn done(&self, now: Duration) -> Result<Option<(String, Lock)>, StoreError> {
         let path = self.path(DONE);
         let Some(bytes) = files::read(&path)? else {
             return Ok(None);
         };
-        let (until_ms, span_ms, value) = decode(&bytes).ok_or(StoreError::Damaged(path))?;
-        let rest = until_ms.saturating_sub(clock::unix_ms());
-        Ok((rest > 0).then(|| Lock {
-            value: value.to_vec(),
-            until_ms: clock::whole_ms(now).saturating_add(rest.min(span_ms)),
+        let marker = Marker::decode(&bytes).ok_or(StoreError::Damaged(path))?;
+        let rest = marker.until_ms.saturating_sub(clock::unix_ms());
+        Ok((rest > 0).then(|| {
+            let lock = Lock {
+                value: marker.value.to_vec(),
+                until_ms: clock::whole_ms(now).saturating_add(rest.min(marker.span_ms)),
+            };
+            (marker.key.to_owned(), lock)
         }))
     }
 
-    /// Writes the marker `lock` through to the disk.
+    /// Writes the marker `lock` of `key` through to the disk.
     pub(super) fn mark_done(
         &self,
+        key: &str,
         lock: &Lock,
         now: Duration,
         sharing: Sharing,
@@ -62,15 +67,25 @@ impl Lasting<'_> {
         let span = lock.left(now).unwrap_or_default();
         let span_ms = clock::whole_ms(span);
         let until_ms = clock::unix_ms().saturating_add(span_ms);
-        let head = format!("{until_ms} {span_ms}\n");
-        let bytes = [head.as_bytes(), &lock.value].concat();
+        let marker = Marker {
+            until_ms,
+            span_ms,
+            key,
+            value: &lock.value,
+        };
         let folder = self.create_folder(DONE, sharing)?;
         sweep::neighbours(&folder, &record_names(&folder), |path| {
-            let end = files::read(path).ok().flatten();
-            let end = end.and_then(|bytes| decode(&bytes).map(|(until_ms, ..)| until_ms));
-            end.is_some_and(|until_ms| until_ms < clock::unix_ms())
+            let bytes = files::read(path).ok().flatten();
+            let marker = bytes.as_deref().and_then(Marker::decode);
+            marker.is_some_and(|marker| marker.until_ms < clock::unix_ms())
         });
-        files::replace(&folder, self.name, &bytes, sharing, Durability::PowerCut)?;
+        files::replace(
+            &folder,
+            self.name,
+            &marker.encode(),
+            sharing,
+            Durability::PowerCut,
+        )?;
         files::sync_directory(&self.directory.join(DONE))?;
         files::sync_directory(self.directory)
     }
@@ -131,11 +146,40 @@ impl Lasting<'_> {
     }
 }
 
-/// `UNTIL_UNIX_MS SPAN_MS`, a newline, the value.
-fn decode(bytes: &[u8]) -> Option<(u64, u64, &[u8])> {
-    let (head, value) = record::line(bytes)?;
-    let [until_ms, span_ms] = record::numbers(head)?;
-    Some((until_ms, span_ms, value))
+/// The names of the records that have a marker in the folder of this name.
+pub(super) fn done_in(directory: &Path, folder: &str) -> Vec<String> {
+    record_names(&directory.join(DONE).join(folder))
+}
+
+/// What a done marker's file holds.
+struct Marker<'a> {
+    /// Its end, in milliseconds of the wall clock.
+    until_ms: u64,
+    /// How far away that was when it was written.
+    span_ms: u64,
+    key: &'a str,
+    value: &'a [u8],
+}
+
+impl<'a> Marker<'a> {
+    /// `UNTIL_MS SPAN_MS KEY_BYTES`, a newline, the key, a newline, the value.
+    fn encode(&self) -> Vec<u8> {
+        let (until_ms, span_ms, key) = (self.until_ms, self.span_ms, self.key);
+        let head = format!("{until_ms} {span_ms} {}\n{key}\n", key.len());
+        [head.as_bytes(), self.value].concat()
+    }
+
+    fn decode(bytes: &'a [u8]) -> Option<Self> {
+        let (head, rest) = record::line(bytes)?;
+        let [until_ms, span_ms, key_len] = record::numbers(head)?;
+        let (key, rest) = rest.split_at_checked(usize::try_from(key_len).ok()?)?;
+        Some(Self {
+            until_ms,
+            span_ms,
+            key: std::str::from_utf8(key).ok()?,
+            value: rest.strip_prefix(b"\n")?,
+        })
+    }
 }
 
 /// Whether the file was not written to for longer than a history is kept.

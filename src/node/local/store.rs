@@ -34,7 +34,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use super::files::{self, Durability, LOCK, Sharing, StoreError};
-use super::lasting::Lasting;
+use super::lasting::{self, Lasting};
 use super::record::{self, Record};
 use super::sweep;
 use super::turn::Queue;
@@ -238,11 +238,24 @@ impl Store {
         Ok(Queue::new(self.boot()?.join(TURNS), place))
     }
 
-    /// The files of the records in one of the folders, 0 to 255.
-    pub(super) fn records_in(&self, folder: u8) -> Result<Vec<PathBuf>, StoreError> {
-        let folder = self.boot()?.join(format!("{folder:02x}"));
-        let names = record_names(&folder);
-        Ok(names.into_iter().map(|name| folder.join(name)).collect())
+    /// The records in one of the folders, 0 to 255, those that are damaged left out. What an
+    /// earlier boot has left there as done comes as the record that it will become.
+    pub(super) fn records_in(&self, folder: u8, now: Duration) -> Result<Vec<Record>, StoreError> {
+        let name = format!("{folder:02x}");
+        let folder = self.boot()?.join(&name);
+        let names: BTreeSet<String> = record_names(&folder).into_iter().collect();
+        let here = names.iter().filter_map(|name| peek(&folder.join(name)));
+        let mut records: Vec<Record> = here.collect();
+        for left in lasting::done_in(&self.directory, &name) {
+            if !names.contains(&left)
+                && let Ok(Some((key, lock))) = self.lasting(&left).done(now)
+            {
+                let mut record = Record::new(&key, 0, 0);
+                record.lock = Some(lock);
+                records.push(record);
+            }
+        }
+        Ok(records)
     }
 
     /// The directory of this boot.
@@ -362,7 +375,8 @@ impl Session<'_> {
                 file.is_new = true;
                 let (floor, reserved) = self.store.fences()?;
                 let mut record = Record::new(key, floor, reserved);
-                record.lock = self.store.lasting(&file.name).done(now)?;
+                let done = self.store.lasting(&file.name).done(now)?;
+                record.lock = done.map(|(_, lock)| lock);
                 records.push(record);
             }
         }
@@ -424,7 +438,7 @@ impl Session<'_> {
             match &records[index].lock {
                 // On the disk first: once the record is written the job counts as done.
                 Some(lock) if lock.marker() == Some(MarkerKind::Done) => {
-                    lasting.mark_done(lock, now, sharing)?;
+                    lasting.mark_done(&records[index].key, lock, now, sharing)?;
                 }
                 _ => lasting.forget_done(),
             }

@@ -10,7 +10,7 @@ use nix::sys::stat::Mode;
 use tempfile::TempDir;
 
 use super::*;
-use crate::node::{ByHand as _, Marker, MarkerKind, NodeError};
+use crate::node::{ByHand as _, Fences, Marker, MarkerKind, NodeError, Values, Wanted};
 
 const LIMIT: Duration = Duration::from_secs(5);
 const TTL: Duration = Duration::from_secs(30);
@@ -636,6 +636,52 @@ fn what_is_done_outlives_the_boot_and_what_is_kept_does_not() {
     }
 }
 
+/// What a list shows: each value and its fencing counter, by its key.
+fn listed(node: &LocalNode) -> Vec<(String, Vec<u8>, Option<u64>)> {
+    let wanted = Arc::new(Wanted {
+        glob: "lock:*".to_owned(),
+        values: Values::Any,
+        fences: Fences::Read,
+    });
+    let mut found = Vec::new();
+    let mut cursor = Some(0);
+    while let Some(page) = cursor {
+        let page = in_runtime(node.page(Arc::clone(&wanted), page, LIMIT)).expect("a page");
+        let locks = page.locks.into_iter();
+        found.extend(locks.map(|lock| (lock.value.key, lock.value.value, lock.fence)));
+        cursor = page.next;
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn what_is_done_is_listed_once_in_this_boot_and_the_next() {
+    let host = Host::new();
+    let node = host.node();
+    let keys = ["lock:done", "lock:ended", "lock:kept"];
+    let [done, ended, kept] = keys.map(|key| entry_of(&[key], 1, TTL));
+    let token = acquire(&node, &done).expect("it is free");
+    for entry in [&ended, &kept] {
+        acquire(&node, entry).expect("it is free");
+    }
+    release_as(&node, &done, MarkerKind::Done, "run");
+    release_as(&node, &kept, MarkerKind::Kept, "run");
+    release(&node, &ended);
+    let before = listed(&node);
+    assert_eq!(before.len(), 2);
+    assert_eq!((&*before[0].0, before[0].2), ("lock:done", Some(token)));
+    host.boot("2222-bbbb");
+    let node = host.node();
+    let (key, value, _) = before[0].clone();
+    assert_eq!(listed(&node), [(key, value, None)]);
+    // Now there is a record as well.
+    acquire(&node, &entry_of(&["lock:done"], 2, TTL));
+    acquire(&node, &ended).expect("it is free");
+    let keys: Vec<String> = listed(&node).into_iter().map(|(key, ..)| key).collect();
+    assert_eq!(keys, ["lock:done", "lock:ended"]);
+}
+
 #[test]
 fn a_marker_of_another_boot_does_not_grow_when_the_clock_is_set_back() {
     let host = Host::new();
@@ -646,9 +692,9 @@ fn a_marker_of_another_boot_does_not_grow_when_the_clock_is_set_back() {
     let done = done.pop().expect("a marker on the disk");
     let text = fs::read_to_string(&done).expect("it is text here");
     let (head, value) = text.split_once('\n').expect("a head");
-    let (until, span) = head.split_once(' ').expect("two numbers");
+    let (until, rest) = head.split_once(' ').expect("numbers");
     let far: u64 = until.parse::<u64>().expect("a number") + DAY_MS;
-    fs::write(&done, format!("{far} {span}\n{value}")).expect("ours");
+    fs::write(&done, format!("{far} {rest}\n{value}")).expect("ours");
     host.boot("2222-bbbb");
     let vote = in_runtime(host.node().acquire(entry(3), ballot(1), LIMIT)).expect("an answer");
     let Vote::Taken { by, .. } = vote else {
