@@ -1,8 +1,9 @@
 //! Servers with TLS: whom redlock trusts, who it is itself, and what it says when that fails.
 
+use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use nix::sys::socket::{Backlog, listen};
@@ -226,6 +227,19 @@ fn a_server_that_cannot_be_reached_is_not_taken_for_one_without_tls() {
 }
 
 #[test]
+fn a_server_that_hangs_after_the_handshake_is_not_taken_for_one_without_tls() {
+    let certificates = Certificates::make();
+    let (port, _server) = mute_server(&certificates);
+    let url = format!("rediss://:secret@127.0.0.1:{port}");
+    let run = run_at(&url, &certificates).env("REDLOCK_TLS_CA", certificates.path("ca.crt"));
+    // A handshake takes its time in a debug build; one attempt is enough.
+    let run = run.env("REDLOCK_NODE_TIMEOUT", "2s");
+    let end = run.env("REDLOCK_WAIT", "1ms").end();
+    end.assert_code(69).assert_says(&["no answer within"]);
+    assert!(!end.stderr.contains("TLS"), "{end:?}");
+}
+
+#[test]
 fn a_port_with_tls_is_named_as_what_it_is_likely_to_be() {
     let certificates = Certificates::make();
     let (port, _server) = certificates.server();
@@ -241,6 +255,36 @@ fn a_port_with_tls_is_named_as_what_it_is_likely_to_be() {
     let end = run_at(&nobody, &certificates).end();
     end.assert_code(69).assert_says(&["connection refused"]);
     assert!(!end.stderr.contains("TLS"), "{end:?}");
+}
+
+/// A server that speaks TLS and nothing else.
+fn mute_server(certificates: &Certificates) -> (u16, Started) {
+    let port = free_port();
+    let mut command = Command::new("openssl");
+    let address = format!("127.0.0.1:{port}");
+    command
+        .args(["s_server", "-accept", &address])
+        .args(["-cert", "server.crt", "-key", "server.key"])
+        .current_dir(certificates.0.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    let mut server = Started(command.spawn().expect("openssl is installed"));
+    let said = server.0.stdout.as_mut().expect("it is piped");
+    let mut lines = BufReader::new(said).lines();
+    let listens = lines.any(|line| line.is_ok_and(|line| line == "ACCEPT"));
+    assert!(listens, "it has left");
+    (port, server)
+}
+
+/// A process that ends with this value.
+struct Started(Child);
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// A listener whose queue is full: who comes now is not answered at all, as by a host that is off.

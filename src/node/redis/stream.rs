@@ -34,8 +34,8 @@ pub struct Way {
     address: Address,
     tls: Option<Tls>,
     names: Names,
-    /// TCP has reached somebody, the last time.
-    has_reached: AtomicBool,
+    /// The last time, somebody was reached who has not shown yet who he is.
+    is_in_handshake: AtomicBool,
 }
 
 impl Way {
@@ -49,7 +49,7 @@ impl Way {
             address: address.clone(),
             tls,
             names: Names::default(),
-            has_reached: AtomicBool::new(false),
+            is_in_handshake: AtomicBool::new(false),
         })
     }
 
@@ -65,7 +65,7 @@ impl Way {
 
     /// Opens a stream. The caller bounds it by `limit`.
     pub async fn open(&self, limit: Duration) -> Answer<Box<dyn Stream>> {
-        self.has_reached.store(false, Ordering::Relaxed);
+        self.is_in_handshake.store(false, Ordering::Relaxed);
         let stream = match &self.address {
             Address::Tcp { host, port } | Address::Tls { host, port, .. } => {
                 let addresses = self.names.addresses(host, *port, limit).await?;
@@ -76,9 +76,9 @@ impl Way {
         stream.map_err(|error| failure::of(&error.into(), None))
     }
 
-    /// Whether somebody was reached who has not said a word of TLS.
+    /// Whether somebody was reached who has not shown by TLS who he is.
     pub fn waits_for_a_handshake(&self) -> bool {
-        self.tls.is_some() && self.has_reached.load(Ordering::Relaxed)
+        self.is_in_handshake.load(Ordering::Relaxed)
     }
 
     /// Whoever is the first to answer.
@@ -93,13 +93,17 @@ impl Way {
 
     async fn reach(&self, address: SocketAddr) -> io::Result<Box<dyn Stream>> {
         let stream = TcpStream::connect(address).await?;
-        self.has_reached.store(true, Ordering::Relaxed);
         stream.set_nodelay(true)?;
         let keepalive = TcpKeepalive::new().with_time(KEEPALIVE);
         SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
         match &self.tls {
             None => Ok(boxed(stream)),
-            Some(tls) => tls.over(stream).await,
+            Some(tls) => {
+                self.is_in_handshake.store(true, Ordering::Relaxed);
+                let stream = tls.over(stream).await?;
+                self.is_in_handshake.store(false, Ordering::Relaxed);
+                Ok(stream)
+            }
         }
     }
 }
