@@ -112,13 +112,13 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> Exit {
             return Exit::Usage;
         }
     };
-    // Only those need it who have no settings: it reads the file of settings once more.
+    // For settings that make no sense, or commands without: it reads the file once more.
     let early = || Reporter::new(settings::output_of(&cli, &world));
     obey(&cli.command, &world, early).unwrap_or_else(|stop| stop.tell(early))
 }
 
-/// Does what `command` asks for. One that has a reporter tells its own stop; that of any other is
-/// the caller's to tell. A run that was refused tells `early` what it could not write.
+/// Does what `command` asks for. One whose settings make sense tells its stop as they say; any
+/// other is the caller's to tell. A run that was refused tells `early` what it could not write.
 fn obey(command: &Command, world: &World, early: impl FnOnce() -> Reporter) -> Result<Exit, Stop> {
     match command {
         Command::Run(arguments) => {
@@ -133,14 +133,18 @@ fn obey(command: &Command, world: &World, early: impl FnOnce() -> Reporter) -> R
             }))
         }
         Command::Extend(arguments) => {
-            extend::extend(&settings::by_hand::extend(arguments, world, io::stdin())?)
+            let settings = settings::by_hand::extend(arguments, world, io::stdin())?;
+            Ok(told(&settings.common, |_| extend::extend(&settings)))
         }
         Command::Release(arguments) => {
             let settings = settings::by_hand::release(arguments, world, io::stdin())?;
             Ok(told(&settings.common, |to| release::release(&settings, to)))
         }
         Command::Inspect(arguments) => {
-            inspect::inspect(&settings::by_hand::inspect(arguments, world)?, world)
+            let settings = settings::by_hand::inspect(arguments, world)?;
+            Ok(told(&settings.common, |_| {
+                inspect::inspect(&settings, world)
+            }))
         }
         Command::List(arguments) => {
             let settings = settings::by_hand::list(arguments, world)?;
@@ -149,9 +153,15 @@ fn obey(command: &Command, world: &World, early: impl FnOnce() -> Reporter) -> R
             }))
         }
         Command::History(arguments) => {
-            history::history(&settings::history(arguments, world)?, world)
+            let settings = settings::history(arguments, world)?;
+            Ok(told(&settings.common, |_| {
+                history::history(&settings, world)
+            }))
         }
-        Command::Doctor(options) => doctor::doctor(&settings::doctor(options, world)?, world),
+        Command::Doctor(options) => {
+            let settings = settings::doctor(options, world)?;
+            Ok(told(&settings.common, |_| doctor::doctor(&settings, world)))
+        }
         Command::Config(options) => config::config(options, world),
         Command::Completions(_, shell) => stdout::print(&cli::completions::script(shell)),
         Command::CompleteNames(_, words) => names::names(words, world),

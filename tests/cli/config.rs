@@ -209,3 +209,22 @@ fn certificates_that_are_missing_are_found_before_the_file_is_rolled_out() {
         .assert_code(78)
         .assert_says(&["tls-ca /nonexistent.pem"]);
 }
+
+#[test]
+fn a_file_that_can_be_read_once_says_for_every_command_how_to_print_messages() {
+    let config = "any-quorum = true\nservers = ['redis://127.0.0.1:1']\nlog-format = 'json'\n";
+    let script = "config=$1; shift; printf %s \"$config\" | \"$0\" \"$@\" --config /dev/stdin";
+    let token = ["--token", "0123456789abcdef0123456789abcdef"];
+    for (command, rest) in [
+        ("acquire", &["-r", "job"][..]),
+        ("extend", &[&["-r", "job"], &token[..]].concat()),
+        ("release", &[&["-r", "job"], &token[..]].concat()),
+        ("list", &[]),
+        ("history", &["job"]),
+    ] {
+        let line = [config, command].into_iter().chain(rest.iter().copied());
+        let end = Redlock::under(&["sh", "-c", script], line).end();
+        end.assert_code(69);
+        assert!(end.stderr.starts_with('{'), "{command}: {end:?}");
+    }
+}
