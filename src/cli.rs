@@ -113,7 +113,7 @@ pub enum Answer {
         /// One line on what is wrong.
         message: String,
         /// What could be understood all the same, for it may say where and how to tell of it.
-        understood: Understood,
+        understood: Box<Understood>,
     },
 }
 
@@ -142,8 +142,9 @@ impl Cli {
                 .try_get_matches_from(&arguments)
                 .map_err(|error| answer(&error, &arguments))?,
         };
-        let command = Command::of(&matches, &arguments);
-        let command = command.expect("every command of the definition is one of ours");
+        let Some(command) = Command::of(&matches, &arguments) else {
+            unreachable!("every command of the definition is one of ours");
+        };
         Ok(Self { command })
     }
 }
@@ -259,7 +260,7 @@ fn answer(error: &clap::Error, arguments: &[OsString]) -> Answer {
             (None, Some(usage)) => format!("{what}; usage: {usage}; {help}"),
             (None, None) => format!("{what}; {help}"),
         },
-        understood: understood(arguments),
+        understood: Box::new(understood(arguments)),
     }
 }
 

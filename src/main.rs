@@ -15,11 +15,12 @@ fn run() -> ! {
     std::process::exit(redlock::commands::main(std::env::args_os()).into())
 }
 
-/// Called by glibc.
+/// SAFETY: glibc calls it, with the arguments of the process.
 #[cfg(target_env = "gnu")]
 #[unsafe(no_mangle)]
-pub extern "C" fn main(count: c_int, arguments: *const *const c_char) -> c_int {
-    redlock::job::start_up(count, arguments);
+unsafe extern "C" fn main(count: c_int, arguments: *const *const c_char) -> c_int {
+    // SAFETY: as our own caller says.
+    unsafe { redlock::job::start_up(count, arguments) };
     run()
 }
 

@@ -152,10 +152,9 @@ fn unsafe_stays_in_job_and_says_why() {
                 .all(|other| !line.trim_start().starts_with(other));
             if is_code && words.any(|word| word == "unsafe") {
                 let place = format!("{}:{}", path.display(), index + 1);
-                assert!(
-                    path.starts_with("src/job"),
-                    "{place}: unsafe belongs into src/job"
-                );
+                // C's `main` is called with pointers.
+                let may_be = path.starts_with("src/job") || path.ends_with("src/main.rs");
+                assert!(may_be, "{place}: unsafe belongs into src/job");
                 let before = &lines[index.saturating_sub(6)..=index];
                 let said = |line: &&str| line.contains("SAFETY:") || line.contains("# Safety");
                 let reason = before.iter().any(said);

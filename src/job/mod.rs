@@ -6,7 +6,7 @@
 //! [`signals`] is what others send to us, as one stream; [`death`] lets us die as the command did;
 //! [`spawn`] starts a process without a copy of ours, `spared` keeps a fork of the guard small;
 //! `start` is what comes before everything else; [`resolver`] keeps a statically linked libc from
-//! loading the system's. The only place with `unsafe`.
+//! loading the system's. The only place with `unsafe`, but for `main`, which calls `start`.
 
 pub mod child;
 pub mod death;

@@ -37,12 +37,10 @@ impl Spared {
         }
     }
 
-    /// Spares the stack of the main thread from the first page above `mark`, which is on it, to its
-    /// very beginning, where the arguments and the environment are. The new process must have
-    /// another one.
+    /// Spares the stack of the main thread, which is to call this, from the first page above
+    /// `mark`, which is on it, to its very beginning, where the arguments and the environment are.
+    /// The new process must have another one.
     pub fn stack_above(mark: &u8) -> Option<Self> {
-        // SAFETY: both have no preconditions.
-        debug_assert_eq!(unsafe { libc::getpid() }, unsafe { libc::gettid() });
         // SAFETY: asks what the kernel told us at our start: where it put our file's name.
         let name = unsafe { libc::getauxval(libc::AT_EXECFN) };
         let name = usize::try_from(name).ok().filter(|&name| name > 0)?;

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl, open};
+use nix::fcntl::{FdFlag, OFlag, open};
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 
@@ -15,13 +15,16 @@ use super::{death, guard, spared};
 /// Makes sure that the numbers of stdin, stdout and stderr are taken, or a connection could get the
 /// one of stderr and be written our messages; and that writing to a pipe without a reader is an
 /// error, not our end.
-pub fn start_up(count: c_int, arguments: *const *const c_char) {
+///
+/// # Safety
+///
+/// The arguments are what C's `main` was called with.
+pub unsafe fn start_up(count: c_int, arguments: *const *const c_char) {
     spared::remember_what_is_libcs();
-    guard::remember_arguments(count, arguments);
+    // SAFETY: as our own caller says.
+    unsafe { guard::remember_arguments(count, arguments) };
     for number in 0..=2 {
-        // SAFETY: it is only asked whether there is such a descriptor.
-        let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
-        if fcntl(descriptor, FcntlArg::F_GETFD).is_err() {
+        if flags(number).is_err() {
             // It gets the lowest number that is free: this one. Open until we end, and good for
             // nothing: for us and for the command what was closed is closed.
             let opened = open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty());
@@ -38,15 +41,17 @@ pub fn start_up(count: c_int, arguments: *const *const c_char) {
 ///
 /// If there is none, or it is one of our own.
 pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
-    if number < 0 {
+    if flags(number)?.contains(FdFlag::FD_CLOEXEC) {
         return Err(Errno::EBADF.into());
     }
-    // SAFETY: what we have inherited is open until we end, and nothing is done with what is ours
-    // but to ask.
+    // SAFETY: it is open, and as it is none of ours, nobody closes it.
     let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
-    let flags = fcntl(descriptor, FcntlArg::F_GETFD).map(FdFlag::from_bits_retain)?;
-    if flags.contains(FdFlag::FD_CLOEXEC) {
-        return Err(Errno::EBADF.into());
-    }
     descriptor.try_clone_to_owned()
+}
+
+/// The flags of the descriptor `number`, if there is one.
+fn flags(number: RawFd) -> nix::Result<FdFlag> {
+    // SAFETY: asks, and does not mind if there is none.
+    let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
+    Errno::result(flags).map(FdFlag::from_bits_retain)
 }

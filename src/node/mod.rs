@@ -38,6 +38,9 @@ pub const TOKEN_LEN: usize = 32;
 /// The most bytes of a foreign value that a node hands back.
 pub const FOREIGN_VALUE_LIMIT: usize = 512;
 
+/// The shortest life of a fencing counter: a week.
+pub const COUNTER_LIFE: Duration = Duration::from_hours(7 * 24);
+
 /// By how much a client's wall clock may differ from a node's in the floor of the fencing counters.
 ///
 /// All nodes are given the same clock, so that they answer the same number and no second round is

@@ -37,7 +37,7 @@ fn wakings(redlock: Redlock) -> Vec<u64> {
 #[track_caller]
 fn assert_mostly_one(wakings: &[u64]) {
     let one = wakings.iter().filter(|count| **count == 1).count();
-    assert!(one >= ROUNDS / 3, "{wakings:?}");
+    assert!(one > wakings.len() / 2, "{wakings:?}");
 }
 
 const JOB: [&str; 9] = [

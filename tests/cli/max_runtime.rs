@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 use redlock::clock;
 
 use crate::support::process::is_alive;
-use crate::support::{Cluster, Place, Redlock};
+use crate::support::{Cluster, Place, Redlock, eventually};
 
 /// Ignores TERM, and leaves a member of its group that does so as well.
 const STUBBORN: &str = "trap '' TERM; sleep 60 & echo $$ $!; wait; sleep 60";
@@ -55,12 +55,22 @@ fn members_that_die_later_than_the_command_are_waited_for_and_no_longer() {
 fn the_lock_is_kept_until_a_job_that_is_being_stopped_is_gone() {
     let cluster = Cluster::start(3);
     let place = Place::Servers(cluster);
-    // It takes longer to stop than the TTL lasts without being extended.
-    let slow = "trap 'sleep 2; echo stopped; exit 0' INT; echo ready; while :; do sleep 0.1; done";
-    let options = "--max-runtime 300ms -s INT -t 6s -k 2500ms";
-    let run = place.run(options, slow).start_ready();
-    thread::sleep(Duration::from_millis(1_200));
+    let slow = "trap 'echo told; read _; echo stopped; exit 0' INT; while :; do sleep 0.1; done";
+    let options = "--max-runtime 1s -s INT -t 6s -k 2500ms";
+    let mut run = place.run(options, slow).start();
+    run.wait_for("told");
+    let rests = || {
+        let Place::Servers(cluster) = &place else {
+            unreachable!("it was made above");
+        };
+        cluster.pttls("lock:job")
+    };
+    let before = rests().into_iter().max();
+    eventually("the lock is extended", || {
+        rests().into_iter().min() > before
+    });
     place.run("", "echo never").end().assert_code(75);
+    run.write_line("");
     let end = run.end();
     assert!(end.stdout.ends_with("stopped\n"), "{end:?}");
     end.assert_code(124).assert_says(&["SIGINT"]);

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicUsize, Ordering};
 
 use libc::{c_char, c_int, c_void};
 use nix::errno::Errno;
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getpid, gettid};
 
 use super::alarms::{Wires, is_readable, rings};
 use super::talk::{ACTED, Heard, IN_TIME, Job, STANDING, receive, send_byte};
@@ -28,11 +28,13 @@ const OTHERS: RawFd = 3;
 /// The same of redlock's, for the process that is forked. Nobody else reads them.
 static FOUND: [AtomicI32; 3] = [const { AtomicI32::new(-1) }; 3];
 
-/// The guard's stack. Nobody but a new process uses it, in a copy of its own.
+/// The guard's stack. We write to it what libc's `clone` hands to the new process, which then uses
+/// a copy of its own.
 #[repr(C, align(4096))]
 struct Stack(UnsafeCell<[u8; 64 * 1024]>);
 
-// SAFETY: it is only ever used by a process that has just been forked, and has one thread.
+// SAFETY: only the main thread forks, which `fork` makes sure of, and in the new process there is
+// no other.
 unsafe impl Sync for Stack {}
 
 static STACK: Stack = Stack(UnsafeCell::new([0; 64 * 1024]));
@@ -46,7 +48,16 @@ static STACK: Stack = Stack(UnsafeCell::new([0; 64 * 1024]));
 /// # Errors
 ///
 /// If the system refuses a process.
+///
+/// # Panics
+///
+/// If another thread than the main one calls it.
 pub fn fork(socket: RawFd, alarms: Wires) -> nix::Result<Pid> {
+    assert_eq!(
+        gettid(),
+        getpid(),
+        "what the guard gets is the main thread's to write"
+    );
     for (found, descriptor) in FOUND.iter().zip([socket, alarms.stop, alarms.kill]) {
         found.store(descriptor, Ordering::Relaxed);
     }
@@ -296,7 +307,11 @@ static ARGUMENTS: AtomicPtr<*const c_char> = AtomicPtr::new(ptr::null_mut());
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
 /// Remembers the arguments of C's `main`, for a guard to hide its own.
-pub fn remember_arguments(count: c_int, arguments: *const *const c_char) {
+///
+/// # Safety
+///
+/// They are what `main` was called with.
+pub unsafe fn remember_arguments(count: c_int, arguments: *const *const c_char) {
     ARGUMENTS.store(arguments.cast_mut(), Ordering::Relaxed);
     COUNT.store(usize::try_from(count).unwrap_or(0), Ordering::Relaxed);
 }
@@ -308,7 +323,7 @@ fn hide_arguments() {
     let Some(last) = COUNT.load(Ordering::Relaxed).checked_sub(1) else {
         return;
     };
-    // SAFETY: libc gave us so many C strings, and whoever may run in this process may write them.
+    // SAFETY: libc called `main` with so many C strings, and whoever may run in this process may write them.
     // The kernel laid them out one behind the other, and here nobody reads them.
     unsafe {
         let from = (*arguments).cast_mut();

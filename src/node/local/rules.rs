@@ -8,11 +8,9 @@ use std::time::Duration;
 
 use super::record::{Lock, Record};
 use crate::node::{
-    Entry, Extension, FOREIGN_VALUE_LIMIT, Foreign, Raised, Release, TOKEN_LEN, Vote, is_ours,
+    COUNTER_LIFE, Entry, Extension, FOREIGN_VALUE_LIMIT, Foreign, Raised, Release, TOKEN_LEN, Vote,
+    is_ours,
 };
-
-/// The shortest life of a fencing counter: a week. As in `counters.lua`.
-const COUNTER_LIFE: Duration = Duration::from_hours(7 * 24);
 
 /// An answer, and what must be on the disk before it is given.
 #[derive(Debug, PartialEq, Eq)]

@@ -285,12 +285,12 @@ fn mark(entry: &Entry) -> &[u8] {
     &entry.value[..=TOKEN_LEN]
 }
 
-/// Where the runs of `key` are listed; `release.lua` makes the same name.
+/// Where the runs of `key` are listed; `release.lua` makes the same name, as a test makes sure.
 fn history_key(key: &str) -> String {
     format!("{{{key}}}:history")
 }
 
-/// Where the release of `key` is told; `notify.lua` makes the same name.
+/// Where the release of `key` is told; the scripts make the same name, as a test makes sure.
 fn channel(key: &str) -> String {
     format!("released:{key}")
 }

@@ -68,6 +68,25 @@ mod tests {
     }
 
     #[test]
+    fn the_numbers_and_names_of_the_scripts_are_those_of_the_code() {
+        use super::super::{ACQUIRE, EXTEND, RELEASE, by_hand, channel, history_key};
+
+        let limit = crate::node::FOREIGN_VALUE_LIMIT;
+        let life = crate::node::COUNTER_LIFE.as_millis();
+        let token = crate::node::TOKEN_LEN;
+        for (script, wanted) in [
+            (ACQUIRE, format!("string.sub(value, 1, {limit})")),
+            (EXTEND, format!("math.max({life}, ")),
+            (by_hand::REMOVE, format!("#ARGV[2] == {token} and")),
+            (RELEASE, format!("'{}'", history_key("' .. KEYS[i] .. '"))),
+            (RELEASE, format!("'{},", channel("' .. KEYS[i]"))),
+            (ACQUIRE, format!("'{})", channel("' .. key"))),
+        ] {
+            assert!(script.contains(&wanted), "{wanted}: {script}");
+        }
+    }
+
+    #[test]
     fn the_scripts_have_no_comments_beside_code() {
         use super::super::{ACQUIRE, EXTEND, HEAL, RAISE, RELEASE, by_hand};
 
