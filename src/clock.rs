@@ -145,17 +145,21 @@ fn without((seconds, nanoseconds): (i64, u32), shown: Duration) -> Duration {
     rest.saturating_sub(Duration::from_nanos(nanoseconds.into()))
 }
 
+/// The wall clock. For showing.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "everybody else is to ask here")]
+pub fn wall() -> SystemTime {
+    match SIMULATED.get() {
+        Some(clock) => UNIX_EPOCH + Duration::from_millis(clock().unix_ms),
+        None => SystemTime::now(),
+    }
+}
+
 /// The wall clock, in milliseconds since 1970. For showing, and for the floor of the fencing
 /// counter.
 #[must_use]
 pub fn unix_ms() -> u64 {
-    if let Some(clock) = SIMULATED.get() {
-        return clock().unix_ms;
-    }
-    let since_epoch = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    whole_ms(since_epoch)
+    whole_ms(wall().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
 /// `duration` in milliseconds, rounded down: as Redis, JSON and messages have it.

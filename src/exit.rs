@@ -1,8 +1,8 @@
 //! The one table of exit codes.
 //!
-//! Scripts and crontabs are written against these numbers, so a number is never used for two things
-//! and never changes. Made by `settings` (64 and 78) and `commands`, carried out by
-//! `commands::main`.
+//! Scripts and crontabs are written against these numbers, so none of them ever changes, and none
+//! of our own is used for two things; where a command's code is the same, the status file tells.
+//! Made by `settings` (64 and 78) and `commands`, carried out by `commands::main`.
 
 use nix::sys::signal::Signal;
 

@@ -25,10 +25,10 @@ pub use self::run::*;
 pub use self::words::*;
 
 use std::io::IsTerminal;
-use std::time::SystemTime;
 
 use serde_json::{Map, Value};
 
+use crate::clock;
 use crate::settings::{LogFormat, Output, Verbosity};
 
 /// Who wants to read a line.
@@ -141,7 +141,7 @@ fn json(line: &Line) -> Value {
         Level::Detail => "detail",
     };
     let mut object = Map::new();
-    object.insert("time".to_owned(), rfc3339(SystemTime::now()).into());
+    object.insert("time".to_owned(), rfc3339(clock::wall()).into());
     object.insert("level".to_owned(), level.into());
     object.insert("event".to_owned(), line.event.into());
     object.insert("message".to_owned(), escape(&line.message).into());

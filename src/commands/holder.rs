@@ -2,10 +2,10 @@
 
 use std::ffi::OsStr;
 use std::path::Path;
-use std::time::SystemTime;
 
 use nix::unistd::getppid;
 
+use crate::clock;
 use crate::lock::Holder;
 use crate::report::rfc3339;
 use crate::settings::World;
@@ -22,7 +22,7 @@ pub fn of_this_process(world: &World, command: Option<&OsStr>, note: Option<&str
         user: world.user_name(),
         command: command.map(file_name),
         note: note.map(ToOwned::to_owned),
-        since: rfc3339(SystemTime::now()),
+        since: rfc3339(clock::wall()),
     }
 }
 

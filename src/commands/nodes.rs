@@ -102,8 +102,8 @@ fn misconfigured(message: String) -> Stop {
     Stop::new(Exit::Configuration, "settings", message)
 }
 
-/// The same as far as addresses show it, before anything is sent. Names that are not resolved in
-/// time are left to the votes' `run_id`.
+/// Refuses what addresses alone show to be one server, before anything is sent. Names that are not
+/// resolved in time are left to the votes' `run_id`.
 async fn refuse_twins(redlock: &Redlock<AnyNode>, limit: Duration) -> Result<(), Stop> {
     let mut seen: Vec<(SocketAddr, usize)> = Vec::new();
     let resolve = |node: Arc<AnyNode>| async move {

@@ -236,8 +236,7 @@ impl Child {
         }
     }
 
-    /// Whether it stands still for the terminal, and nobody could stop us with it, to continue us
-    /// in its turn.
+    /// Whether it stands still until we lend it the terminal.
     fn waits_for_terminal(&self) -> bool {
         self.standing == Standing::Still(Wants::Terminal)
     }

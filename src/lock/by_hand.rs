@@ -19,7 +19,7 @@ use super::redlock::{Held, Redlock};
 use super::view::{Look, View};
 use super::wait;
 use crate::clock::{self, Instant};
-use crate::node::{Answer, ByHand, Entry, Extension, Node, NodeError, Proof, Removal, Vote};
+use crate::node::{Answer, ByHand, Entry, Extension, Node, NodeError, Proof, Removal, Sight, Vote};
 
 /// The least time that nodes beyond the quorum are given to answer when a lock was acquired.
 const LEAST_GRACE: Duration = Duration::from_millis(20);
@@ -74,7 +74,8 @@ impl<N: ByHand> Redlock<N> {
     }
 
     /// Prolongs the lock under `key` that `token` proves to be ours: raises its rest to at least
-    /// `ttl`.
+    /// `ttl`. Looks at it before: what a minority has left of it is worth nothing, and would only
+    /// be in the way for longer.
     pub async fn extend_by_hand(
         &self,
         key: &str,
@@ -82,6 +83,12 @@ impl<N: ByHand> Redlock<N> {
         ttl: Duration,
         node_timeout: Duration,
     ) -> (Outcome, Named<Extension>) {
+        let shown = self.inspect(key, node_timeout).await;
+        let answers = without_extending(&shown, token);
+        let outcome = extended(&answers);
+        if matches!(outcome, Outcome::Gone | Outcome::Held(_)) {
+            return (outcome, named(self.nodes(), answers));
+        }
         let entry = Arc::new(Entry {
             keys: vec![key.to_owned()],
             // The holder is not known here, and not needed: nothing is created.
@@ -98,15 +105,7 @@ impl<N: ByHand> Redlock<N> {
             })
             .await;
         let answers = lasting(&answers, ttl);
-        let outcome = extended(&answers);
-        if matches!(outcome, Outcome::Gone | Outcome::Held(_)) {
-            // What is left of it, prolonged just now, is worth nothing and only in the way.
-            let proof = Arc::new(Proof::Token(token.as_str().as_bytes().to_vec()));
-            let rest = Meant { proof, seen: false };
-            self.remove(key, &vec![rest; self.nodes().len()], node_timeout)
-                .await;
-        }
-        (outcome, named(self.nodes(), answers))
+        (extended(&answers), named(self.nodes(), answers))
     }
 
     /// Gives back the lock under `key` that `token` proves to be ours; another program's value is
@@ -211,6 +210,25 @@ impl<N: ByHand> Redlock<N> {
         }
         answers
     }
+}
+
+/// What the nodes would answer to an extension, as far as they show it, of which none was made.
+fn without_extending(shown: &View, token: &Token) -> Answers<Extension> {
+    let proof = Proof::Token(token.as_str().as_bytes().to_vec());
+    let nodes = shown.nodes.iter().map(|node| match &node.look.answer {
+        Err(error) => Err(error.clone()),
+        Ok(Sight { found: None, .. }) => Ok(Extension::Missing),
+        Ok(Sight {
+            found: Some(found), ..
+        }) if proof.fits(&found.value.value, &found.print) => {
+            let text = "not extended, for the others have nothing of it any more";
+            Err(NodeError::Failed(text.to_owned()))
+        }
+        Ok(Sight {
+            found: Some(found), ..
+        }) => Ok(Extension::Foreign(found.value.clone())),
+    });
+    nodes.map(Some).collect()
 }
 
 /// What was answered, without the extensions of which nothing may be left: asking nodes again and

@@ -3,7 +3,7 @@
 //! Plain data, used by everybody above the nodes.
 
 use std::fmt;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use rustix::rand::GetRandomFlags;
 use serde::{Deserialize, Serialize};
@@ -267,9 +267,8 @@ impl Claim {
     /// state "held". Whoever waited holds the lock since then, and not since he began to wait.
     #[must_use]
     pub fn entry(&self, token: &Token) -> Entry {
-        let now = UNIX_EPOCH + Duration::from_millis(clock::unix_ms());
         let holder = Holder {
-            since: humantime::format_rfc3339_millis(now).to_string(),
+            since: humantime::format_rfc3339_millis(clock::wall()).to_string(),
             ..self.holder.clone()
         };
         let value = format!("{} {}", token.as_str(), holder.json()).into_bytes();

@@ -19,8 +19,8 @@
 //! Nobody starves: those who listen are served one after the other, and make room. Whoever lost
 //! a split vote calls nobody, and comes back the later the longer his attempt took (`wait`): a
 //! crowd that keeps the servers from answering in time would call itself again and again, for a
-//! minute and more. With all that it was 4 s, and a hand-over took hardly more requests than
-//! among 50. `tests/sim/crowds.rs` simulates it.
+//! minute and more. So it is 3 to 4 s for 500 waiters, and a hand-over takes hardly more requests
+//! than among 50. `tests/sim/crowds.rs` simulates it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 //!
 //! PURE, like `quorum`: no I/O, no clock. Called by `by_hand`.
 
-use super::quorum::{Answers, is_refused, majority, rules_out_quorum};
+use super::quorum::{Answers, is_refused, largest_group, majority, rules_out_quorum};
 use crate::node::{Extension, Foreign, Removal};
 
 /// What was done to a lock that somebody has the token of.
@@ -124,15 +124,14 @@ fn no_quorum<T>(answers: &Answers<T>) -> Outcome {
 
 /// Somebody else's, if a quorum names the same; else nobody's.
 fn not_ours(said: &[Said], quorum: usize) -> Outcome {
-    let others = || {
-        said.iter().filter_map(|said| match said {
-            Said::Other(by) => Some(*by),
-            _ => None,
-        })
-    };
-    let equal = |by: &Foreign| others().filter(|o| o.digest == by.digest).count();
-    let holder = others().find(|by| equal(by) >= quorum);
-    holder.map_or(Outcome::Gone, |by| Outcome::Held(by.clone()))
+    let others = said.iter().filter_map(|said| match said {
+        Said::Other(by) => Some(*by),
+        _ => None,
+    });
+    match largest_group(others) {
+        (equal, Some(by)) if equal >= quorum => Outcome::Held(by.clone()),
+        _ => Outcome::Gone,
+    }
 }
 
 #[cfg(test)]

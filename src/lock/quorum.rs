@@ -109,7 +109,7 @@ pub fn verdict(votes: &[Option<Answer<Vote>>]) -> Verdict {
     if granted >= quorum {
         return Verdict::Acquired;
     }
-    let (equal, holder) = largest_group(votes);
+    let (equal, holder) = largest_group(in_the_way(votes));
     if equal >= quorum
         && let Some(holder) = holder
     {
@@ -177,23 +177,24 @@ pub fn votes_again(votes: &[Option<Answer<Vote>>]) -> Option<Duration> {
     rests.max()
 }
 
-/// The largest number of nodes that name the same value under the same key, and that value. Of
-/// several nodes' views the one that lasts longest is shown.
-fn largest_group(votes: &[Option<Answer<Vote>>]) -> (usize, Option<&Foreign>) {
-    let foreign = || {
-        votes.iter().filter_map(|vote| match vote {
-            Some(Ok(Vote::Taken { by, .. })) => Some(by),
-            _ => None,
-        })
-    };
-    let equal = |by: &Foreign| {
-        foreign()
-            .filter(|other| (&other.key, &other.digest) == (&by.key, &by.digest))
-            .count()
-    };
+/// What stands in the way, node by node.
+fn in_the_way(votes: &[Option<Answer<Vote>>]) -> impl Iterator<Item = &Foreign> + Clone {
+    votes.iter().filter_map(|vote| match vote {
+        Some(Ok(Vote::Taken { by, .. })) => Some(by),
+        _ => None,
+    })
+}
+
+/// Of what nodes have: how many have the value that most have, and that value, where it lasts
+/// longest.
+pub(super) fn largest_group<'a>(
+    values: impl Iterator<Item = &'a Foreign> + Clone,
+) -> (usize, Option<&'a Foreign>) {
+    let each = values.clone();
+    let equal = |by: &Foreign| each.clone().filter(|other| other.is_same(by)).count();
     // A key without expiry lasts longest of all.
     let lasts = |by: &Foreign| (by.ttl.is_none(), by.ttl);
-    let largest = foreign().max_by_key(|by| (equal(by), lasts(by)));
+    let largest = values.max_by_key(|by| (equal(by), lasts(by)));
     (largest.map_or(0, equal), largest)
 }
 

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::claim::{FencingToken, holder_of, marker_of};
-use super::quorum::{self, drift, majority, same_run};
+use super::quorum::{self, drift, largest_group, majority, same_run};
 use crate::node::{Answer, Foreign, Found, MarkerKind, NodeName, Sight};
 
 /// What one node answered, and how long that took.
@@ -95,7 +95,9 @@ impl View {
             .iter()
             .filter(|(_, look)| matches!(&look.answer, Ok(sight) if sight.found.is_none()))
             .count();
-        let (votes, by) = largest_group(&looks);
+        let values = looks.iter().filter_map(|(_, look)| value_of(look));
+        let (votes, by) = largest_group(values);
+        let by = by.cloned();
         let (standing, votes) = match &by {
             Some(by) if votes >= quorum => (standing_of(&by.value), votes),
             _ if free >= quorum => (Standing::Free, free),
@@ -130,7 +132,7 @@ impl View {
         let mut seen: Vec<(&str, &str)> = Vec::new();
         self.nodes.iter().filter_map(move |node| {
             let value = value_of(&node.look)?;
-            let is_known = self.by.as_ref().is_some_and(|by| same(by, value));
+            let is_known = self.by.as_ref().is_some_and(|by| by.is_same(value));
             let identity = (value.kind.as_str(), value.digest.as_str());
             if is_known || seen.contains(&identity) {
                 return None;
@@ -184,7 +186,7 @@ fn node_standing(look: &Look, standing: Standing, by: Option<&Foreign>) -> NodeS
     let own = value.map_or(Standing::Free, |value| standing_of(&value.value));
     let agrees = match (value, by) {
         _ if standing == Standing::Undecided => true,
-        (Some(value), Some(by)) => same(value, by),
+        (Some(value), Some(by)) => value.is_same(by),
         // A node that is free beside a quorum that is not says so by itself.
         (None, _) => true,
         (Some(_), None) => false,
@@ -201,24 +203,11 @@ fn value_of(look: &Look) -> Option<&Foreign> {
     Some(&found.value)
 }
 
-/// As for votes: values that are no string count as equal.
-fn same(one: &Foreign, other: &Foreign) -> bool {
-    one.digest == other.digest
-}
-
-/// How many nodes have the value that most have, and that value, where it lasts longest.
-fn largest_group(looks: &[(NodeName, Look)]) -> (usize, Option<Foreign>) {
-    let values = || looks.iter().filter_map(|(_, look)| value_of(look));
-    let equal = |by: &Foreign| values().filter(|other| same(by, other)).count();
-    let largest = values().max_by_key(|by| (equal(by), by.ttl.is_none(), by.ttl));
-    (largest.map_or(0, equal), largest.cloned())
-}
-
 fn quorum_ttl(looks: &[(NodeName, Look)], by: &Foreign, quorum: usize) -> Option<Duration> {
     let equal = looks
         .iter()
         .filter_map(|(_, look)| value_of(look))
-        .filter(|value| same(value, by));
+        .filter(|value| value.is_same(by));
     // Nobody acts on a marker: it is over when its servers say so.
     let drift = match marker_of(&by.value) {
         None => drift,

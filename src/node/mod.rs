@@ -142,6 +142,14 @@ pub struct Foreign {
     pub ttl: Option<Duration>,
 }
 
+impl Foreign {
+    /// Whether it is the same value under the same key. How long it lasts is each node's to say.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        (&self.key, &self.digest) == (&other.key, &other.digest)
+    }
+}
+
 /// The answer to [`Node::raise`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Raised {
@@ -231,7 +239,16 @@ impl NodeError {
     pub fn is_silence(&self) -> bool {
         matches!(self, Self::TimedOut(_) | Self::NoHandshake(_))
     }
+
+    /// Whether the node has as many clients as it takes.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.to_string().contains(NO_ROOM)
+    }
 }
+
+/// What a server says that has as many clients as it takes; there is no code for it.
+const NO_ROOM: &str = "max number of clients";
 
 /// Rounded up to milliseconds: what is left of a limit is no round number.
 fn in_ms(limit: Duration) -> Duration {

@@ -3,6 +3,7 @@
 //!
 //! Plain data, made by `commands`, sent by `lock`, carried out by `release.lua` and by `local`.
 
+use super::TOKEN_LEN;
 use crate::clock::Instant;
 
 /// How many runs of a resource a node remembers, the latest first.
@@ -61,6 +62,12 @@ impl MarkerKind {
         [Self::Kept, Self::Done]
             .into_iter()
             .find(|kind| kind.state() == state)
+    }
+
+    /// What a value says that begins with a token.
+    #[must_use]
+    pub fn of_value(value: &[u8]) -> Option<Self> {
+        value.get(TOKEN_LEN).copied().and_then(Self::of_state)
     }
 
     /// The word for a lock like this, in messages and in JSON.

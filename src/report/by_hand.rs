@@ -195,8 +195,9 @@ pub fn holders(name: &str, view: &View) -> String {
     let nodes = view.nodes.len();
     let has = |by: &Foreign| {
         let found = view.nodes.iter().filter_map(NodeView::found);
+        // By its kind as well: of a hash and a list each is shown.
         found
-            .filter(|found| found.value.digest == by.digest)
+            .filter(|found| found.value.is_same(by) && found.value.kind == by.kind)
             .count()
     };
     let each = values.iter().map(|by| match nodes {

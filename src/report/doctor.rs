@@ -13,7 +13,7 @@ use super::words::{exact_ms, json_page};
 use super::{escape, short};
 use crate::clock::whole_ms;
 use crate::lock::fitness::{Facts, Finding, Fitness, Severity};
-use crate::node::{Examination, FileSystem, LocalExamination, NodeError, NodeName};
+use crate::node::{Examination, LocalExamination, NodeError, NodeName};
 
 /// Lines of prose get no longer than this, however wide the terminal is.
 const READABLE: usize = 100;
@@ -141,7 +141,7 @@ fn write_table(
 fn cells(facts: &Examination) -> Vec<String> {
     let unknown = || "?".to_owned();
     let info = facts.info.as_ref();
-    let trip = facts.trips.get(facts.trips.len() / 2).copied();
+    let trip = facts.median_trip();
     let role = info.map_or_else(unknown, |info| {
         let role = if info.is_replica() {
             "replica"
@@ -175,14 +175,8 @@ fn cells(facts: &Examination) -> Vec<String> {
 }
 
 fn local_cells(facts: &LocalExamination) -> Vec<String> {
-    let system = match facts.file_system {
-        FileSystem::Disk => "disk",
-        FileSystem::Memory => "memory",
-        FileSystem::Network(name) => name,
-        FileSystem::Fuse => "FUSE",
-    };
     let free = format!("{} MiB", facts.free_bytes / 1024 / 1024);
-    vec![system.to_owned(), free]
+    vec![facts.file_system.name().to_owned(), free]
 }
 
 /// Round trips are a few tenths of a millisecond where servers belong.
@@ -338,7 +332,7 @@ fn node_json(name: &NodeName, facts: &Facts, has_vote: bool) -> Value {
     let more = match facts {
         Facts::Redis(Ok(facts)) => server_json(facts),
         Facts::Local(Ok(facts)) => json!({
-            "file_system": local_cells(facts)[0],
+            "file_system": facts.file_system.name(),
             "free_bytes": facts.free_bytes,
             "free_files": facts.free_files,
         }),
@@ -365,7 +359,7 @@ fn server_json(facts: &Examination) -> Value {
         "replicas": info.map(|info| info.replicas),
         "uptime_ms": info.map(|info| whole_ms(info.uptime)),
         "first_answer_ms": exact_ms(facts.first),
-        "latency_ms": facts.trips.get(facts.trips.len() / 2).map(|trip| exact_ms(*trip)),
+        "latency_ms": facts.median_trip().map(exact_ms),
         "latency_min_ms": facts.trips.first().map(|trip| exact_ms(*trip)),
         "clock_offset_ms": facts.clock_offset_ms,
         "maxmemory": info.map(|info| info.maxmemory),
@@ -381,6 +375,7 @@ fn server_json(facts: &Examination) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::FileSystem;
 
     #[test]
     fn prose_fits_the_terminal_and_is_one_line_elsewhere() {

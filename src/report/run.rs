@@ -1,7 +1,7 @@
 //! The lines of `redlock run`, and of who waits for a lock.
 
 use std::fmt::Write as _;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -12,7 +12,7 @@ use super::words::{
     vote_text, without_quorum,
 };
 use super::{Level, Line};
-use crate::clock::whole_ms;
+use crate::clock::{self, whole_ms};
 use crate::lock::claim::{holder_of, marker_of};
 use crate::lock::quorum::{Named, Verdict, majority};
 use crate::lock::{Failure, Held, Letting, Loss};
@@ -194,7 +194,7 @@ pub fn lost(names: &str, loss: &Loss, what_now: &str) -> Line {
 #[must_use]
 pub fn not_released(names: &str, nodes: &[NodeName], letting: &Letting, rest: Duration) -> Line {
     let answers = releases(nodes, letting);
-    let until = rfc3339(SystemTime::now() + rest);
+    let until = rfc3339(clock::wall() + rest);
     let message = format!(
         "{names} was not released on a quorum of servers ({answers}); others may stay locked out until {until}"
     );
@@ -206,7 +206,7 @@ pub fn not_released(names: &str, nodes: &[NodeName], letting: &Letting, rest: Du
 #[must_use]
 pub fn not_kept(names: &str, nodes: &[NodeName], letting: &Letting, rest: Duration) -> Line {
     let answers = releases(nodes, letting);
-    let until = rfc3339(SystemTime::now() + rest);
+    let until = rfc3339(clock::wall() + rest);
     let message = format!(
         "{names} was not kept on a quorum of servers ({answers}); it may be free before --min-hold is over, or stay taken until {until}"
     );

@@ -82,7 +82,7 @@ pub static ACQUIRE: [&dyn AnySetting; 5] = [&TTL, &WAIT, &NOTE, &RESTART_GUARD, 
 /// Options of `extend`, as in `run`.
 pub static EXTEND: [&dyn AnySetting; 1] = [&TTL];
 
-/// Every option there is: one file serves all commands.
+/// Every option that a file may set: one file serves all commands.
 pub fn all() -> impl Iterator<Item = &'static dyn AnySetting> {
     COMMON.iter().chain(&RUN).copied()
 }

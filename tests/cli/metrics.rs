@@ -5,8 +5,9 @@ use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
+use redlock::clock;
 use tempfile::TempDir;
 
 use crate::support::{Place, Redlock};
@@ -129,7 +130,7 @@ fn outcome(series: &Series) -> Vec<&str> {
 }
 
 fn now() -> f64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let since = clock::wall().duration_since(UNIX_EPOCH);
     since.expect("after 1970").as_secs_f64()
 }
 

@@ -6,9 +6,10 @@
 
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use fastrand::Rng;
+use redlock::clock;
 use redlock::node::endpoint::Address;
 use redlock::node::{
     Ballot, Credentials, Endpoint, Entry, Extension, Foreign, Node, RedisNode, Vote,
@@ -59,12 +60,6 @@ impl Drop for Redis {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let ms = since.expect("it is after 1970").as_millis();
-    u64::try_from(ms).expect("a clock of our time")
 }
 
 /// Three owners of one or two keys, with TTLs that do not end within the test.
@@ -129,8 +124,8 @@ fn a_simulated_server_answers_as_redis_does() {
     let entries = entries();
     let mut rng = Rng::with_seed(4);
     // The real one has just started as well.
-    let mut simulated = Server::new(now_ms());
-    let mut fence = now_ms();
+    let mut simulated = Server::new(clock::unix_ms());
+    let mut fence = clock::unix_ms();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -141,7 +136,7 @@ fn a_simulated_server_answers_as_redis_does() {
             let entry = Arc::clone(&entries[rng.usize(..entries.len())]);
             // Counters far ahead of any clock, so that they are equal to the last digit.
             fence += rng.u64(0..1_000);
-            let now = now_ms();
+            let now = clock::unix_ms();
             match rng.u32(0..10) {
                 0..4 => {
                     let ballot = ballot(&mut rng, now);

@@ -48,7 +48,8 @@ pub struct Account {
 pub struct NodeAccount {
     /// Which one.
     pub name: NodeName,
-    /// The state of the lock there, in the words of `inspect`; `None` if it told none.
+    /// The state of the lock there, in the words of `inspect`, or that the server has `restarted`;
+    /// `None` if it told none.
     pub state: Option<&'static str>,
     /// For how long, if it is not free.
     pub ttl: Option<Duration>,
@@ -61,7 +62,7 @@ impl Account {
     pub fn begin() -> Self {
         Self {
             began: clock::now(),
-            began_at: SystemTime::now(),
+            began_at: clock::wall(),
             outcome: Outcome::NotStarted,
             waited: Duration::ZERO,
             acquired_at: None,
@@ -78,7 +79,7 @@ impl Account {
     /// The lock is ours.
     pub fn acquired(&mut self, fencing_token: FencingToken) {
         self.waited = clock::now().since(self.began);
-        self.acquired_at = Some(SystemTime::now());
+        self.acquired_at = Some(clock::wall());
         self.fencing_token = Some(fencing_token);
     }
 
@@ -101,6 +102,11 @@ impl Account {
         self.nodes = votes
             .map(|(name, vote)| node_of_vote(name, vote.as_ref()))
             .collect();
+    }
+
+    /// Whether the command did what it was to do, all the time under the lock.
+    pub fn succeeded(&self) -> bool {
+        self.outcome == Outcome::Ran && self.child == Some(Ended::Code(0))
     }
 
     /// The command is over.

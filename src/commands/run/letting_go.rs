@@ -9,8 +9,7 @@ use super::account::Account;
 use super::ending::LockWas;
 use super::{Run, valid_until};
 use crate::clock;
-use crate::job::{Child, Ended, Signals};
-use crate::lock::history::Outcome;
+use crate::job::{Child, Signals};
 use crate::lock::quorum;
 use crate::lock::{Audience, Lease, Letting};
 use crate::node::{AnyNode, Marker, MarkerKind, Node, NodeName, Parting};
@@ -51,10 +50,9 @@ impl Run<'_> {
     /// A job that was never started keeps nobody out. Failure is not "done", and neither is a
     /// success beside which another may have run.
     fn marker(&self, lease: &Lease<AnyNode>, account: &Account) -> Option<Marker> {
-        let command = account.child?;
+        account.child?;
         let kept = lease.since + self.settings.min_hold;
-        let succeeded = account.outcome == Outcome::Ran && command == Ended::Code(0);
-        match self.settings.once_per.filter(|_| succeeded) {
+        match self.settings.once_per.filter(|_| account.succeeded()) {
             Some(period) => Some(Marker {
                 kind: MarkerKind::Done,
                 until: kept.max(lease.since + less_slack(period)),

@@ -1,12 +1,12 @@
 //! `--metrics-file`: gauges of the last run, in Prometheus' text format, for the textfile collector
-//! of `node_exporter`. One file per resource; a skip is a run as well, so the last success is
+//! of `node_exporter`. A skip is a run as well, so the last success of each resource is
 //! carried over from the file that was there.
 
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::account::Account;
-use crate::job::Ended;
+use crate::clock;
 use crate::lock::history::Outcome;
 
 /// Since when nothing has gone wrong; the one gauge that a skip leaves alone.
@@ -15,7 +15,7 @@ const LAST_SUCCESS: &str = "redlock_last_success_timestamp_seconds";
 /// The whole file about `resources`, as they are called at every moment; `before` is the one that
 /// is replaced.
 pub fn text(resources: &[String], account: &Account, exit_code: u8, before: &str) -> String {
-    let end = SystemTime::now();
+    let end = clock::wall();
     let mut text = String::new();
     let gauges = [
         (
@@ -79,7 +79,6 @@ fn last_success(
     end: SystemTime,
     before: &str,
 ) {
-    let succeeded = account.outcome == Outcome::Ran && account.child == Some(Ended::Code(0));
     head(
         text,
         LAST_SUCCESS,
@@ -88,7 +87,7 @@ fn last_success(
     for resource in resources {
         let mut series = String::new();
         name_and_labels(&mut series, LAST_SUCCESS, &[("resource", resource)]);
-        let value = if succeeded {
+        let value = if account.succeeded() {
             seconds(since_1970(end))
         } else {
             carried_over(before, &series)

@@ -323,8 +323,8 @@ fn hide_arguments() {
     let Some(last) = COUNT.load(Ordering::Relaxed).checked_sub(1) else {
         return;
     };
-    // SAFETY: libc called `main` with so many C strings, and whoever may run in this process may write them.
-    // The kernel laid them out one behind the other, and here nobody reads them.
+    // SAFETY: libc called `main` with so many C strings, and whoever may run in this process may
+    // write them. The kernel laid them out one behind the other, and here nobody reads them.
     unsafe {
         let from = (*arguments).cast_mut();
         let to = *arguments.add(last);

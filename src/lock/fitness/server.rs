@@ -20,7 +20,7 @@ const NEARLY_FULL: u64 = 90;
 /// What a vote less means.
 const WITHOUT_IT: &str = "it grants no lock; the others must be a quorum without it";
 
-/// Judges one server. Without votes of its own the rest is not worth reading.
+/// Judges one server. What is no server for locks at all needs no rights.
 pub(super) fn judge(answer: &Answer<Box<Examination>>, expected: &Expected) -> Vec<Finding> {
     let facts = match answer {
         Ok(facts) => facts,
@@ -58,7 +58,7 @@ fn away(error: &NodeError) -> Finding {
             Severity::NoVote,
             format!("cannot be asked: {error}"),
             WITHOUT_IT,
-            if error.to_string().contains("max number of clients") {
+            if error.is_full() {
                 "raise maxclients, or see who has all the connections: redis-cli CLIENT LIST"
             } else {
                 "see whether the server runs, and whether this host may reach its port"

@@ -35,6 +35,19 @@ pub enum FileSystem {
     Fuse,
 }
 
+impl FileSystem {
+    /// In a word, for people and in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Disk => "disk",
+            Self::Memory => "memory",
+            Self::Network(name) => name,
+            Self::Fuse => "FUSE",
+        }
+    }
+}
+
 /// The numbers by which Linux knows file systems of other hosts (statfs(2)).
 const NETWORKS: [(i64, &str); 9] = [
     (0x6969, "NFS"),

@@ -248,9 +248,9 @@ pub(super) fn replace(
         return replace_in(directory, name, bytes, sharing, durability);
     }
     // Root writes for another user, who must not lead it elsewhere meanwhile.
-    let held = Held::open(directory).map_err(StoreError::system("use", directory))?;
-    let replaced = replace_in(&held.path, name, bytes, sharing, durability);
-    replaced.map_err(|error| error.named(&held.path, directory))
+    let pinned = Pinned::open(directory).map_err(StoreError::system("use", directory))?;
+    let replaced = replace_in(&pinned.path, name, bytes, sharing, durability);
+    replaced.map_err(|error| error.named(&pinned.path, directory))
 }
 
 fn replace_in(
@@ -411,7 +411,7 @@ pub(super) fn create_whole(
     let path = parent.join(name);
     let failed = StoreError::system("create", &path);
     if is_directory(&path) {
-        let restored = Held::open(&path).and_then(|held| held.restore(files, sharing));
+        let restored = Pinned::open(&path).and_then(|pinned| pinned.restore(files, sharing));
         return restored.map_err(failed);
     }
     let unfinished = unfinished(parent);
@@ -432,7 +432,7 @@ pub(super) fn create_whole(
 
 fn fill(directory: &Path, files: &[(&str, &[u8])], sharing: Sharing) -> io::Result<()> {
     DirBuilder::new().mode(0o700).create(directory)?;
-    let created = Held::open(directory)?;
+    let created = Pinned::open(directory)?;
     // Not permitted to a user outside that group; then it is the others' bits that let him in.
     let _ = fchown(&created.file, sharing.owner, Some(sharing.group));
     let mode = Permissions::from_mode(sharing.directory_mode());
@@ -440,13 +440,14 @@ fn fill(directory: &Path, files: &[(&str, &[u8])], sharing: Sharing) -> io::Resu
     created.restore(files, sharing)
 }
 
-/// A directory by another name than its own, which may be that of something else in a moment.
-struct Held {
+/// A directory that is kept open and reached by way of `/proc`, so that whoever renames it, or puts
+/// a link in its place, cannot lead us elsewhere.
+struct Pinned {
     file: File,
     path: PathBuf,
 }
 
-impl Held {
+impl Pinned {
     fn open(directory: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         let flags = libc::O_NOFOLLOW | libc::O_DIRECTORY;

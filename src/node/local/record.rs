@@ -16,7 +16,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::node::{MarkerKind, TOKEN_LEN};
+use crate::node::MarkerKind;
 
 /// What the first line begins with: the format's name and version.
 const MAGIC: &str = "redlock 1";
@@ -133,10 +133,7 @@ impl Lock {
 
     /// Why others are kept out, if nobody holds it.
     pub(super) fn marker(&self) -> Option<MarkerKind> {
-        self.value
-            .get(TOKEN_LEN)
-            .copied()
-            .and_then(MarkerKind::of_state)
+        MarkerKind::of_value(&self.value)
     }
 
     /// The lock that `bytes` mean, or `None` if they are damaged.

@@ -31,7 +31,7 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::files::{self, Durability, LOCK, Sharing, StoreError};
 use super::lasting::{self, Lasting};
@@ -150,7 +150,7 @@ impl Store {
     /// Whether somebody to whom this is another boot has used the directory since this host booted.
     pub(super) fn has_other_users(&self) -> Result<bool, StoreError> {
         let own = self.boot()?;
-        let booted = SystemTime::now().checked_sub(clock::host_uptime());
+        let booted = clock::wall().checked_sub(clock::host_uptime());
         // Clocks are put right after a boot.
         let since = booted.map(|booted| booted + CLOCK_IS_RIGHT_AFTER);
         let is_used = |path: &Path| {

@@ -19,7 +19,7 @@ use super::files::StoreError;
 use super::store::{Store, peek};
 use super::turn::Queue;
 use crate::clock;
-use crate::node::{MarkerKind, Notice, Notices, TOKEN_LEN};
+use crate::node::{MarkerKind, Notice, Notices};
 
 /// Waiters of this host are not counted: each in turn, or all within [`SPREAD`].
 const ALONE: Notice = Notice { listeners: 1 };
@@ -117,7 +117,10 @@ async fn in_turn(
         let changes = kernel.watch(std::slice::from_ref(path));
         let mut seen = look();
         // Before our turn came it may have been released, or have become what is not waited for.
-        if seen.as_deref().is_none_or(is_marker) {
+        if seen
+            .as_deref()
+            .is_none_or(|value| MarkerKind::of_value(value).is_some())
+        {
             let _ = tell.send(ALONE);
         }
         let mut free_since = clock::now();
@@ -149,11 +152,6 @@ async fn next(changes: Option<&Changes<'_>>) {
         Some(changes) => changes.next().await,
         None => tokio::time::sleep(LOOK).await,
     }
-}
-
-fn is_marker(value: &[u8]) -> bool {
-    let state = value.get(TOKEN_LEN).copied();
-    state.and_then(MarkerKind::of_state).is_some()
 }
 
 /// What the kernel tells of changed folders, once it was asked. Its descriptor stays open until we

@@ -7,7 +7,8 @@ use redis::{FromRedisValue, RedisResult, Value};
 
 use super::script::script;
 use super::{
-    Creates, RedisNode, end_of, fence_key, foreign, history_key, number, run_id_of, unknown_reply,
+    Creates, RedisNode, end_of, eval, fence_key, foreign, history_key, number, run_id_of,
+    unknown_reply,
 };
 use crate::node::by_hand::{
     ByHand, Fences, Found, Listed, Page, Proof, Removal, Sight, Values, Wanted,
@@ -29,7 +30,7 @@ const LOOK_COUNT: usize = 1000;
 
 impl ByHand for RedisNode {
     async fn inspect(&self, key: Arc<str>, limit: Duration) -> Answer<Sight> {
-        let command = eval(INSPECT, &[key.as_bytes()]);
+        let command = eval(INSPECT, &[&*key]);
         let reply: Vec<Vec<u8>> = self.call(command, Creates::Nothing, limit).await?;
         if let [word, run_id, uptime, fence] = &reply[..]
             && word == b"free"
@@ -47,7 +48,7 @@ impl ByHand for RedisNode {
     }
 
     async fn remove(&self, key: Arc<str>, proof: Arc<Proof>, limit: Duration) -> Answer<Removal> {
-        let mut command = eval(REMOVE, &[key.as_bytes()]);
+        let mut command = eval(REMOVE, &[&*key]);
         match &*proof {
             Proof::Token(token) => command.arg("token").arg(&token[..]),
             Proof::Print(print) => command.arg("print").arg(print),
@@ -121,7 +122,7 @@ impl RedisNode {
         for (key, _) in &short {
             about.cmd("PTTL").arg(key);
             if wanted.fences == Fences::Read {
-                about.cmd("GET").arg(counter_key(key));
+                about.cmd("GET").arg(fence_key(key));
             }
         }
         let about: Vec<RedisResult<Value>> = self.pipe(about, limit).await?;
@@ -158,25 +159,6 @@ impl RedisNode {
         tokio::time::timeout(limit, exchange)
             .await
             .unwrap_or_else(|_| Err(self.too_late(limit)))
-    }
-}
-
-/// `EVAL` with `keys`, which may be any bytes, and their fencing counters.
-fn eval(script: &str, keys: &[&[u8]]) -> redis::Cmd {
-    let mut command = redis::cmd("EVAL");
-    command.arg(script).arg(2 * keys.len()).arg(keys);
-    for key in keys {
-        command.arg(counter_key(key));
-    }
-    command
-}
-
-/// Where the fencing counter of `key` stands, which may be any bytes.
-fn counter_key(key: &[u8]) -> Vec<u8> {
-    match std::str::from_utf8(key) {
-        Ok(key) => fence_key(key).into_bytes(),
-        // No resource of ours has such a name, and so no counter.
-        Err(_) => key.to_vec(),
     }
 }
 

@@ -202,8 +202,7 @@ impl Connector {
         let length = stream.read(&mut said).await.ok()?;
         let said = redis::parse_redis_value(&said[..length]).ok()?;
         let error = said.extract_error().err()?;
-        let is_greeting =
-            error.code() == Some("DENIED") || error.to_string().contains("max number of clients");
+        let is_greeting = error.code() == Some("DENIED") || failure::is_full(&error);
         is_greeting.then_some(error)
     }
 }

@@ -36,6 +36,14 @@ pub struct Examination {
     pub rights: Vec<(&'static Right, Answer<()>)>,
 }
 
+impl Examination {
+    /// How long a round trip takes as a rule.
+    #[must_use]
+    pub fn median_trip(&self) -> Option<Duration> {
+        self.trips.get(self.trips.len() / 2).copied()
+    }
+}
+
 /// What `INFO` says, as far as it matters to a lock.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Info {
@@ -222,8 +230,7 @@ struct Sample {
 /// Whether a server says by this that it does not do this one command, or not now.
 fn may_be_missing(error: &redis::RedisError) -> bool {
     let code = error.code().unwrap_or_default();
-    let is_full = error.to_string().contains("max number of clients");
-    ["NOPERM", "LOADING", "BUSY", "ERR"].contains(&code) && !is_full
+    ["NOPERM", "LOADING", "BUSY", "ERR"].contains(&code) && !failure::is_full(error)
 }
 
 /// What a server said to a trial.

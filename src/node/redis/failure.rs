@@ -3,7 +3,7 @@
 
 use redis::{ErrorKind, RedisError};
 
-use crate::node::NodeError;
+use crate::node::{NO_ROOM, NodeError};
 
 /// The longest text of a server that we repeat, in characters.
 const TEXT_LIMIT: usize = 200;
@@ -78,6 +78,11 @@ fn of_connection(text: String) -> NodeError {
         ));
     }
     NodeError::Unreachable(text)
+}
+
+/// Whether the server has as many clients as it takes.
+pub fn is_full(error: &RedisError) -> bool {
+    error.to_string().contains(NO_ROOM)
 }
 
 fn is_denial(said: &str) -> bool {

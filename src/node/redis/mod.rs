@@ -126,7 +126,7 @@ impl Node for RedisNode {
 
     async fn acquire(&self, entry: Arc<Entry>, ballot: Ballot, limit: Duration) -> Answer<Vote> {
         self.links.begin();
-        let mut command = eval(ACQUIRE, &entry);
+        let mut command = eval(ACQUIRE, &entry.keys);
         command
             .arg(&entry.value)
             .arg(whole_ms(entry.ttl))
@@ -168,7 +168,7 @@ impl Node for RedisNode {
     }
 
     async fn raise(&self, entry: Arc<Entry>, fence: u64, limit: Duration) -> Answer<Raised> {
-        let mut command = eval(RAISE, &entry);
+        let mut command = eval(RAISE, &entry.keys);
         command
             .arg(mark(&entry))
             .arg(fence)
@@ -182,7 +182,7 @@ impl Node for RedisNode {
     }
 
     async fn extend(&self, entry: Arc<Entry>, fence: u64, limit: Duration) -> Answer<Extension> {
-        let mut command = eval(EXTEND, &entry);
+        let mut command = eval(EXTEND, &entry.keys);
         command
             .arg(mark(&entry))
             .arg(fence)
@@ -193,7 +193,7 @@ impl Node for RedisNode {
     }
 
     async fn heal(&self, entry: Arc<Entry>, fence: u64, limit: Duration) -> Answer<Extension> {
-        let mut command = eval(HEAL, &entry);
+        let mut command = eval(HEAL, &entry.keys);
         command
             .arg(mark(&entry))
             .arg(fence)
@@ -261,23 +261,24 @@ fn end_of<T>(reply: &redis::RedisResult<T>) -> End {
     }
 }
 
-/// `EVAL` with the keys of `entry`. Not `EVALSHA`: a server that has not seen the script would cost
-/// three round trips instead of one.
-fn eval(script: &str, entry: &Entry) -> redis::Cmd {
+/// `EVAL` with `keys` and their fencing counters. Not `EVALSHA`: a server that has not seen the
+/// script would cost three round trips instead of one.
+fn eval(script: &str, keys: &[impl AsRef<[u8]>]) -> redis::Cmd {
     let mut command = redis::cmd("EVAL");
-    command
-        .arg(script)
-        .arg(2 * entry.keys.len())
-        .arg(&entry.keys);
-    for key in &entry.keys {
-        command.arg(fence_key(key));
+    command.arg(script).arg(2 * keys.len());
+    for key in keys {
+        command.arg(key.as_ref());
+    }
+    for key in keys {
+        command.arg(fence_key(key.as_ref()));
     }
     command
 }
 
-/// Where the fencing counter of `key` stands. The braces keep both on one node of a sharding proxy.
-fn fence_key(key: &str) -> String {
-    format!("{{{key}}}:fence")
+/// Where the fencing counter of `key` stands, which may be any bytes. The braces keep both on one
+/// node of a sharding proxy.
+fn fence_key(key: &[u8]) -> Vec<u8> {
+    [b"{", key, b"}:fence"].concat()
 }
 
 /// What our values begin with while they are held: the token and a blank.
@@ -296,7 +297,7 @@ fn channel(key: &str) -> String {
 }
 
 fn release_command(entry: &Entry, parting: &Parting) -> redis::Cmd {
-    let mut command = eval(RELEASE, entry);
+    let mut command = eval(RELEASE, &entry.keys);
     command.arg(mark(entry));
     match parting.marker_now() {
         Some((state, rest_ms)) => command.arg(&[state][..]).arg(rest_ms),
