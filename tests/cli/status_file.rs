@@ -1,7 +1,7 @@
 //! `--status-file`: the exact answer where an exit code is ambiguous, in every outcome.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -323,7 +323,7 @@ fn a_log_that_is_named_by_a_descriptor_is_written_to_and_not_replaced() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let log = directory.path().join("log");
     let link = directory.path().join("link");
-    std::os::unix::fs::symlink("/dev/stdout", &link).expect("ours");
+    symlink("/dev/stdout", &link).expect("ours");
     let link = link.to_str().expect("a plain path");
     for (status, redirected) in [
         ("/dev/stdout", "1>"),
@@ -389,4 +389,47 @@ fn a_limit_on_the_size_of_files_kills_neither_us_nor_the_job() {
     end.assert_code(0).assert_says(&[status, "file too large"]);
     assert_eq!(cluster.locks(), [""; 0]);
     assert_eq!(fs::read_dir(directory.path()).expect("ours").count(), 0);
+}
+
+#[test]
+fn a_link_that_somebody_else_has_planted_is_not_followed() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let victim = directory.path().join("victim");
+    fs::write(&victim, "precious").expect("ours");
+    let shared = directory.path().join("shared");
+    fs::create_dir(&shared).expect("ours");
+    fs::set_permissions(&shared, Permissions::from_mode(0o1777)).expect("ours");
+    let link = shared.join("status.json");
+    symlink(&victim, &link).expect("ours");
+    let run = |option: &str| {
+        let line = [
+            "run",
+            "-r",
+            "job",
+            option,
+            link.to_str().expect("a plain path"),
+            "true",
+        ];
+        Redlock::new(line)
+            .env("REDLOCK_LOCAL", directory.path().join("locks"))
+            .end()
+    };
+    lchown(&link, Some(65_534), None).expect("root may");
+    for option in ["--status-file", "--metrics-file"] {
+        let end = run(option);
+        end.assert_code(0)
+            .assert_says(&["cannot write", "somebody else has put"]);
+        assert_eq!(
+            fs::read_to_string(&victim).expect("it is there"),
+            "precious"
+        );
+    }
+    // Our own is followed.
+    lchown(&link, Some(0), None).expect("root may");
+    run("--status-file").assert_code(0).assert_silent();
+    assert!(
+        fs::read_to_string(&victim)
+            .expect("it is there")
+            .starts_with('{')
+    );
 }

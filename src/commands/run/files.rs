@@ -4,13 +4,14 @@
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, RawFd};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::Uid;
 
 use super::account::Account;
 use super::{metrics, status};
@@ -26,6 +27,12 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What Linux writes to a pipe in one go.
 const PIPE_BUF: usize = libc::PIPE_BUF;
+
+/// The bits of a directory in which all may create what only its owner may remove.
+const EVERYBODYS: u32 = libc::S_ISVTX | libc::S_IWOTH;
+
+/// Why a link is not followed.
+const PLANTED: &str = "a link that somebody else has put into a directory that all may write to";
 
 /// The most links that are followed, as by the kernel.
 const LINKS: usize = 40;
@@ -85,6 +92,7 @@ fn target(path: &Path) -> io::Result<Target> {
             return open_stream(&path).map(Target::Stream);
         }
         match fs::read_link(&path) {
+            Ok(_) if is_planted(&path)? => return Err(io::Error::other(PLANTED)),
             Ok(link) => path = path.parent().unwrap_or(&path).join(link),
             Err(_) => break,
         }
@@ -93,6 +101,19 @@ fn target(path: &Path) -> io::Result<Target> {
         return open_stream(&path).map(Target::Stream);
     }
     Ok(Target::File(path))
+}
+
+/// Whether somebody else has put the link there, in a directory like `/tmp`, to have us write where
+/// only we may. Linux itself does not follow such a link where `fs.protected_symlinks` is set.
+fn is_planted(link: &Path) -> io::Result<bool> {
+    let parent = match link.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    let directory = fs::metadata(parent)?;
+    let owner = fs::symlink_metadata(link)?.uid();
+    let is_everybodys = directory.mode() & EVERYBODYS == EVERYBODYS;
+    Ok(is_everybodys && owner != Uid::effective().as_raw() && owner != directory.uid())
 }
 
 /// Behind what a log has already; and a pipe that nobody reads must not hang us.
