@@ -12,6 +12,17 @@ use super::{Error, World};
 use crate::clock;
 use crate::exit::Exit;
 
+/// What `TZ` may be for UTC.
+const UTC: [&str; 7] = [
+    "UTC",
+    "Etc/UTC",
+    "GMT",
+    "Etc/GMT",
+    "UCT",
+    "Universal",
+    "Zulu",
+];
+
 const KNOWN: &str = "{date}, {hour}, {minute}, {date:utc}, {hour:utc}, {minute:utc}, {host}, {user}; \
                      {{ is a brace";
 
@@ -89,8 +100,10 @@ impl<'a> Moment<'a> {
         match TimeZone::try_system() {
             Ok(zone) => Ok(zone.to_datetime(self.now)),
             Err(_) => match self.world.variable("TZ") {
-                // As the C library: a host that says nothing about its zone is in UTC.
+                // As the C library: a host that says nothing about its zone is in UTC. And this one
+                // needs no file, which many an image of a container does not have.
                 None => Ok(self.utc()),
+                Some(zone) if UTC.iter().any(|utc| zone == *utc) => Ok(self.utc()),
                 // But not this one. With the wrong date in its name the job would run twice.
                 Some(zone) => {
                     let message = format!(

@@ -4,12 +4,16 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{Uid, gethostname};
 
 /// The file that is read if no other is named or found.
 const SYSTEM_FILE: &str = "/etc/redlock/config.toml";
+
+/// The users of this host, a line each: name, password, number, and more.
+const USERS: &str = "/etc/passwd";
 
 /// Whether we are the administrator, who has other default places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,20 +95,20 @@ impl World {
         )
     }
 
-    /// The user's name without asking the system's directory of users, which may hang on a server;
-    /// a number if nobody has told it.
+    /// The user's name without asking the system's directory of users, which may hang on a server:
+    /// as the environment tells it, or the file of this host's users; else a number. Whoever has
+    /// become another user and left the environment as it was is not taken for who he was.
     #[must_use]
     pub fn user_name(&self) -> String {
         if self.user == User::Root {
             return "root".to_owned();
         }
-        let named = ["LOGNAME", "USER"]
+        let told = ["LOGNAME", "USER"]
             .into_iter()
             .find_map(|name| self.variable(name));
-        named.map_or_else(
-            || Uid::effective().to_string(),
-            |name| name.to_string_lossy().into_owned(),
-        )
+        let told = told.map(|name| name.to_string_lossy().into_owned());
+        let users = fs::read(USERS).unwrap_or_default();
+        user_name(Uid::effective(), told, &String::from_utf8_lossy(&users))
     }
 
     /// Where a file of configuration is looked for, the first one that exists being read. Never in
@@ -153,12 +157,49 @@ impl fmt::Debug for World {
     }
 }
 
+/// The name of the user `uid` among `users`, the lines of [`USERS`], where `told` may be his.
+fn user_name(uid: Uid, told: Option<String>, users: &str) -> String {
+    let mut known = users.lines().filter_map(|line| {
+        let mut fields = line.split(':');
+        let (name, number) = (fields.next()?, fields.nth(1)?);
+        Some((name, number.parse().ok().map(Uid::from_raw)?))
+    });
+    let is_his = |told: &String| {
+        let mut of_that_name = known.clone().filter(|(name, _)| name == told);
+        of_that_name.all(|(_, number)| number == uid)
+    };
+    match told.filter(is_his) {
+        Some(name) => name,
+        None => match known.find(|(_, number)| *number == uid) {
+            Some((name, _)) => name.to_owned(),
+            None => uid.to_string(),
+        },
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn state(variables: &[(&str, &str)], user: User) -> Option<PathBuf> {
         World::new(variables.iter().copied(), user).state_directory()
+    }
+
+    #[test]
+    fn whoever_became_another_user_is_not_called_as_before() {
+        let users = "root:x:0:0:root:/root:/bin/sh\nbroken\nnobody:x:65534:65534::/:/bin/false\n";
+        for (uid, told, name) in [
+            (65_534, Some("nobody"), "nobody"),
+            (65_534, Some("root"), "nobody"),
+            (65_534, None, "nobody"),
+            // Those of a directory on a server are not in the file.
+            (7_000, Some("alice"), "alice"),
+            (7_000, Some("root"), "7000"),
+            (7_000, None, "7000"),
+        ] {
+            let told = told.map(ToOwned::to_owned);
+            assert_eq!(user_name(Uid::from_raw(uid), told, users), name);
+        }
     }
 
     #[test]

@@ -108,3 +108,27 @@ fn what_is_unknown_is_a_usage_error_and_an_unknown_zone_is_not_taken_for_utc() {
         .assert_code(78)
         .assert_says(&["TZ", "Europe/Nowhere", "{date:utc}"]);
 }
+
+#[test]
+fn utc_needs_no_file_of_time_zones() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let script = "mount -t tmpfs none /usr/share/zoneinfo; exec \"$0\" \"$@\"";
+    for tz in ["UTC", "GMT", "Etc/UTC"] {
+        let run = [
+            "run",
+            "-r",
+            "a-{hour}-{hour:utc}",
+            "printenv",
+            "REDLOCK_RESOURCE",
+        ];
+        let end = Redlock::under(&["unshare", "-m", "sh", "-c", script], run)
+            .env("REDLOCK_LOCAL", directory.path())
+            .env("TZ", tz)
+            .end();
+        let name = end.assert_code(0).stdout.trim_end();
+        let hours = name
+            .strip_prefix("a-")
+            .and_then(|hours| hours.split_once('-'));
+        assert!(hours.is_some_and(|(local, utc)| local == utc), "{name}");
+    }
+}
