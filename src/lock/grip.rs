@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::quorum::{self, Answers};
 use crate::clock::{self, Instant};
-use crate::node::{Answer, Entry, Node, NodeError, Parting, Release, Vote};
+use crate::node::{Answer, Entry, Extension, Node, NodeError, Parting, Release, Vote};
 
 /// The least time that a release gives the nodes beyond a quorum: a few round trips of a local
 /// network.
@@ -22,6 +22,11 @@ const REOPENING: u32 = 5;
 
 /// The same in attempts, which were about as many.
 const REOPENING_ATTEMPTS: u32 = 3;
+
+/// How often it is tried to leave a marker where something else stands that may go soon, and the
+/// pause in between.
+const MARKINGS: u32 = 5;
+const MARKING_PAUSE: Duration = Duration::from_millis(20);
 
 /// How long a release may take in all when no quorum answers.
 const RELEASE_LIMIT: Duration = Duration::from_secs(1);
@@ -263,6 +268,63 @@ impl<N: Node> Grip<N> {
             }
         }
         letting
+    }
+
+    /// Leaves the marker of `parting` on the nodes as well that had nothing of ours when the others
+    /// were released, as `letting` tells: a contender who came to nothing was there before us, or
+    /// their data is lost. Without it the marker would be on a bare quorum, and gone with the next
+    /// node. Only while the lock is ours, before `until`, may it be put there (with its fencing
+    /// token, `fence`); nodes that do not answer have not answered to the release either.
+    pub async fn mark_the_rest(
+        &self,
+        letting: &mut Letting,
+        parting: &Parting,
+        fence: u64,
+        until: Instant,
+        node_timeout: Duration,
+    ) {
+        if !letting.is_left() {
+            return;
+        }
+        let again = Arc::new(Parting {
+            // They were told, and nobody waits for what was not there.
+            run: None,
+            quiet: true,
+            ..parting.clone()
+        });
+        let is_bare = |index: &usize| letting.answers[*index] == Some(Ok(Release::NotOurs));
+        let mut bare: Vec<usize> = (0..self.nodes.len()).filter(is_bare).collect();
+        for marking in 0..MARKINGS {
+            if marking > 0 && !bare.is_empty() {
+                clock::sleep_until(clock::now() + MARKING_PAUSE).await;
+            }
+            if bare.is_empty() || until.has_passed() || again.marker_now().is_none() {
+                return;
+            }
+            let limit = node_timeout.min(until.remaining() / 2);
+            let mut pending = JoinSet::new();
+            for index in std::mem::take(&mut bare) {
+                let (node, entry) = (Arc::clone(&self.nodes[index]), Arc::clone(&self.entry));
+                let again = Arc::clone(&again);
+                pending.spawn(async move {
+                    let healed = node.heal(Arc::clone(&entry), fence, limit).await;
+                    let marked = match healed {
+                        Ok(Extension::Extended { .. }) => {
+                            Some(node.release(entry, again, limit).await)
+                        }
+                        _ => None,
+                    };
+                    (index, healed, marked)
+                });
+            }
+            while let Some((index, healed, marked)) = next_before(&mut pending, None).await {
+                match (healed, marked) {
+                    (_, Some(Ok(marked))) => letting.answers[index] = Some(Ok(marked)),
+                    (Ok(Extension::Foreign(_)), None) => bare.push(index),
+                    _ => {}
+                }
+            }
+        }
     }
 
     /// The nodes that a release is owed to. A request that is still connecting is given up: nothing

@@ -113,7 +113,7 @@ pub struct Lease<N> {
 }
 
 impl<N: Node> Lease<N> {
-    /// Keeps `held` from now on. Each node has `node_timeout` for an answer, and more while rounds
+    /// Keeps `held`, which was acquired just now. Each node has `node_timeout` for an answer, and more while rounds
     /// fail.
     #[must_use]
     pub fn keep(held: Held<N>, node_timeout: Duration) -> Self {
@@ -144,7 +144,7 @@ impl<N: Node> Lease<N> {
             keeper: task,
             token: held.token,
             fencing_token: held.fencing_token,
-            since: held.since,
+            since: clock::now(),
         }
     }
 

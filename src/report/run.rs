@@ -270,6 +270,17 @@ pub fn gone_before_release(names: &str) -> Line {
     Line::new(Level::Error, "gone", message).with("resource", names)
 }
 
+/// The command ended while the lock was valid, but redlock was stopped and could not give it back
+/// before it expired.
+#[must_use]
+pub fn expired_before_release(names: &str) -> Line {
+    let message = format!(
+        "{names} had expired before it could be given back, since redlock stood still; the command \
+         had ended in time"
+    );
+    Line::new(Level::Error, "expired", message).with("resource", names)
+}
+
 pub(super) fn with_holder(line: Line, by: Option<&Foreign>) -> Line {
     let state = by.map(|by| marker_of(&by.value).map_or("held", MarkerKind::name));
     let rest_ms = by.and_then(|by| by.ttl).map(whole_ms);

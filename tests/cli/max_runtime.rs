@@ -59,12 +59,7 @@ fn the_lock_is_kept_until_a_job_that_is_being_stopped_is_gone() {
     let options = "--max-runtime 1s -s INT -t 6s -k 2500ms";
     let mut run = place.run(options, slow).start();
     run.wait_for("told");
-    let rests = || {
-        let Place::Servers(cluster) = &place else {
-            unreachable!("it was made above");
-        };
-        cluster.pttls("lock:job")
-    };
+    let rests = || place.cluster().pttls("lock:job");
     let before = rests().into_iter().max();
     eventually("the lock is extended", || {
         rests().into_iter().min() > before

@@ -7,6 +7,7 @@ use std::time::Duration;
 use redlock::clock::{self, Instant};
 use redlock::node::{Entry, Extension, Marker, MarkerKind, Node as _, Parting, RedisNode, Release};
 
+use crate::support::proxy::{self, Fate};
 use crate::support::{Cluster, Place, Redlock, eventually};
 
 /// More than any answer takes.
@@ -141,6 +142,58 @@ fn nobody_with_the_old_token_can_change_a_kept_lock() {
     assert_eq!(cluster.values("lock:job"), before);
     let rests = cluster.pttls("lock:job");
     assert!(rests.iter().all(|&rest| rest <= 3_600_000), "{rests:?}");
+}
+
+#[test]
+fn a_marker_is_left_on_a_server_as_well_on_which_a_contender_had_been_first() {
+    for (options, state) in [("--min-hold 1h", '~'), ("--once-per 1h", '!')] {
+        let place = Place::Servers(Cluster::start(3));
+        let cluster = place.cluster();
+        let _: () = cluster.servers[1].ask(&["SET", "lock:job", "another's", "PX", "50"]);
+        let end = place.run(options, "true").end();
+        end.assert_code(0).assert_silent();
+        assert_eq!(states(cluster), [Some(state); 3]);
+        // As long as on the others, and no longer than that.
+        let rests = cluster.pttls("lock:job");
+        let [least, most] = [rests.iter().min(), rests.iter().max()].map(Option::unwrap);
+        assert!(most - least < 10_000, "{rests:?}");
+        // It is no majority that depends on one server.
+        let _: () = cluster.servers[0].ask(&["FLUSHALL"]);
+        place.run("", "echo again").end().assert_code(75);
+        // And the history has it once.
+        for server in &cluster.servers[1..] {
+            let runs: u32 = server.ask(&["LLEN", "{lock:job}:history"]);
+            assert_eq!(runs, 1);
+        }
+    }
+}
+
+#[test]
+fn a_server_that_somebody_else_holds_is_left_alone() {
+    let place = Place::Servers(Cluster::start(3));
+    let cluster = place.cluster();
+    let _: () = cluster.servers[1].ask(&["SET", "lock:job", "another's"]);
+    let end = place.run("--min-hold 1h", "true").end();
+    end.assert_code(0).assert_silent();
+    assert_eq!(
+        cluster.servers[1].get("lock:job").as_deref(),
+        Some(&b"another's"[..])
+    );
+}
+
+#[test]
+fn the_time_counts_from_when_the_lock_was_acquired() {
+    let cluster = Cluster::start(3);
+    let (proxies, urls) = proxy::before_each(&cluster);
+    for proxy in &proxies {
+        proxy.set_replies(Fate::Delay(Duration::from_secs(1)));
+    }
+    let run = ["run", "-t", "20s", "--min-hold", "30s", "-r", "job", "true"];
+    let run = Redlock::new(run).env("REDLOCK_SERVERS", urls);
+    run.env("REDLOCK_NODE_TIMEOUT", "5s").end().assert_code(0);
+    // The answer to the release was late as well.
+    let rests = cluster.pttls("lock:job");
+    assert!(rests.iter().all(|&rest| rest > 28_500), "{rests:?}");
 }
 
 #[test]

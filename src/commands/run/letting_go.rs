@@ -13,7 +13,7 @@ use crate::job::{Child, Signals};
 use crate::lock::quorum;
 use crate::lock::{Audience, Lease, Letting};
 use crate::node::{AnyNode, Marker, MarkerKind, Node, NodeName, Parting};
-use crate::report;
+use crate::report::{self, Line};
 use crate::settings::{Files, History};
 
 /// The most by which a period is shorter than `--once-per` says, and the part of it that is less:
@@ -83,8 +83,11 @@ impl Run<'_> {
         self.in_case_of_panic(&lease, None);
         let nodes: Vec<NodeName> = lease.nodes().map(|node| node.name().clone()).collect();
         let until = valid_until(&lease.state());
+        // We were stopped, and the guard saw the command end before.
+        let was_late = until.has_passed();
         let parting = Arc::new(self.parting(&lease, account, exit_code));
         let kind = parting.marker.map(|marker| marker.kind);
+        let fence = lease.fencing_token.0;
         let mut grip = lease.stop().await;
         let node_timeout = self.settings.common.node_timeout;
         // The guard goes when the release is on its way: somebody may be waiting for that.
@@ -125,22 +128,34 @@ impl Run<'_> {
             }
             letting = again;
         }
+        if lock == LockWas::Kept && kind.is_some() {
+            let rest = grip.mark_the_rest(&mut letting, &parting, fence, until, node_timeout);
+            rest.await;
+        }
         account.released(&nodes, &letting, kind);
         let is_told = was_started || !letting.was_gone();
         if lock == LockWas::Kept && is_told {
-            let rest = until.remaining() + quorum::drift(self.settings.ttl);
-            self.tell_of_release(&nodes, &letting, kind, rest);
+            let line = if was_late && letting.was_gone() && kind != Some(MarkerKind::Done) {
+                Some(report::expired_before_release(self.names.all()))
+            } else {
+                let rest = until.remaining() + quorum::drift(self.settings.ttl);
+                self.about_release(&nodes, &letting, kind, rest)
+            };
+            if let Some(line) = line {
+                self.reporter.tell(&line);
+            }
         }
     }
 
-    fn tell_of_release(
+    /// What is to be said of a release, if anything.
+    fn about_release(
         &self,
         nodes: &[NodeName],
         letting: &Letting,
         marker: Option<MarkerKind>,
         rest: Duration,
-    ) {
-        let line = if marker == Some(MarkerKind::Done) && !letting.is_left() {
+    ) -> Option<Line> {
+        Some(if marker == Some(MarkerKind::Done) && !letting.is_left() {
             report::not_marked_done(self.names.all(), nodes, letting)
         } else if marker == Some(MarkerKind::Kept) && !letting.is_complete() {
             report::not_kept(self.names.all(), nodes, letting, rest)
@@ -149,9 +164,8 @@ impl Run<'_> {
         } else if letting.was_gone() {
             report::gone_before_release(self.names.all())
         } else {
-            return;
-        };
-        self.reporter.tell(&line);
+            return None;
+        })
     }
 }
 
