@@ -61,10 +61,11 @@ pub fn votes_json(votes: &Named<Vote>) -> Value {
     let one = |(name, vote): &(_, Option<Answer<Vote>>)| {
         let name: &NodeName = name;
         let (state, error) = match vote {
-            Some(Ok(Vote::Granted { .. })) => ("granted", None),
-            Some(Ok(Vote::Taken { .. })) => ("taken", Some(vote_text(vote.as_ref()))),
+            Some(Ok(Vote::Granted { .. })) => ("held", None),
+            Some(Ok(Vote::Taken { .. })) => ("other", Some(vote_text(vote.as_ref()))),
             Some(Ok(Vote::Young { .. })) => ("restarted", Some(vote_text(vote.as_ref()))),
-            Some(Ok(Vote::Twin { .. }) | Err(_)) => ("failed", Some(vote_text(vote.as_ref()))),
+            Some(Ok(Vote::Twin { .. })) => ("failed", Some(vote_text(vote.as_ref()))),
+            Some(Err(error)) => (error.state(), Some(error.to_string())),
             None => ("unanswered", None),
         };
         json!({ "node": name.0, "state": state, "error": error })

@@ -130,9 +130,10 @@ fn node_state(node: &NodeView) -> &'static str {
     match (node.standing, &node.look.answer) {
         (NodeStanding::Is(own), _) => standing(own),
         (NodeStanding::Other, _) => "other",
-        (NodeStanding::Failed, Err(NodeError::Refused(_))) => "refused",
-        (NodeStanding::Failed, Err(NodeError::Failed(_))) => "failed",
-        (NodeStanding::Failed, _) => "unreachable",
+        (NodeStanding::Failed, answer) => {
+            let error = answer.as_ref().err();
+            error.map_or("unreachable", NodeError::state)
+        }
     }
 }
 

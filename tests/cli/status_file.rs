@@ -140,6 +140,7 @@ fn an_outage_is_told_node_by_node() {
     assert_eq!(told["outcome"], "unavailable");
     assert_eq!(told["nodes"][0]["state"], "free");
     assert_eq!(told["nodes"][1]["node"], first.name());
+    assert_eq!(told["nodes"][1]["state"], "unreachable");
     assert_eq!(told["nodes"][1]["error"], "connection refused");
     assert!(told["waited_ms"].as_u64() > Some(300), "{told}");
 }

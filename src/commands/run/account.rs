@@ -12,7 +12,7 @@ use crate::lock::claim::{holder_of, marker_of};
 use crate::lock::history::{Outcome, Run};
 use crate::lock::quorum::Verdict;
 use crate::lock::{Failure, FencingToken, Holder, Letting};
-use crate::node::{Answer, MarkerKind, NodeName, Release, Vote};
+use crate::node::{Answer, MarkerKind, NodeError, NodeName, Release, Vote};
 use crate::report::rfc3339;
 
 /// The account of one run.
@@ -55,6 +55,13 @@ pub struct NodeAccount {
     pub ttl: Option<Duration>,
     /// Why it told none.
     pub error: Option<String>,
+}
+
+impl NodeAccount {
+    fn failed(&mut self, error: &NodeError) {
+        self.state = Some(error.state());
+        self.error = Some(error.to_string());
+    }
 }
 
 impl Account {
@@ -159,8 +166,11 @@ fn node_of_vote(name: &NodeName, vote: Option<&Answer<Vote>>) -> NodeAccount {
             node.ttl = by.ttl;
         }
         Some(Ok(Vote::Young { .. })) => node.state = Some("restarted"),
-        Some(Ok(Vote::Twin { .. })) => node.error = Some("asked by another name".to_owned()),
-        Some(Err(error)) => node.error = Some(error.to_string()),
+        Some(Ok(Vote::Twin { .. })) => {
+            node.state = Some("failed");
+            node.error = Some("asked by another name".to_owned());
+        }
+        Some(Err(error)) => node.failed(error),
         None => node.error = Some("no answer yet".to_owned()),
     }
     node
@@ -177,7 +187,7 @@ fn node_of_release(
             node.state = Some(marker.map_or("free", MarkerKind::name));
         }
         Some(Ok(Release::NotOurs)) => node.error = Some("the lock was gone".to_owned()),
-        Some(Err(error)) => node.error = Some(error.to_string()),
+        Some(Err(error)) => node.failed(error),
         None => node.error = Some("no answer yet".to_owned()),
     }
     node

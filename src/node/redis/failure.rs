@@ -59,6 +59,8 @@ fn of_connection(text: String) -> NodeError {
             "; if it is right, name its authority with --tls-ca"
         } else if text.contains("CaUsedAsEndEntity") {
             "; it is an authority's (CA:TRUE): give the server one that the authority has signed"
+        } else if text.contains("UnsupportedCertVersion") {
+            "; it must be of X.509 version 3, which openssl x509 makes with -extfile"
         } else {
             ""
         };
