@@ -263,6 +263,7 @@ impl<N: Node> Keeper<N> {
         let listen_from = started + DEAF;
         let mut ear = Ear::open(&self.nodes, keys, listen_from, self.node_timeout);
         let mut failures = 0;
+        let mut last_failed = None;
         loop {
             let next = if failures == 0 {
                 started + ttl / ROUNDS_PER_TTL
@@ -274,6 +275,12 @@ impl<N: Node> Keeper<N> {
                 // A hint that it was taken away from us: to be asked, never to be believed.
                 () = released(&mut ear) => {}
                 () = self.hurry.notified() => self.is_in_a_hurry = true,
+            }
+            if self.valid_until.has_passed()
+                && let Some(answers) = last_failed
+            {
+                // Another round could only tell that there was no time left for it.
+                return self.lost(LossReason::NotExtended, answers);
             }
             let round_started = clock::now();
             let limit = limit(self.node_timeout, failures, self.valid_until.remaining());
@@ -287,6 +294,7 @@ impl<N: Node> Keeper<N> {
                 Keeping::Extended => {
                     started = round_started;
                     failures = 0;
+                    last_failed = None;
                     self.is_in_a_hurry = false;
                     self.extended(quorum::valid_until(started, ttl));
                     self.finish(round, limit, started + ttl / ROUNDS_PER_TTL)
@@ -297,6 +305,7 @@ impl<N: Node> Keeper<N> {
                     failures += 1;
                     let missing = missing(&round.answers);
                     reopen_failed(&self.nodes, &round.answers);
+                    last_failed = Some(round.answers.clone());
                     let answers = quorum::named(&self.nodes, round.answers);
                     self.publish.send_replace(State::Unknown {
                         until: self.valid_until,

@@ -8,7 +8,7 @@ use redlock::clock::{self, Instant};
 
 use crate::support::process::is_alive;
 use crate::support::proxy::{self, Fate};
-use crate::support::{Cluster, Process, Redlock, eventually};
+use crate::support::{Cluster, Place, Process, Redlock, eventually};
 
 /// A job with a grandchild, both of which ignore TERM; prints their ids, then `ready`.
 const STUBBORN: &str = "trap '' TERM; sh -c 'trap \"\" TERM; while :; do sleep 0.05; done' & \
@@ -128,6 +128,23 @@ fn a_job_that_heeds_the_signal_ends_at_once_when_the_lock_is_lost() {
     run.end()
         .assert_code(76)
         .assert_says(&["stopping the command with SIGUSR1"]);
+}
+
+#[test]
+fn a_loss_tells_of_the_last_round_that_had_time_for_answers() {
+    let place = Place::Servers(Cluster::start(3));
+    let options = "-t 1s --on-lost warn";
+    let mut run = place.run(options, "echo ready; read _").start();
+    run.wait_for("ready");
+    for server in &place.cluster().servers {
+        server.hang();
+    }
+    // Longer than the TTL, so that the loss was noticed.
+    thread::sleep(Duration::from_millis(1_500));
+    run.write_line("");
+    let end = run.end();
+    end.assert_code(76).assert_says(&["no answer within"]);
+    assert!(!end.stderr.contains("within 1ms"), "{end:?}");
 }
 
 #[test]
