@@ -3,7 +3,9 @@
 //! every resource that the file knows, so that a file can be checked before it is rolled out.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
+use super::duration;
 use super::file::File;
 use super::options::{self, COMMON, RUN};
 use super::run::{kill_after, margin};
@@ -47,7 +49,7 @@ pub fn config(options: &cli::Options, world: &World) -> Result<Merged, Error> {
     };
     let mut sources = sources.with_file(file);
     let common = common_of(&sources)?;
-    judge_run(&sources)?;
+    let kill_after = judge_run(&sources)?;
     let passed_over = servers::passed_over(&sources)?;
     let row_of = |setting: &&'static dyn AnySetting| setting.row();
     let of_all = COMMON.iter().map(row_of);
@@ -55,6 +57,12 @@ pub fn config(options: &cli::Options, world: &World) -> Result<Merged, Error> {
     show(&mut text, &sources, of_all, passed_over.as_ref());
     text.push_str("\n[defaults]\n");
     show(&mut text, &sources, RUN.iter().map(row_of), None);
+    if sources.find(&options::KILL_AFTER.row).is_none() {
+        // Not a value: in each section it goes by the TTL there.
+        let line = format!("# kill-after = {}", quoted(&duration::show(kill_after)));
+        let origin = "default, 5s and a quarter of the TTL at most";
+        let _ = writeln!(text, "{line:ORIGIN_COLUMN$} # {origin}");
+    }
     for (name, place) in &sections {
         sources = sources.with_resource(Some(name));
         judge_run(&sources)?;
@@ -67,15 +75,15 @@ pub fn config(options: &cli::Options, world: &World) -> Result<Merged, Error> {
     Ok(Merged { text, common })
 }
 
-/// Whether a run with these settings would be accepted.
-fn judge_run(sources: &Sources) -> Result<(), Error> {
+/// Whether a run with these settings would be accepted. Answers its grace before SIGKILL.
+fn judge_run(sources: &Sources) -> Result<Duration, Error> {
     for setting in &RUN {
         if let Some(found) = sources.find(setting.row()) {
             setting.check(&found)?;
         }
     }
     let ttl = sources.value(&options::TTL)?;
-    kill_after(sources, ttl, margin(ttl)).map(drop)
+    kill_after(sources, ttl, margin(ttl))
 }
 
 /// A section whose name no `-r` can have is a mistake that nobody would notice.

@@ -85,6 +85,7 @@ fn every_value_is_shown_with_its_origin_and_no_password() {
         "ttl = \"40s\" # REDLOCK_TTL",
         "min-hold = \"1m\" # FILE:5",
         "conflict-exit-code = 75 # default",
+        "# kill-after = \"5s\" # default, 5s and a quarter of the TTL at most",
         "[resource.\"daily report\"]",
         // A number of seconds, as for the run: not for ever.
         "wait = \"1\" # REDLOCK_WAIT",
