@@ -89,6 +89,8 @@ pub struct Child {
     dismissed: Option<Dismissed>,
     /// When its group was killed by us.
     killed: Cell<Option<Instant>>,
+    /// Whether the system has refused us a signal to all of it.
+    is_out_of_reach: Cell<bool>,
 }
 
 /// Whether the job runs, as far as its leader shows.
@@ -143,10 +145,20 @@ impl Child {
         self.leader
     }
 
+    /// Whether a signal was refused by the system, since all of the group are processes of another
+    /// user: it cannot be stopped then.
+    #[must_use]
+    pub fn is_out_of_reach(&self) -> bool {
+        self.is_out_of_reach.get()
+    }
+
     /// Sends `signal` to the whole group.
     pub fn signal_group(&self, signal: Signal) {
         // The leader is not reaped, so the group is ours. It may be empty but for that zombie.
-        let _ = killpg(self.leader, signal);
+        let is_refused = killpg(self.leader, signal) == Err(Errno::EPERM);
+        if is_refused && signal != Signal::SIGWINCH {
+            self.is_out_of_reach.set(true);
+        }
         // A command that has left its group is the job all the same.
         if getpgid(Some(self.leader)) != Ok(self.leader) {
             let _ = kill(self.leader, signal);

@@ -235,6 +235,16 @@ pub fn timed_out(names: &str, limit: Duration, signal: Signal) -> Line {
     Line::new(Level::Error, "timed_out", message).with("resource", names)
 }
 
+/// The command was to be signalled, and may not be.
+#[must_use]
+pub fn out_of_reach(names: &str) -> Line {
+    let message = format!(
+        "{names}: the command runs as another user and cannot be signalled or stopped from here; run \
+         redlock as that user, as in sudo redlock run"
+    );
+    Line::new(Level::Error, "out_of_reach", message).with("resource", names)
+}
+
 /// The same for now: it is tried again for as long as the lock is valid, for `rest`.
 #[must_use]
 pub fn not_marked_done_yet(

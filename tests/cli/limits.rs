@@ -26,6 +26,23 @@ fn where_no_process_can_be_made_neither_a_command_nor_a_name_is_asked_for() {
 }
 
 #[test]
+fn a_command_of_another_user_that_cannot_be_stopped_is_told_as_that() {
+    let cluster = Cluster::start(3);
+    let nobody = Nobody::new();
+    // As sudo is.
+    let become_root = nobody.owned_by_root_with_setuid("setpriv");
+    let script = format!("exec '{become_root}' --reuid=0 --regid=0 --clear-groups sleep 2");
+    let options = ["--max-runtime", "300ms", "-k", "200ms", "-r", "job"];
+    let run = ["run"].into_iter().chain(options);
+    let run = nobody.redlock("", run.chain(["sh", "-c", &script]));
+    let end = run.env("REDLOCK_SERVERS", cluster.urls()).end();
+    end.assert_code(124);
+    let told = "job: the command runs as another user";
+    assert_eq!(end.stderr.matches(told).count(), 1, "{end:?}");
+    assert_eq!(cluster.locks(), [""; 0]);
+}
+
+#[test]
 fn with_too_few_descriptors_nothing_is_started_and_the_message_says_so() {
     let cluster = Cluster::start(3);
     let mut not_started = 0;

@@ -50,6 +50,8 @@ struct Course {
     extensions: u64,
     /// The last signal that was passed on.
     passed_on: Option<Signal>,
+    /// It was told that the job cannot be signalled.
+    is_told_out_of_reach: bool,
     /// What the nodes answered in the last round that extended nothing.
     answers: Named<Extension>,
 }
@@ -98,9 +100,14 @@ impl Run<'_> {
             time: TimeWas::Enough,
             extensions: 0,
             passed_on: None,
+            is_told_out_of_reach: false,
             answers: Vec::new(),
         };
         loop {
+            if child.is_out_of_reach() && !course.is_told_out_of_reach {
+                course.is_told_out_of_reach = true;
+                self.reporter.tell(&report::out_of_reach(self.names.all()));
+            }
             let event = tokio::select! {
                 biased;
                 news = child.news(scope(course.phase)) => Event::Child(news),

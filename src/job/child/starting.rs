@@ -108,6 +108,7 @@ impl Child {
             has_spare: true,
             dismissed: None,
             killed: Cell::default(),
+            is_out_of_reach: Cell::default(),
         })
     }
 }
