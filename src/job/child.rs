@@ -274,6 +274,9 @@ impl Child {
                 }
                 continue;
             }
+            if self.terminal.poll_claim(self.leader, context).is_ready() {
+                continue;
+            }
             if self.terminal.poll_resize(context).is_ready() {
                 self.signal_group(Signal::SIGWINCH);
                 continue;

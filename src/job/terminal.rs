@@ -14,7 +14,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal};
-use nix::sys::signal::{kill, killpg, sigaction, sigprocmask};
+use nix::sys::signal::{kill, killpg, sigaction};
 use nix::unistd::{Pid, getpgid, getpgrp, getpid, tcgetpgrp, tcsetpgrp};
 use tokio::signal::unix::{self, SignalKind};
 
@@ -32,6 +32,8 @@ pub struct Terminal {
     asked_to_stop: Option<Instant>,
     /// Whether nobody has wanted it to go on since.
     may_stand_still: bool,
+    /// Who is in our group and wants the terminal as well; listened to since it was first lent.
+    neighbours: Vec<Claim>,
     suspends: CtrlZ,
     continues: unix::Signal,
     resizes: unix::Signal,
@@ -44,6 +46,31 @@ enum Holder {
     Us,
     /// The job: it was handed over.
     Job,
+}
+
+/// What the kernel sends to all of our group, which stops them, when one of it wants to read from
+/// the terminal that the job has, or to set it up: a pager behind a pipe.
+struct Claim {
+    signal: Signal,
+    heard: unix::Signal,
+    /// The action by which it is heard.
+    hearing: SigAction,
+}
+
+impl Claim {
+    /// Listens from now on; nothing if whoever started us ignores it.
+    fn listen(signal: Signal) -> Option<Self> {
+        if death::is_ignored(signal) {
+            return None;
+        }
+        let heard = unix::signal(SignalKind::from_raw(signal as i32)).ok()?;
+        let hearing = set_action(signal, &default_action()).ok()?;
+        Some(Self {
+            signal,
+            heard,
+            hearing,
+        })
+    }
 }
 
 /// What becomes of a job that has stopped.
@@ -113,6 +140,7 @@ impl Terminal {
             holder: Holder::Us,
             asked_to_stop: None,
             may_stand_still: false,
+            neighbours: Vec::new(),
             suspends: CtrlZ::listen()?,
             continues: unix::signal(SignalKind::from_raw(Signal::SIGCONT as i32))?,
             resizes: unix::signal(SignalKind::window_change())?,
@@ -131,6 +159,21 @@ impl Terminal {
     /// not have the terminal.
     pub fn poll_resize(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.resizes.poll_recv(context).map(drop)
+    }
+
+    /// Somebody else of our group wants the terminal that `job` has, and gets it: the job asks for
+    /// it again when it needs it. We would have been stopped for that as well, and nobody would
+    /// have kept the lock.
+    pub fn poll_claim(&mut self, job: Pid, context: &mut Context<'_>) -> Poll<()> {
+        let mut claims = self.neighbours.iter_mut();
+        if !claims.any(|claim| claim.heard.poll_recv(context).is_ready()) {
+            return Poll::Pending;
+        }
+        if self.holder == Holder::Job && is_in_front(job) {
+            self.take_back();
+            let _ = kill(Pid::from_raw(0), Signal::SIGCONT);
+        }
+        Poll::Ready(())
     }
 
     /// Passes Ctrl-Z on to `job`: it reached our group, which is not the job's.
@@ -222,8 +265,13 @@ impl Terminal {
     }
 
     fn give_to(&mut self, job: Pid) {
-        // As long as we are not in front, what we say must not stop us, also with `stty tostop`.
-        block(Signal::SIGTTOU, SigmaskHow::SIG_BLOCK);
+        if self.neighbours.is_empty() {
+            let signals = [Signal::SIGTTIN, Signal::SIGTTOU];
+            self.neighbours = signals.into_iter().filter_map(Claim::listen).collect();
+        }
+        for claim in &self.neighbours {
+            let _ = set_action(claim.signal, &claim.hearing);
+        }
         put_in_front(job);
         self.holder = Holder::Job;
     }
@@ -233,7 +281,9 @@ impl Terminal {
             return;
         }
         put_in_front(getpgrp());
-        block(Signal::SIGTTOU, SigmaskHow::SIG_UNBLOCK);
+        for claim in &self.neighbours {
+            let _ = set_action(claim.signal, &default_action());
+        }
         self.holder = Holder::Us;
     }
 }
@@ -264,7 +314,6 @@ pub fn is_ours() -> bool {
 /// [`Terminal`]. Whoever started us would be left in the background otherwise.
 pub fn take_back_from(job: Pid) {
     if is_in_front(job) {
-        block(Signal::SIGTTOU, SigmaskHow::SIG_BLOCK);
         put_in_front(getpgrp());
     }
 }
@@ -291,29 +340,36 @@ fn is_in_front(group: Pid) -> bool {
     terminal().is_ok_and(|terminal| tcgetpgrp(terminal) == Ok(group))
 }
 
-/// Puts `group` in front, if there is a terminal. The caller is in front or has SIGTTOU blocked.
+/// Puts `group` in front, if there is a terminal.
 fn put_in_front(group: Pid) {
     if let Ok(terminal) = terminal() {
+        // Whoever is not in front would be stopped for it.
+        let before = SigSet::from(Signal::SIGTTOU).thread_swap_mask(SigmaskHow::SIG_BLOCK);
         let _ = tcsetpgrp(terminal, group);
+        if let Ok(before) = before {
+            let _ = before.thread_set_mask();
+        }
     }
 }
 
 /// Stops `whom` (0 is our group) with `signal`, us included, and returns when we were continued. In
 /// a group that nobody could continue the kernel stops nobody, and this returns at once.
 fn stand_still(signal: Signal, whom: Pid) {
-    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
-    // SAFETY: the default action runs no code of ours.
-    let before = unsafe { sigaction(signal, &default) };
+    let before = set_action(signal, &default_action());
     // The kernel delivers it to this thread, the main one, before the call returns.
     let _ = kill(whom, signal);
     if let Ok(before) = before {
-        // SAFETY: it is the action that was there before, tokio's or none.
-        let _ = unsafe { sigaction(signal, &before) };
+        let _ = set_action(signal, &before);
     }
 }
 
-fn block(signal: Signal, how: SigmaskHow) {
-    let mut set = SigSet::empty();
-    set.add(signal);
-    let _ = sigprocmask(how, Some(&set), None);
+fn default_action() -> SigAction {
+    SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty())
+}
+
+/// Sets the action of `signal`, the default one or one that was there before, and answers which it
+/// was.
+fn set_action(signal: Signal, action: &SigAction) -> nix::Result<SigAction> {
+    // SAFETY: the default action runs no code of ours, and any other is tokio's or none.
+    unsafe { sigaction(signal, action) }
 }
