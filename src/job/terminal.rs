@@ -6,13 +6,15 @@
 //! see (it stops, it dies of Ctrl-C) we do as well, with the terminal back in our hands. Without a
 //! terminal nothing of this ever happens. Called by `child`, and by `commands` for Ctrl-Z alone.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::future::poll_fn;
 use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal};
 use nix::sys::signal::{kill, killpg, sigaction};
 use nix::unistd::{Pid, getpgid, getpgrp, getpid, tcgetpgrp, tcsetpgrp};
@@ -327,13 +329,21 @@ pub enum Wants {
     Nothing,
 }
 
-/// The terminal that our session has. Not stdin, which may be a file or another terminal.
-fn terminal() -> io::Result<File> {
+/// The terminal that our session has: stdin may be a file or another terminal. Where there is no
+/// `/dev/tty`, as in many a chroot, it can still be among what we were given.
+fn terminal() -> io::Result<OwnedFd> {
     let flags = libc::O_NOCTTY | libc::O_NONBLOCK;
-    OpenOptions::new()
-        .read(true)
-        .custom_flags(flags)
-        .open("/dev/tty")
+    let mut options = OpenOptions::new();
+    let opened = options.read(true).custom_flags(flags).open("/dev/tty");
+    match opened {
+        Ok(terminal) if tcgetpgrp(&terminal).is_ok() => Ok(terminal.into()),
+        _ => {
+            let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
+            let given = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
+            let ours = given.into_iter().find(|given| tcgetpgrp(given).is_ok());
+            ours.ok_or(Errno::ENOTTY)?.try_clone_to_owned()
+        }
+    }
 }
 
 fn is_in_front(group: Pid) -> bool {

@@ -48,6 +48,18 @@ fn a_job_reads_what_is_typed() {
 }
 
 #[test]
+fn a_job_reads_what_is_typed_where_the_terminal_has_no_name() {
+    let cluster = Cluster::start(3);
+    // As in a chroot without a whole /dev.
+    let script = "mount --bind /dev/null /dev/tty; exec bash --norc --noprofile --noediting -i";
+    let mut shell = shell(&cluster, &["unshare", "-m", "sh", "-c", script]);
+    shell.enter("$R sh -c 'read a; echo \"got $a\"'; echo code=$?");
+    shell.enter("one");
+    shell.expect("got one");
+    shell.expect("code=0");
+}
+
+#[test]
 fn one_after_the_other_has_the_terminal_in_a_substitution() {
     let cluster = Cluster::start(3);
     let mut shell = shell(&cluster, SHELLS[0]);
