@@ -22,6 +22,7 @@ mod words;
 
 pub use self::names::Names;
 pub use self::run::*;
+pub use self::stderr::tell_the_rest;
 pub use self::words::*;
 
 use std::io::IsTerminal;
@@ -114,7 +115,8 @@ impl Reporter {
     }
 
     /// Tells `line`, if somebody wants to read it. An stderr that is closed or full is no reason to
-    /// end a job, and none to let its lock expire: what cannot be written soon is left out.
+    /// end a job, and none to let its lock expire: what cannot be written soon is written later, or
+    /// left out if it still cannot when redlock leaves.
     pub fn tell(&self, line: &Line) {
         let wanted = match (line.level, self.output.verbosity) {
             (Level::Error, _) | (_, Verbosity::Verbose) => true,
@@ -129,7 +131,7 @@ impl Reporter {
             LogFormat::Text => format!("redlock: {}\n", escape(&line.message)),
             LogFormat::Json => format!("{}\n", json_text(&json(line))),
         };
-        stderr::put(text.as_bytes());
+        stderr::tell(text.as_bytes());
     }
 }
 

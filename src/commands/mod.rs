@@ -34,7 +34,7 @@ use crate::cli::{self, Cli, Command};
 use crate::errno;
 use crate::exit::Exit;
 use crate::job;
-use crate::report::{Level, Line, Reporter};
+use crate::report::{self, Level, Line, Reporter};
 use crate::settings::{self, Common, World};
 
 /// Why a command ends before its story does: what to say, and how to leave.
@@ -175,6 +175,7 @@ fn told(common: &Common, story: impl FnOnce(Reporter) -> Result<Exit, Stop>) -> 
 }
 
 fn leave(exit: Exit) -> u8 {
+    report::tell_the_rest();
     match exit {
         Exit::Signal(signal) => job::die_of(signal),
         exit => exit.code(),

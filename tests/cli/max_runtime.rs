@@ -52,6 +52,17 @@ fn members_that_die_later_than_the_command_are_waited_for_and_no_longer() {
 }
 
 #[test]
+fn a_reader_who_is_slow_sees_the_message_all_the_same() {
+    let place = Place::Servers(Cluster::start(3));
+    let urls = place.cluster().urls();
+    let script = "\"$0\" run -r job --max-runtime 500ms -- yes 2>&1 | { sleep 1; grep redlock:; }";
+    let end = Redlock::under(&["sh", "-c", script], [])
+        .env("REDLOCK_SERVERS", urls)
+        .end();
+    assert!(end.stdout.contains("job ran for 500ms"), "{end:?}");
+}
+
+#[test]
 fn the_lock_is_kept_until_a_job_that_is_being_stopped_is_gone() {
     let cluster = Cluster::start(3);
     let place = Place::Servers(cluster);

@@ -403,7 +403,7 @@ fn a_link_that_somebody_else_has_planted_is_not_followed() {
     let link = shared.join("status.json");
     symlink(&victim, &link).expect("ours");
     let run = |option: &str| {
-        let line = [
+        let words = [
             "run",
             "-r",
             "job",
@@ -411,7 +411,7 @@ fn a_link_that_somebody_else_has_planted_is_not_followed() {
             link.to_str().expect("a plain path"),
             "true",
         ];
-        Redlock::new(line)
+        Redlock::new(words)
             .env("REDLOCK_LOCAL", directory.path().join("locks"))
             .end()
     };

@@ -306,23 +306,21 @@ fn a_pager_works_behind_a_pipe_and_as_the_job() {
 fn a_job_that_has_had_the_terminal_leaves_it_to_its_neighbour_in_a_pipe() {
     let cluster = Cluster::start(3);
     // Not dash, which never hears that what was stopped goes on.
-    for words in [SHELLS[0]] {
-        let mut shell = shell(&cluster, words);
-        // As a job that asks for a password, and what it prints goes to a pager.
-        let job = "$R sh -c 'read a </dev/tty; echo \"got $a\"; read c </dev/tty; echo \"and $c\"'";
-        let neighbour = "sh -c 'read x; stty -echo </dev/tty; read b </dev/tty; echo \"$x, $b\"; \
-                         stty echo </dev/tty; cat'";
-        shell.enter(&format!("{job} | {neighbour}; echo code=$?"));
-        eventually("the job runs", || cluster.locks().len() == 3);
-        shell.enter("one");
-        // Longer than the TTL: it is extended, whoever has the terminal.
-        thread::sleep(Duration::from_millis(3_500));
-        shell.enter("two");
-        shell.enter("three");
-        shell.expect("got one, ");
-        shell.expect("and ");
-        shell.expect("code=0");
-    }
+    let mut shell = shell(&cluster, SHELLS[0]);
+    // As a job that asks for a password, and what it prints goes to a pager.
+    let job = "$R sh -c 'read a </dev/tty; echo \"got $a\"; read c </dev/tty; echo \"and $c\"'";
+    let neighbour = "sh -c 'read x; stty -echo </dev/tty; read b </dev/tty; echo \"$x, $b\"; \
+                     stty echo </dev/tty; cat'";
+    shell.enter(&format!("{job} | {neighbour}; echo code=$?"));
+    eventually("the job runs", || cluster.locks().len() == 3);
+    shell.enter("one");
+    // Longer than the TTL: it is extended, whoever has the terminal.
+    thread::sleep(Duration::from_millis(3_500));
+    shell.enter("two");
+    shell.enter("three");
+    shell.expect("got one, ");
+    shell.expect("and ");
+    shell.expect("code=0");
 }
 
 #[test]
