@@ -113,8 +113,8 @@ pub struct Lease<N> {
 }
 
 impl<N: Node> Lease<N> {
-    /// Keeps `held`, which was acquired just now. Each node has `node_timeout` for an answer, and more while rounds
-    /// fail.
+    /// Keeps `held`, which was acquired just now. Each node has `node_timeout` for an answer, and
+    /// more while rounds fail.
     #[must_use]
     pub fn keep(held: Held<N>, node_timeout: Duration) -> Self {
         let grip = held.grip;
