@@ -105,7 +105,7 @@ pub struct Options(BTreeMap<String, Vec<OsString>>);
 
 /// Why there is nothing to do: it has been done by an answer.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum Instead {
     /// What was asked for, a help text or the version: to stdout, exit 0.
     Text(String),
     /// The command line is wrong: to stderr, exit 64.
@@ -132,7 +132,7 @@ impl Cli {
     /// # Errors
     ///
     /// If help was asked for, or the command line makes no sense.
-    pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Answer> {
+    pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Instead> {
         let arguments: Vec<OsString> = arguments.into_iter().collect();
         let simple = least(&arguments);
         let matches = match simple.map(|least| least.try_get_matches_from(&arguments)) {
@@ -234,9 +234,9 @@ fn typed(matches: &ArgMatches, id: &str) -> Vec<OsString> {
 }
 
 /// The library's answer, which may take several lines and end in advice of its own, as ours.
-fn answer(error: &clap::Error, arguments: &[OsString]) -> Answer {
+fn answer(error: &clap::Error, arguments: &[OsString]) -> Instead {
     if !error.use_stderr() {
-        return Answer::Text(error.to_string());
+        return Instead::Text(error.to_string());
     }
     let help = format!("see {} --help", helpful(arguments));
     let what = match error.kind() {
@@ -254,7 +254,7 @@ fn answer(error: &clap::Error, arguments: &[OsString]) -> Answer {
             Some(ContextValue::Strings(names)) => names.first().cloned(),
             _ => None,
         });
-    Answer::Usage {
+    Instead::Usage {
         message: match (suggested, usage(error)) {
             (Some(name), _) => format!("{what}; did you mean '{name}'?"),
             (None, Some(usage)) => format!("{what}; usage: {usage}; {help}"),
@@ -331,7 +331,7 @@ mod tests {
 
     use super::*;
 
-    fn parse(line: &str) -> Result<RunArguments, Answer> {
+    fn parse(line: &str) -> Result<RunArguments, Instead> {
         let cli = Cli::parse(line.split_whitespace().map(Into::into))?;
         match cli.command {
             Command::Run(arguments) => Ok(arguments),
@@ -345,7 +345,7 @@ mod tests {
 
     fn usage(line: &str) -> String {
         match parse(line) {
-            Err(Answer::Usage { message, .. }) => message,
+            Err(Instead::Usage { message, .. }) => message,
             other => panic!("{line}: {other:?}"),
         }
     }
@@ -462,7 +462,7 @@ mod tests {
             "redlock completions --log-format json",
         ] {
             match Cli::parse(line.split_whitespace().map(Into::into)) {
-                Err(Answer::Usage { understood, .. }) => {
+                Err(Instead::Usage { understood, .. }) => {
                     let format = understood.options.values("log-format");
                     assert_eq!(format, Some(&["json".into()][..]), "{line}");
                 }
@@ -534,7 +534,7 @@ mod tests {
 
     #[test]
     fn help_tells_of_every_option_and_ends_with_codes_and_examples() {
-        let Err(Answer::Text(help)) = parse("redlock run --help") else {
+        let Err(Instead::Text(help)) = parse("redlock run --help") else {
             panic!("help is an answer");
         };
         for expected in [
@@ -547,11 +547,11 @@ mod tests {
         }
         assert!(help.trim_end().ends_with("sleep 10"), "{help}");
         let short = parse("redlock run -h");
-        assert!(matches!(short, Err(Answer::Text(_))), "{short:?}");
+        assert!(matches!(short, Err(Instead::Text(_))), "{short:?}");
         let version = format!("redlock {}\n", env!("CARGO_PKG_VERSION"));
         assert_eq!(
             parse("redlock --version").expect_err("an answer"),
-            Answer::Text(version)
+            Instead::Text(version)
         );
     }
 }

@@ -95,12 +95,12 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let world = World::of_this_process();
     let cli = match Cli::parse(arguments) {
         Ok(cli) => cli,
-        Err(cli::Answer::Text(text)) => {
+        Err(cli::Instead::Text(text)) => {
             let nothing = cli::Options::default();
             let early = || Reporter::new(settings::output_by(&nothing, None, &world));
             return stdout::print(&text).unwrap_or_else(|stop| stop.tell(early));
         }
-        Err(cli::Answer::Usage {
+        Err(cli::Instead::Usage {
             message,
             understood,
         }) => {

@@ -22,7 +22,7 @@ use crate::clock::{self, Instant};
 use crate::node::{Answer, ByHand, Entry, Extension, Node, NodeError, Proof, Removal, Sight, Vote};
 
 /// The least time that nodes beyond the quorum are given to answer when a lock was acquired.
-const LEAST_GRACE: Duration = Duration::from_millis(20);
+const LEAST_HEARING: Duration = Duration::from_millis(20);
 
 /// What is to be removed from a node.
 #[derive(Clone)]
@@ -256,7 +256,7 @@ impl<N: Node> Held<N> {
     /// to whoever wants the lock.
     pub async fn hear_the_rest(&mut self, node_timeout: Duration) {
         let now = clock::now();
-        let grace = now.since(self.since).max(LEAST_GRACE).min(node_timeout);
+        let grace = now.since(self.since).max(LEAST_HEARING).min(node_timeout);
         let grace = grace.min(self.valid_until.since(now) / 4);
         self.grip
             .hear_stragglers(&mut self.votes, now + grace)

@@ -20,7 +20,7 @@ use super::grip::{Grip, Settled};
 use super::quorum::{self, Answers, Named, Verdict};
 use super::restart::{RestartGuard, Restarts};
 use super::silence::{Silence, Waited};
-use super::unsettled::{Found, Unsettled};
+use super::unsettled::{Leftover, Unsettled};
 use super::wait::{Informed, Next, Patience, Retries};
 use crate::clock::{self, Instant};
 use crate::node::{Ballot, Foreign, Node, Vote};
@@ -283,7 +283,7 @@ impl<'a, N: Node> Contender<'a, N> {
         self.silence.learn(&attempt.votes, attempt.waited);
         let votes = &mut attempt.votes;
         let found = self.unsettled.settle(votes, attempt.limit).await;
-        if found == Found::Ours && matches!(verdict, Verdict::Held(_)) {
+        if found == Leftover::Ours && matches!(verdict, Verdict::Held(_)) {
             verdict = quorum::verdict(votes);
         }
         let settled = attempt.abandon().await;

@@ -15,7 +15,7 @@ pub(super) struct Unsettled<N>(Vec<Grip<N>>);
 
 /// Whether a node had what is left of our own.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum Leftover {
     /// None had.
     Nothing,
     /// One had, and does not count as taken any more.
@@ -42,8 +42,8 @@ impl<N: Node> Unsettled<N> {
 
     /// Lets go once more of what nodes took for another holder, and takes their votes away: what
     /// was left of us is a failure of theirs, and nobody's lock.
-    pub(super) async fn settle(&mut self, votes: &mut Answers<Vote>, limit: Duration) -> Found {
-        let mut found = Found::Nothing;
+    pub(super) async fn settle(&mut self, votes: &mut Answers<Vote>, limit: Duration) -> Leftover {
+        let mut found = Leftover::Nothing;
         for grip in &mut self.0 {
             let is_its = |vote: &Option<_>| match vote {
                 Some(Ok(Vote::Taken { by, .. })) => by.value.starts_with(grip.entry().token()),
@@ -55,7 +55,7 @@ impl<N: Node> Unsettled<N> {
             if nodes.is_empty() {
                 continue;
             }
-            found = Found::Ours;
+            found = Leftover::Ours;
             grip.abandon_again(&nodes, limit).await;
             for index in nodes {
                 let text = "had what was left of our last attempt".to_owned();

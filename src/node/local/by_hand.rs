@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::LocalNode;
 use super::record::Record;
-use super::rules::{Changes, Outcome, foreign, unchanged};
+use super::rules::{Changes, Effect, foreign, unchanged};
 use crate::clock;
 use crate::node::by_hand::{ByHand, Found, Listed, Page, Proof, Removal, Sight, Wanted};
 use crate::node::{Answer, Foreign, glob};
@@ -79,7 +79,7 @@ fn fence(record: &Record) -> Option<u64> {
 }
 
 /// `remove.lua`
-fn remove(record: &mut Record, proof: &Proof, now: Duration) -> Outcome<Removal> {
+fn remove(record: &mut Record, proof: &Proof, now: Duration) -> Effect<Removal> {
     let Some(lock) = record.living(now) else {
         return unchanged(Removal::Missing);
     };
@@ -88,7 +88,7 @@ fn remove(record: &mut Record, proof: &Proof, now: Duration) -> Outcome<Removal>
         return unchanged(Removal::Other(value));
     }
     record.lock = None;
-    Outcome {
+    Effect {
         answer: Removal::Removed,
         changes: Changes::Freed(vec![0]),
     }

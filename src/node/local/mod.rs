@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use self::files::StoreError;
 use self::record::Record;
-use self::rules::{Changes, Outcome};
+use self::rules::{Changes, Effect};
 use self::store::Store;
 use self::watch::Watcher;
 use super::{
@@ -96,7 +96,7 @@ impl LocalNode {
         &self,
         keys: &[String],
         limit: Duration,
-        operation: impl Fn(&mut [Record], Duration) -> Outcome<T>,
+        operation: impl Fn(&mut [Record], Duration) -> Effect<T>,
     ) -> Answer<T> {
         self.call_telling(keys, limit, operation, None).await
     }
@@ -106,7 +106,7 @@ impl LocalNode {
         &self,
         keys: &[String],
         limit: Duration,
-        operation: impl Fn(&mut [Record], Duration) -> Outcome<T>,
+        operation: impl Fn(&mut [Record], Duration) -> Effect<T>,
         run: Option<&str>,
     ) -> Answer<T> {
         let attempt = || self.apply(keys, &operation, run);
@@ -133,7 +133,7 @@ impl LocalNode {
     fn apply<T>(
         &self,
         keys: &[String],
-        operation: impl Fn(&mut [Record], Duration) -> Outcome<T>,
+        operation: impl Fn(&mut [Record], Duration) -> Effect<T>,
         run: Option<&str>,
     ) -> Result<T, StoreError> {
         let mut session = self.store.open(keys)?;

@@ -1,7 +1,7 @@
 //! The five operations on records in memory: the Lua scripts beside this folder, in Rust.
 //!
 //! Pure: no file, no clock. The records are those of the entry's keys, in the same order, and
-//! belong to nobody else meanwhile. An [`Outcome`] says what to answer, and what has to be
+//! belong to nobody else meanwhile. An [`Effect`] says what to answer, and what has to be
 //! written first.
 
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::node::{
 
 /// An answer, and what must be on the disk before it is given.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Outcome<T> {
+pub(super) struct Effect<T> {
     pub(super) answer: T,
     pub(super) changes: Changes,
 }
@@ -39,7 +39,7 @@ pub(super) fn acquire(
     entry: &Entry,
     floor: u64,
     now: Duration,
-) -> Outcome<Vote> {
+) -> Effect<Vote> {
     if let Err(by) = count_missing(records, entry, now) {
         return unchanged(taken(by));
     }
@@ -59,7 +59,7 @@ pub(super) fn raise(
     entry: &Entry,
     fence: u64,
     now: Duration,
-) -> Outcome<Raised> {
+) -> Effect<Raised> {
     if count_missing(records, entry, now) != Ok(0) {
         return unchanged(Raised::NotOurs);
     }
@@ -74,7 +74,7 @@ pub(super) fn extend(
     entry: &Entry,
     fence: u64,
     now: Duration,
-) -> Outcome<Extension> {
+) -> Effect<Extension> {
     match count_missing(records, entry, now) {
         Err(by) => return unchanged(Extension::Foreign(by)),
         Ok(0) => {}
@@ -95,7 +95,7 @@ pub(super) fn heal(
     entry: &Entry,
     fence: u64,
     now: Duration,
-) -> Outcome<Extension> {
+) -> Effect<Extension> {
     if let Err(by) = count_missing(records, entry, now) {
         return unchanged(Extension::Foreign(by));
     }
@@ -115,7 +115,7 @@ pub(super) fn release(
     entry: &Entry,
     marker: Option<(u8, u64)>,
     now: Duration,
-) -> Outcome<Release> {
+) -> Effect<Release> {
     let mut places = Vec::new();
     let mut is_left_already = false;
     for (index, record) in records.iter_mut().enumerate() {
@@ -142,7 +142,7 @@ pub(super) fn release(
             Release::NotOurs
         });
     }
-    Outcome {
+    Effect {
         answer: Release::Released { run_id: None },
         changes: match marker {
             Some(_) => Changes::Marked(places),
@@ -160,15 +160,15 @@ fn taken(by: Foreign) -> Vote {
     }
 }
 
-pub(super) fn unchanged<T>(answer: T) -> Outcome<T> {
-    Outcome {
+pub(super) fn unchanged<T>(answer: T) -> Effect<T> {
+    Effect {
         answer,
         changes: Changes::Nothing,
     }
 }
 
-fn changed<T>(answer: T) -> Outcome<T> {
-    Outcome {
+fn changed<T>(answer: T) -> Effect<T> {
+    Effect {
         answer,
         changes: Changes::All,
     }
@@ -278,12 +278,12 @@ mod tests {
         for tokens in [['.', '.'], [OURS, '.'], [OURS, OURS]] {
             let mut records = records(tokens);
             records[1].fence = 500;
-            let outcome = acquire(&mut records, &entry(OURS), 300, NOW);
+            let effect = acquire(&mut records, &entry(OURS), 300, NOW);
             let granted = Vote::Granted {
                 fence: 501,
                 run_id: None,
             };
-            assert_eq!(outcome, changed(granted));
+            assert_eq!(effect, changed(granted));
             assert_eq!(holders(&records, NOW), "aa");
             assert_eq!(fences(&records), [501, 501]);
         }
@@ -292,8 +292,8 @@ mod tests {
     #[test]
     fn a_token_is_at_least_the_floor() {
         let mut records = records(['.', '.']);
-        let outcome = acquire(&mut records, &entry(OURS), 7000, NOW);
-        assert!(matches!(outcome.answer, Vote::Granted { fence: 7000, .. }));
+        let effect = acquire(&mut records, &entry(OURS), 7000, NOW);
+        assert!(matches!(effect.answer, Vote::Granted { fence: 7000, .. }));
     }
 
     #[test]
@@ -304,7 +304,7 @@ mod tests {
         let digest = sha1_smol::Sha1::from(&lock.value).digest().to_string();
         let value = lock.value[..512].to_vec();
         let before = records.clone();
-        let outcome = acquire(
+        let effect = acquire(
             &mut records,
             &entry(OURS),
             300,
@@ -317,7 +317,7 @@ mod tests {
             kind: "string".to_owned(),
             ttl: Some(Duration::from_secs(29)),
         };
-        assert_eq!(outcome, unchanged(taken(by)));
+        assert_eq!(effect, unchanged(taken(by)));
         assert_eq!(records, before);
     }
 
@@ -339,8 +339,8 @@ mod tests {
     #[test]
     fn an_expired_lock_is_free() {
         let mut records = records([THEIRS, THEIRS]);
-        let outcome = acquire(&mut records, &entry(OURS), 0, NOW + TTL);
-        assert_eq!(outcome.changes, Changes::All);
+        let effect = acquire(&mut records, &entry(OURS), 0, NOW + TTL);
+        assert_eq!(effect.changes, Changes::All);
         assert_eq!(holders(&records, NOW + TTL), "aa");
     }
 
@@ -386,8 +386,8 @@ mod tests {
         let far = 9_000_000;
         records[1].lock.as_mut().expect("it is held").until_ms = far;
         let later = NOW + Duration::from_secs(10);
-        let outcome = extend(&mut records, &entry(OURS), 150, later);
-        assert_eq!(outcome, changed(Extension::Extended { run_id: None }));
+        let effect = extend(&mut records, &entry(OURS), 150, later);
+        assert_eq!(effect, changed(Extension::Extended { run_id: None }));
         let until = |record: &Record| record.lock.as_ref().map(|lock| lock.until_ms);
         assert_eq!(until(&records[0]), Some(1_040_000));
         assert_eq!(until(&records[1]), Some(far));
@@ -397,38 +397,38 @@ mod tests {
     #[test]
     fn extend_creates_nothing() {
         let mut gone = records([OURS, '.']);
-        let outcome = extend(&mut gone, &entry(OURS), 150, NOW);
-        assert_eq!(outcome, unchanged(Extension::Missing));
+        let effect = extend(&mut gone, &entry(OURS), 150, NOW);
+        assert_eq!(effect, unchanged(Extension::Missing));
         assert_eq!(holders(&gone, NOW), "a.");
         let mut taken = records(['.', THEIRS]);
-        let outcome = extend(&mut taken, &entry(OURS), 150, NOW);
-        assert!(matches!(outcome.answer, Extension::Foreign(by) if by.key == "two"));
-        assert_eq!(outcome.changes, Changes::Nothing);
+        let effect = extend(&mut taken, &entry(OURS), 150, NOW);
+        assert!(matches!(effect.answer, Extension::Foreign(by) if by.key == "two"));
+        assert_eq!(effect.changes, Changes::Nothing);
     }
 
     #[test]
     fn heal_puts_back_what_is_gone_and_leaves_the_others_their_time() {
         let mut gone = records([OURS, '.']);
         let later = NOW + Duration::from_secs(5);
-        let outcome = heal(&mut gone, &entry(OURS), 150, later);
-        assert_eq!(outcome, changed(Extension::Extended { run_id: None }));
+        let effect = heal(&mut gone, &entry(OURS), 150, later);
+        assert_eq!(effect, changed(Extension::Extended { run_id: None }));
         let until: Vec<_> = gone.iter().flat_map(|record| &record.lock).collect();
         assert_eq!(
             (until[0].until_ms, until[1].until_ms),
             (1_030_000, 1_035_000)
         );
         let mut taken = records([THEIRS, '.']);
-        let outcome = heal(&mut taken, &entry(OURS), 150, later);
-        assert!(matches!(outcome.answer, Extension::Foreign(_)));
+        let effect = heal(&mut taken, &entry(OURS), 150, later);
+        assert!(matches!(effect.answer, Extension::Foreign(_)));
         assert_eq!(holders(&taken, NOW), "b.");
     }
 
     #[test]
     fn release_frees_what_is_ours_and_nothing_else() {
         let mut mixed = records([THEIRS, OURS]);
-        let outcome = release(&mut mixed, &entry(OURS), None, NOW);
-        assert_eq!(outcome.answer, Release::Released { run_id: None });
-        assert_eq!(outcome.changes, Changes::Freed(vec![1]));
+        let effect = release(&mut mixed, &entry(OURS), None, NOW);
+        assert_eq!(effect.answer, Release::Released { run_id: None });
+        assert_eq!(effect.changes, Changes::Freed(vec![1]));
         assert_eq!(holders(&mixed, NOW), "b.");
         assert_eq!(fences(&mixed), [100, 100]);
         let mut expired = records([OURS, OURS]);
@@ -442,9 +442,9 @@ mod tests {
     fn a_marker_stands_where_the_lock_was_ours_and_nobody_owns_it_any_more() {
         let mut mixed = records([THEIRS, OURS]);
         let done = Some((b'!', 90_000));
-        let outcome = release(&mut mixed, &entry(OURS), done, NOW);
-        assert_eq!(outcome.answer, Release::Released { run_id: None });
-        assert_eq!(outcome.changes, Changes::Marked(vec![1]));
+        let effect = release(&mut mixed, &entry(OURS), done, NOW);
+        assert_eq!(effect.answer, Release::Released { run_id: None });
+        assert_eq!(effect.changes, Changes::Marked(vec![1]));
         let lock = mixed[1].lock.clone().expect("a marker");
         assert_eq!(lock.value[TOKEN_LEN], b'!');
         assert_eq!(
