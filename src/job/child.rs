@@ -367,7 +367,7 @@ impl Child {
             self.look_for_stop();
             return None;
         };
-        if scope == Scope::Group && !self.group_is_gone() {
+        if scope == Scope::Group && !is_gone(self.leader, self.killed.get()) {
             return None;
         }
         self.terminal.job_ended(match ended {
@@ -378,20 +378,6 @@ impl Child {
             Guarded::FoundItEnded => News::OverInTime(ended),
             Guarded::Nothing | Guarded::Acted => News::Over(ended),
         })
-    }
-
-    /// Whether nothing of the group lives any more, its leader having ended. Where that cannot be
-    /// told, the group is over when it was killed a while ago: better to go on stopping it than to
-    /// give the lock away.
-    fn group_is_gone(&self) -> bool {
-        match group::members(self.leader) {
-            Members::Alive => false,
-            Members::Gone => true,
-            Members::Unknown => self
-                .killed
-                .get()
-                .is_some_and(|killed| (killed + DEAD_WITHIN).has_passed()),
-        }
     }
 
     fn look_for_end(&mut self) -> Option<Ended> {
@@ -509,16 +495,22 @@ pub fn kill_all(leader: Pid) {
     let _ = killpg(leader, Signal::SIGKILL);
     while waitid(Id::Pid(leader), flags) == Err(Errno::EINTR) {}
     let killed = clock::now();
-    loop {
-        match group::members(leader) {
-            Members::Gone => break,
-            Members::Unknown if (killed + DEAD_WITHIN).has_passed() => break,
-            Members::Alive | Members::Unknown => {}
-        }
+    while !is_gone(leader, Some(killed)) {
         let _ = killpg(leader, Signal::SIGKILL);
         std::thread::sleep(GROUP_POLL);
     }
     terminal::take_back_from(leader);
+}
+
+/// Whether nothing of the group of `leader` lives any more, who has ended. Where that cannot be
+/// told, the group is over when it was `killed` a while ago: better to go on stopping it than to
+/// give the lock away.
+fn is_gone(leader: Pid, killed: Option<Instant>) -> bool {
+    match group::members(leader) {
+        Members::Alive => false,
+        Members::Gone => true,
+        Members::Unknown => killed.is_some_and(|killed| (killed + DEAD_WITHIN).has_passed()),
+    }
 }
 
 /// Reaps what became our child because its parent died: as PID 1 nobody else does. Not

@@ -199,22 +199,14 @@ pub(super) fn largest_group<'a>(
 }
 
 fn same_server(votes: &[Option<Answer<Vote>>]) -> Option<(usize, usize)> {
-    fn run_id(vote: &Answer<Vote>) -> Option<&String> {
-        match vote {
-            Ok(
-                Vote::Granted { run_id, .. }
-                | Vote::Taken { run_id, .. }
-                | Vote::Young { run_id, .. }
-                | Vote::Twin { run_id },
-            ) => run_id.as_ref(),
-            Err(_) => None,
-        }
-    }
-    let run_ids: Vec<_> = votes
-        .iter()
-        .map(|vote| vote.as_ref().and_then(run_id))
-        .collect();
-    same_run(&run_ids).or_else(|| twins(votes))
+    same_run(&run_ids(votes)).or_else(|| twins(votes))
+}
+
+/// The server that each answer is of.
+fn run_ids<T: OfServer>(answers: &[Option<Answer<T>>]) -> Vec<Option<&String>> {
+    let each = answers.iter();
+    each.map(|answer| answer.as_ref()?.as_ref().ok()?.run_id())
+        .collect()
 }
 
 /// A node that says that it has granted by another name, and that name, if it can be no other.
@@ -313,11 +305,7 @@ pub enum Keeping {
 /// for both, nor remember for both that its job is done.
 pub fn count_servers_once<T: OfServer>(answers: &mut [Option<Answer<T>>]) {
     loop {
-        let run_ids = answers.iter().map(|answer| match answer {
-            Some(Ok(answer)) => answer.run_id(),
-            _ => None,
-        });
-        let Some((_, again)) = same_run(&run_ids.collect::<Vec<_>>()) else {
+        let Some((_, again)) = same_run(&run_ids(answers)) else {
             return;
         };
         let text = "leads to a server that has answered by another name";

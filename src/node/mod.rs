@@ -192,6 +192,17 @@ pub trait OfServer {
     fn run_id(&self) -> Option<&String>;
 }
 
+impl OfServer for Vote {
+    fn run_id(&self) -> Option<&String> {
+        match self {
+            Self::Granted { run_id, .. }
+            | Self::Taken { run_id, .. }
+            | Self::Young { run_id, .. }
+            | Self::Twin { run_id } => run_id.as_ref(),
+        }
+    }
+}
+
 impl OfServer for Extension {
     fn run_id(&self) -> Option<&String> {
         match self {
