@@ -24,7 +24,7 @@ pub const SHELLS: [&str; 5] = ["bash", "elvish", "fish", "powershell", "zsh"];
 const LOCK: &str = "LOCK";
 
 /// Options with a few values, as they are typed. What they mean is said in `settings`.
-const VALUES: [(&str, &[&str]); 4] = [
+pub const VALUES: [(&str, &[&str]); 4] = [
     ("log-format", &["text", "json"]),
     ("on-lost", &["stop", "warn"]),
     ("restart-guard", &["auto", "strict", "off"]),

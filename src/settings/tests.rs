@@ -129,6 +129,17 @@ fn every_default_of_the_table_makes_sense() {
 }
 
 #[test]
+fn what_completions_offer_as_a_value_is_one() {
+    for (option, values) in cli::completions::VALUES {
+        for value in values {
+            Host::new().good(&format!(
+                "--server redis://h --any-quorum --{option} {value} -r a c"
+            ));
+        }
+    }
+}
+
+#[test]
 fn without_options_a_run_is_what_a_cron_line_wants() {
     let run = Host::new().good(&format!("{THREE} -r a c"));
     assert_eq!(run.ttl, seconds(30));
