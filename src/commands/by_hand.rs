@@ -4,7 +4,7 @@ use super::Stop;
 use crate::exit::Exit;
 use crate::lock::outcome::Outcome;
 use crate::lock::quorum::Named;
-use crate::node::{Answer, Foreign, TOKEN_LEN};
+use crate::node::{Foreign, TOKEN_LEN};
 use crate::report::{self, Line};
 
 /// The exit code for "somebody else holds it", which only `run` lets the user choose.
@@ -17,7 +17,7 @@ pub struct About<'a, T> {
     /// What the nodes answered.
     pub answers: Named<T>,
     /// In words.
-    pub text: fn(Option<&Answer<T>>) -> String,
+    pub text: fn(&T) -> String,
     /// What to do without a quorum.
     pub advice: &'a str,
 }

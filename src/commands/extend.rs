@@ -22,7 +22,7 @@ pub fn extend(settings: &ExtendSettings) -> Result<Exit, Stop> {
         let about = About {
             name: settings.resource.as_str(),
             answers,
-            text: report::by_hand::extended,
+            text: report::extension_text,
             advice: "it may still be yours: try again",
         };
         by_hand::leave(outcome, token.as_str().as_bytes(), &about)

@@ -6,8 +6,7 @@ use serde_json::{Value, json};
 
 use super::run::{advice, no_lock, with_holder};
 use super::words::{
-    each, extension_text, holder, in_the_way, is_standing, list, short, standing, vote_text,
-    without_quorum,
+    each, holder, in_the_way, is_standing, list, short, standing, vote_text, without_quorum,
 };
 use super::{Level, Line};
 use crate::errno;
@@ -16,7 +15,7 @@ use crate::lock::claim::holder_of;
 use crate::lock::list::Catalogue;
 use crate::lock::quorum::{Named, rules_out_quorum};
 use crate::lock::view::{NodeView, Standing, View, standing_of};
-use crate::node::{Answer, Extension, Foreign, NodeError, NodeName, Removal, Vote};
+use crate::node::{Answer, Foreign, NodeError, NodeName, Removal, Vote};
 
 /// Somebody else has the lock that was to be acquired.
 #[must_use]
@@ -62,9 +61,9 @@ pub fn votes_json(votes: &Named<Vote>) -> Value {
         let name: &NodeName = name;
         let (state, error) = match vote {
             Some(Ok(Vote::Granted { .. })) => ("held", None),
-            Some(Ok(Vote::Taken { .. })) => ("other", Some(vote_text(vote.as_ref()))),
-            Some(Ok(Vote::Young { .. })) => ("restarted", Some(vote_text(vote.as_ref()))),
-            Some(Ok(Vote::Twin { .. })) => ("failed", Some(vote_text(vote.as_ref()))),
+            Some(Ok(vote @ Vote::Taken { .. })) => ("other", Some(vote_text(vote))),
+            Some(Ok(vote @ Vote::Young { .. })) => ("restarted", Some(vote_text(vote))),
+            Some(Ok(vote @ Vote::Twin { .. })) => ("failed", Some(vote_text(vote))),
             Some(Err(error)) => (error.state(), Some(error.to_string())),
             None => ("unanswered", None),
         };
@@ -75,7 +74,7 @@ pub fn votes_json(votes: &Named<Vote>) -> Value {
 
 /// The lock that was to be prolonged or given back has ended by itself, or was given back before.
 #[must_use]
-pub fn gone<T>(name: &str, answers: &Named<T>, text: fn(Option<&Answer<T>>) -> String) -> Line {
+pub fn gone<T>(name: &str, answers: &Named<T>, text: fn(&T) -> String) -> Line {
     let answers = list(answers, text);
     let message = format!(
         "{name} is not yours any more: it has expired or was released, and nobody holds it \
@@ -116,12 +115,7 @@ pub fn held_now(name: &str, by: &Foreign) -> Line {
 
 /// Nobody knows.
 #[must_use]
-pub fn no_quorum<T>(
-    name: &str,
-    answers: &Named<T>,
-    text: fn(Option<&Answer<T>>) -> String,
-    advice: &str,
-) -> Line {
+pub fn no_quorum<T>(name: &str, answers: &Named<T>, text: fn(&T) -> String, advice: &str) -> Line {
     let message = format!(
         "{}: {}; {advice}",
         without_quorum(name, answers.len()),
@@ -133,34 +127,21 @@ pub fn no_quorum<T>(
 /// No quorum of nodes told of the last runs.
 #[must_use]
 pub fn no_history(name: &str, answers: &Named<Vec<String>>) -> Line {
-    let text = |answer: Option<&Answer<Vec<String>>>| match answer {
-        Some(Ok(_)) => "answered".to_owned(),
-        Some(Err(error)) => error.to_string(),
-        None => "no answer yet".to_owned(),
-    };
     let message = format!(
         "{}: {}",
         without_quorum(&format!("the history of {name}"), answers.len()),
-        list(answers, text)
+        list(answers, |_| "answered".to_owned())
     );
     Line::new(Level::Error, "unavailable", message).with("resource", name)
 }
 
-/// What a node answered to an extension.
-#[must_use]
-pub fn extended(answer: Option<&Answer<Extension>>) -> String {
-    extension_text(answer)
-}
-
 /// What a node answered to a release.
 #[must_use]
-pub fn removed(answer: Option<&Answer<Removal>>) -> String {
-    match answer {
-        Some(Ok(Removal::Removed)) => "released".to_owned(),
-        Some(Ok(Removal::Missing)) => "gone".to_owned(),
-        Some(Ok(Removal::Other(by))) => standing(by),
-        Some(Err(error)) => error.to_string(),
-        None => "no answer yet".to_owned(),
+pub fn removed(removal: &Removal) -> String {
+    match removal {
+        Removal::Removed => "released".to_owned(),
+        Removal::Missing => "gone".to_owned(),
+        Removal::Other(by) => standing(by),
     }
 }
 

@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::names::Names;
 use super::words::{
-    extension_text, holder_json, in_the_way, is_standing, list, release_text, rfc3339, short,
-    vote_text, without_quorum,
+    answer_text, extension_text, holder_json, in_the_way, is_standing, list, release_text, rfc3339,
+    short, vote_text, without_quorum,
 };
 use super::{Level, Line};
 use crate::clock::{self, whole_ms};
@@ -150,7 +150,7 @@ pub(super) fn no_lock(names: &str, failure: &Failure, end: Option<&str>) -> Line
     let nodes = failure
         .votes
         .iter()
-        .map(|(name, vote)| (name.0.clone(), vote_text(vote.as_ref()).into()));
+        .map(|(name, vote)| (name.0.clone(), answer_text(vote.as_ref(), vote_text).into()));
     line.with("nodes", Value::Object(nodes.collect()))
 }
 

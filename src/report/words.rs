@@ -11,6 +11,9 @@ use crate::lock::quorum::{Named, majority};
 use crate::lock::{Failure, Holder};
 use crate::node::{Answer, Extension, Foreign, MarkerKind, NodeName, Release, Vote};
 
+/// What is said of a node that has not answered.
+pub const NO_ANSWER: &str = "no answer yet";
+
 /// An instant of the wall clock, in UTC and whole milliseconds.
 #[must_use]
 pub fn rfc3339(time: SystemTime) -> String {
@@ -180,10 +183,18 @@ pub(super) fn age(since: &str) -> Option<Duration> {
     now.checked_sub(since)
 }
 
-/// `host:port: answer, host:port: answer`.
-pub(super) fn list<T>(answers: &Named<T>, text: fn(Option<&Answer<T>>) -> String) -> String {
+/// `host:port: answer, host:port: answer`, where an answer that counts is said by `text`.
+pub(super) fn list<T>(answers: &Named<T>, text: fn(&T) -> String) -> String {
     let said = answers.iter();
-    each(said.map(|(name, answer)| (name, text(answer.as_ref()))))
+    each(said.map(|(name, answer)| (name, answer_text(answer.as_ref(), text))))
+}
+
+pub(super) fn answer_text<T>(answer: Option<&Answer<T>>, text: fn(&T) -> String) -> String {
+    match answer {
+        Some(Ok(answer)) => text(answer),
+        Some(Err(error)) => error.to_string(),
+        None => NO_ANSWER.to_owned(),
+    }
 }
 
 /// What is said of each node.
@@ -198,39 +209,35 @@ pub(super) fn without_quorum(what: &str, nodes: usize) -> String {
     format!("no quorum for {what} ({quorum} of {nodes} servers needed)")
 }
 
-pub(super) fn vote_text(vote: Option<&Answer<Vote>>) -> String {
+pub(super) fn vote_text(vote: &Vote) -> String {
     match vote {
-        Some(Ok(Vote::Granted { .. })) => "free".to_owned(),
-        Some(Ok(Vote::Taken { by, .. })) => standing(by),
-        Some(Ok(Vote::Young { uptime, rest, .. })) => format!(
+        Vote::Granted { .. } => "free".to_owned(),
+        Vote::Taken { by, .. } => standing(by),
+        Vote::Young { uptime, rest, .. } => format!(
             "restarted {} ago without its locks, perhaps; votes again in {}",
             short(*uptime),
             short(*rest)
         ),
-        Some(Ok(Vote::Twin { .. })) => {
+        Vote::Twin { .. } => {
             "another name of a server that has been asked; give each server once".to_owned()
         }
-        Some(Err(error)) => error.to_string(),
-        None => "no answer yet".to_owned(),
     }
 }
 
-pub(super) fn extension_text(extension: Option<&Answer<Extension>>) -> String {
+/// What a node answered to an extension.
+#[must_use]
+pub fn extension_text(extension: &Extension) -> String {
     match extension {
-        Some(Ok(Extension::Extended { .. })) => "extended".to_owned(),
-        Some(Ok(Extension::Missing)) => "gone".to_owned(),
-        Some(Ok(Extension::Foreign(by))) => standing(by),
-        Some(Err(error)) => error.to_string(),
-        None => "no answer yet".to_owned(),
+        Extension::Extended { .. } => "extended".to_owned(),
+        Extension::Missing => "gone".to_owned(),
+        Extension::Foreign(by) => standing(by),
     }
 }
 
-pub(super) fn release_text(release: Option<&Answer<Release>>) -> String {
+pub(super) fn release_text(release: &Release) -> String {
     match release {
-        Some(Ok(Release::Released { .. })) => "released".to_owned(),
-        Some(Ok(Release::NotOurs)) => "nothing to release".to_owned(),
-        Some(Err(error)) => error.to_string(),
-        None => "no answer yet".to_owned(),
+        Release::Released { .. } => "released".to_owned(),
+        Release::NotOurs => "nothing to release".to_owned(),
     }
 }
 
@@ -265,7 +272,7 @@ mod tests {
             run_id: None,
         };
         assert_eq!(
-            vote_text(Some(&Ok(vote))),
+            vote_text(&vote),
             "restarted 12s ago without its locks, perhaps; votes again in 49s"
         );
     }

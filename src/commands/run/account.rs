@@ -13,7 +13,7 @@ use crate::lock::history::{Outcome, Run};
 use crate::lock::quorum::Verdict;
 use crate::lock::{Failure, FencingToken, Holder, Letting};
 use crate::node::{Answer, MarkerKind, NodeError, NodeName, Release, Vote};
-use crate::report::rfc3339;
+use crate::report::{self, rfc3339};
 
 /// The account of one run.
 pub struct Account {
@@ -171,7 +171,7 @@ fn node_of_vote(name: &NodeName, vote: Option<&Answer<Vote>>) -> NodeAccount {
             node.error = Some("asked by another name".to_owned());
         }
         Some(Err(error)) => node.failed(error),
-        None => node.error = Some("no answer yet".to_owned()),
+        None => node.error = Some(report::NO_ANSWER.to_owned()),
     }
     node
 }
@@ -188,7 +188,7 @@ fn node_of_release(
         }
         Some(Ok(Release::NotOurs)) => node.error = Some("the lock was gone".to_owned()),
         Some(Err(error)) => node.failed(error),
-        None => node.error = Some("no answer yet".to_owned()),
+        None => node.error = Some(report::NO_ANSWER.to_owned()),
     }
     node
 }
