@@ -144,13 +144,14 @@ const fn locks(command: &'static str, trial: Trial) -> Right {
 
 /// The words of a trial for the lock `key`.
 #[must_use]
-pub fn words(trial: &[&str], key: &str) -> Vec<Vec<u8>> {
+pub fn words(trial: &[&str], key: &str) -> Vec<String> {
+    let fence_key = || String::from_utf8(super::fence_key(key.as_bytes()));
     let word = |word: &&str| match *word {
-        LOCK => key.as_bytes().to_vec(),
-        FENCE => super::fence_key(key.as_bytes()),
-        HISTORY => super::history_key(key).into_bytes(),
-        CHANNEL => super::channel(key).into_bytes(),
-        other => other.as_bytes().to_vec(),
+        LOCK => key.to_owned(),
+        FENCE => fence_key().expect("made of text"),
+        HISTORY => super::history_key(key),
+        CHANNEL => super::channel(key),
+        other => other.to_owned(),
     };
     trial.iter().map(word).collect()
 }
@@ -249,10 +250,6 @@ mod tests {
             .filter_map(|right| match right.trial {
                 Trial::Script(trial) => Some(words(trial, "lock:probe")),
                 _ => None,
-            })
-            .map(|words| {
-                let text = |word| String::from_utf8(word).expect("text");
-                words.into_iter().map(text).collect()
             })
             .collect();
         let place = |name: &str| trials.iter().position(|words| words[0] == name);
