@@ -145,10 +145,9 @@ const fn locks(command: &'static str, trial: Trial) -> Right {
 /// The words of a trial for the lock `key`.
 #[must_use]
 pub fn words(trial: &[&str], key: &str) -> Vec<String> {
-    let fence_key = || String::from_utf8(super::fence_key(key.as_bytes()));
     let word = |word: &&str| match *word {
         LOCK => key.to_owned(),
-        FENCE => fence_key().expect("made of text"),
+        FENCE => String::from_utf8_lossy(&super::fence_key(key.as_bytes())).into_owned(),
         HISTORY => super::history_key(key),
         CHANNEL => super::channel(key),
         other => other.to_owned(),
