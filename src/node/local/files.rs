@@ -205,6 +205,35 @@ fn keep_young(file: &File, metadata: &Metadata) {
     }
 }
 
+/// Adds `line` to the file `name` in `directory`, unless it is the last one there already. False if
+/// that cannot be done in place: the file is not `fit` for it, ends within a line, or is not ours
+/// alone.
+pub(super) fn append(
+    directory: &Path,
+    name: &str,
+    line: &str,
+    fit: impl Fn(&Metadata) -> bool,
+) -> io::Result<bool> {
+    let pinned = Pinned::open(directory)?;
+    let mut options = OpenOptions::new();
+    let options = options.read(true).append(true).custom_flags(FLAGS);
+    let mut file = options.open(pinned.path.join(name))?;
+    let metadata = file.metadata()?;
+    // It could be another name of something else.
+    let is_ours = metadata.nlink() == 1 && metadata.uid() == geteuid().as_raw();
+    if !metadata.is_file() || !is_ours || !fit(&metadata) {
+        return Ok(false);
+    }
+    let mut end = vec![0; line.len().min(usize::try_from(metadata.len()).unwrap_or(0))];
+    let from = metadata.len() - end.len() as u64;
+    file.read_exact_at(&mut end, from)?;
+    match end.last() {
+        Some(b'\n') if end == line.as_bytes() => Ok(true),
+        Some(b'\n') => file.write_all(line.as_bytes()).map(|()| true),
+        _ => Ok(false),
+    }
+}
+
 /// What stands in the file at `path`, or `None` if there is none.
 pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
     let failed = StoreError::system("read", path);

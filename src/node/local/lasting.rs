@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! DIR/done/3f/3f78….     a job was done, until an instant of the wall clock (fsync'ed)
-//! DIR/history/3f/3f78….  the last runs of one resource, the latest first
+//! DIR/history/3f/3f78….  the last runs of one resource, the latest last
 //! ```
 //!
 //! Locks of another boot are free, and so is what `--min-hold` kept: whoever it kept out was here.
@@ -13,7 +13,7 @@
 //!
 //! The caller holds the lock of the folder of the same name in this boot. Called by `store`.
 
-use std::fs;
+use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -29,6 +29,10 @@ const DONE: &str = "done";
 
 /// The directory of the history.
 const HISTORY: &str = "history";
+
+/// How large the file of a history may become, in bytes, before all but the last runs are taken out
+/// of it: adding one to its end takes a third of the time.
+const HISTORY_ROOM: u64 = 16 * 1024;
 
 /// Where one resource's files are, by the name of its record.
 pub(super) struct Lasting<'a> {
@@ -98,13 +102,14 @@ impl Lasting<'_> {
     /// The last runs, the latest first; none if the last was too long ago.
     pub(super) fn history(&self) -> Result<Vec<String>, StoreError> {
         let path = self.path(HISTORY);
-        if is_old(&path) {
+        if is_old_at(&path) {
             return Ok(Vec::new());
         }
         let bytes = files::read(&path)?.unwrap_or_default();
         // What a power cut tore is left out.
         let text = String::from_utf8_lossy(&bytes);
-        Ok(text.lines().map(ToOwned::to_owned).collect())
+        let runs = text.lines().rev().take(HISTORY_RUNS);
+        Ok(runs.map(ToOwned::to_owned).collect())
     }
 
     /// Adds a run. Nothing depends on it: a full disk is no reason to call a lock not released.
@@ -112,23 +117,34 @@ impl Lasting<'_> {
         if run.len() > HISTORY_RUN_LIMIT || run.contains('\n') {
             return;
         }
-        let mut runs = self.history().unwrap_or_default();
-        if runs.first().is_some_and(|last| last == run) {
-            // The same release again.
+        if self.append(run).unwrap_or_default() {
             return;
         }
+        let mut runs = self.history().unwrap_or_default();
         let is_new = runs.is_empty();
+        runs.retain(|known| known != run);
+        runs.truncate(HISTORY_RUNS - 1);
         runs.insert(0, run.to_owned());
-        runs.truncate(HISTORY_RUNS);
-        let text: String = runs.iter().flat_map(|run| [run, "\n"]).collect();
+        let text: String = runs.iter().rev().flat_map(|run| [run, "\n"]).collect();
         let Ok(folder) = self.create_folder(HISTORY, sharing) else {
             return;
         };
         let durability = Durability::UntilReboot;
         let _ = files::replace(&folder, self.name, text.as_bytes(), sharing, durability);
         if is_new {
-            sweep::neighbours(&folder, &record_names(&folder), is_old);
+            sweep::neighbours(&folder, &record_names(&folder), is_old_at);
         }
+    }
+
+    /// Adds a run at the end of the history that is there, or finds it there: the same release
+    /// again adds nothing. False if the file has to be written anew.
+    fn append(&self, run: &str) -> Result<bool, StoreError> {
+        let history = self.directory.join(HISTORY);
+        files::refuse_link(&history)?;
+        let has_room = |file: &Metadata| file.len() < HISTORY_ROOM && !is_old(file);
+        let folder = history.join(self.folder);
+        let appended = files::append(&folder, self.name, &format!("{run}\n"), has_room);
+        Ok(appended.unwrap_or_default())
     }
 
     fn path(&self, kind: &str) -> PathBuf {
@@ -183,8 +199,12 @@ impl<'a> Marker<'a> {
 }
 
 /// Whether the file was not written to for longer than a history is kept.
-fn is_old(path: &Path) -> bool {
-    let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
-    let age = modified.ok().and_then(|modified| modified.elapsed().ok());
+fn is_old(file: &Metadata) -> bool {
+    let modified = file.modified().ok();
+    let age = modified.and_then(|modified| modified.elapsed().ok());
     age.is_some_and(|age| age > Duration::from_hours(24 * HISTORY_DAYS))
+}
+
+fn is_old_at(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|file| is_old(&file))
 }

@@ -839,6 +839,47 @@ fn the_last_runs_are_kept_over_boots_and_are_bounded() {
 }
 
 #[test]
+fn the_file_of_a_history_stays_small_and_what_is_not_its_own_is_left_alone() {
+    let host = Host::new();
+    let run = |number: u32| {
+        let node = host.node();
+        acquire(&node, &entry(number)).expect("it is free");
+        let parting = Arc::new(Parting {
+            run: Some(format!("run {number} {}", "x".repeat(400))),
+            ..Parting::default()
+        });
+        in_runtime(node.release(entry(number), parting, LIMIT)).expect("an answer");
+    };
+    let last = || {
+        let runs = in_runtime(host.node().history("lock:daily".into(), LIMIT));
+        let runs = runs.expect("an answer").into_iter();
+        let number = |run: String| run.split(' ').nth(1).and_then(|word| word.parse().ok());
+        runs.filter_map(number).collect::<Vec<u32>>()
+    };
+    let mut largest = 0;
+    let file = || all_files(&host.directory().join("history")).remove(0);
+    for number in 0..100 {
+        run(number);
+        largest = largest.max(fs::metadata(file()).expect("ours").len());
+    }
+    assert!(largest > 12_000 && largest < 20_000, "{largest}");
+    assert_eq!(last(), (80..100).rev().collect::<Vec<_>>());
+    // Another name of the same file, which may be something else's.
+    let victim = host.root.path().join("victim");
+    fs::hard_link(file(), &victim).expect("ours");
+    let before = fs::read(&victim).expect("ours");
+    run(100);
+    assert_eq!(fs::read(&victim).expect("ours"), before);
+    assert_eq!(last()[0], 100);
+    // A power cut has torn the last line.
+    let torn = [&fs::read(file()).expect("ours")[..], b"run 1"].concat();
+    fs::write(file(), torn).expect("ours");
+    run(101);
+    assert_eq!(last()[0], 101);
+    assert!(last().contains(&100));
+}
+
+#[test]
 fn a_release_needs_no_room_and_keeps_the_counter() {
     let host = Host::new();
     let node = host.node();
