@@ -70,7 +70,7 @@ fn sources() -> Vec<(PathBuf, String)> {
     found
 }
 
-/// The part a file belongs to: `src/lock/quorum.rs` is of `lock`, `src/cli.rs` is `cli`.
+/// The part a file belongs to: `src/lock/quorum.rs` is of `lock`, `src/clock.rs` is `clock`.
 fn part(path: &Path) -> String {
     let inside = path.strip_prefix("src").expect("all of it is in src");
     let first = inside.iter().next().expect("a file has a name");
