@@ -19,7 +19,7 @@ use super::quorum::{self, Answers, Keeping, Named};
 use super::redlock::Held;
 use super::wait;
 use crate::clock::{self, Instant};
-use crate::node::{Answer, Entry, Extension, Node};
+use crate::node::{Answer, Entry, Extension, Node, Vote};
 
 /// How often a lock is extended within its TTL: two rounds may fail and a third still be in time.
 const ROUNDS_PER_TTL: u32 = 3;
@@ -38,6 +38,10 @@ const HURRY: Duration = Duration::from_secs(1);
 /// by force): a job that is quicker pays nothing for it. A round goes with it, which puts the key
 /// on the nodes that a contender, who came to nothing, had been quicker on.
 const DEAF: Duration = Duration::from_millis(200);
+
+/// The same where a contender had been quicker on some node. Until then the lock hangs on the very
+/// nodes that granted it, and is lost with the data of one of three.
+const DEAF_BESIDE_OTHERS: Duration = Duration::from_millis(50);
 
 /// What is heard within this time is answered with one round: a forced release reaches the nodes
 /// one after the other, and strangers who come to nothing are heard as well.
@@ -135,8 +139,9 @@ impl<N: Node> Lease<N> {
             hurry: Arc::clone(&hurry),
             is_in_a_hurry: false,
         };
+        let listen_from = held.since + deaf(&held.votes);
         let mut task = JoinSet::new();
-        task.spawn(keeper.keep(held.since));
+        task.spawn(keeper.keep(held.since, listen_from));
         Self {
             grip,
             state,
@@ -195,6 +200,16 @@ async fn released(ear: &mut Ear) {
 fn missing(answers: &Answers<Extension>) -> Vec<usize> {
     let is_missing = |index: &usize| matches!(answers[*index], Some(Ok(Extension::Missing)));
     (0..answers.len()).filter(is_missing).collect()
+}
+
+/// How long a lock that was acquired by these `votes` is held before its holder listens.
+fn deaf(votes: &Answers<Vote>) -> Duration {
+    let is_taken = |vote: &Option<_>| matches!(vote, Some(Ok(Vote::Taken { .. })));
+    if votes.iter().any(is_taken) {
+        DEAF_BESIDE_OTHERS
+    } else {
+        DEAF
+    }
 }
 
 /// A node's time limit after so many `failures` in a row, when `rest` of the validity is left: it
@@ -256,11 +271,11 @@ struct Keeper<N> {
 }
 
 impl<N: Node> Keeper<N> {
-    /// Extends until the lock is lost. `started` is when the last successful round began.
-    async fn keep(mut self, mut started: Instant) {
+    /// Extends until the lock is lost. `started` is when the last successful round began; releases
+    /// are listened to from `listen_from` on.
+    async fn keep(mut self, mut started: Instant, listen_from: Instant) {
         let ttl = self.entry.ttl;
         let keys = &self.entry.keys;
-        let listen_from = started + DEAF;
         let mut ear = Ear::open(&self.nodes, keys, listen_from, self.node_timeout);
         let mut failures = 0;
         let mut last_failed = None;
@@ -423,6 +438,32 @@ impl<N: Node> Keeper<N> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::{Foreign, NodeError};
+
+    #[test]
+    fn a_lock_on_a_bare_quorum_is_seen_to_soon() {
+        let granted = Some(Ok(Vote::Granted {
+            fence: 1,
+            run_id: None,
+        }));
+        let taken = Some(Ok(Vote::Taken {
+            by: Foreign {
+                key: "lock:a".to_owned(),
+                value: Vec::new(),
+                digest: String::new(),
+                kind: "string".to_owned(),
+                ttl: None,
+            },
+            run_id: None,
+            listeners: 0,
+        }));
+        let silent = Some(Err(NodeError::TimedOut(Duration::ZERO)));
+        let beside = [granted.clone(), granted.clone(), taken];
+        assert_eq!(deaf(&beside.to_vec()), DEAF_BESIDE_OTHERS);
+        for third in [granted.clone(), silent, None] {
+            assert_eq!(deaf(&vec![granted.clone(), granted.clone(), third]), DEAF);
+        }
+    }
 
     #[test]
     fn a_limit_grows_fourfold_and_leaves_half_of_the_validity_for_another_round() {
