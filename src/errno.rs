@@ -9,6 +9,9 @@ pub fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     let number = error.raw_os_error().unwrap_or_default();
     let text = text.trim_end_matches(&format!(" (os error {number})"));
+    if number == libc::EMFILE {
+        return "too many open files (ulimit -n)".to_owned();
+    }
     // "Input/output error", but not what somebody called "ERR".
     let mut letters = text.chars();
     match (letters.next(), letters.next()) {
@@ -28,6 +31,8 @@ mod tests {
     fn the_reason_reads_in_a_sentence() {
         let full = io::Error::from_raw_os_error(libc::ENOSPC);
         assert_eq!(reason(&full), "no space left on device");
+        let many = io::Error::from_raw_os_error(libc::EMFILE);
+        assert_eq!(reason(&many), "too many open files (ulimit -n)");
         assert_eq!(reason(&io::Error::other("It broke")), "it broke");
         assert_eq!(reason(&io::Error::other("URL")), "URL");
         assert_eq!(reason(&io::Error::other("")), "");

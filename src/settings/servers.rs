@@ -99,7 +99,8 @@ fn embedded(sources: &Sources, local: Local, origin: &Origin) -> Result<Servers,
         _ => sources.world().state_directory(),
     };
     directory.map(Servers::Local).ok_or_else(|| {
-        let message = "neither XDG_STATE_HOME nor HOME is set; name a directory, as in --local=DIR";
+        let message = "neither XDG_STATE_HOME nor HOME is a path that begins with /; name a directory, as in \
+                       --local=DIR";
         Error::new(
             Exit::Configuration,
             format!("{}: {message}", origin.label(&LOCAL.row)),

@@ -1,6 +1,9 @@
 //! What the system refuses: processes, threads, descriptors, calls. Each has its code and a message that
 //! helps, no key is left and nothing half-done.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+
 use crate::support::{Cluster, Nobody, Redlock};
 
 #[test]
@@ -40,6 +43,26 @@ fn a_command_of_another_user_that_cannot_be_stopped_is_told_as_that() {
     let told = "job: the command runs as another user";
     assert_eq!(end.stderr.matches(told).count(), 1, "{end:?}");
     assert_eq!(cluster.locks(), [""; 0]);
+}
+
+#[test]
+fn a_part_of_path_that_may_not_be_looked_into_has_no_command() {
+    let cluster = Cluster::start(3);
+    let nobody = Nobody::new();
+    let closed = tempfile::tempdir().expect("for root alone");
+    let open = tempfile::tempdir().expect("a temporary directory");
+    fs::set_permissions(open.path(), Permissions::from_mode(0o755)).expect("ours");
+    fs::write(open.path().join("plain"), "text").expect("ours");
+    let path = format!("{}:{}", closed.path().display(), open.path().display());
+    for (command, code, said) in [
+        ("nothing", 127, "not found in PATH"),
+        ("plain", 126, "/plain: permission denied"),
+    ] {
+        let run = nobody.redlock(&format!("env PATH={path}"), ["run", "-r", "job", command]);
+        let end = run.env("REDLOCK_SERVERS", cluster.urls()).end();
+        end.assert_code(code).assert_says(&[said]);
+        assert_eq!(cluster.locks(), [""; 0]);
+    }
 }
 
 #[test]

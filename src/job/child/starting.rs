@@ -197,6 +197,20 @@ fn not_executed(program: &OsStr, errno: Errno) -> StartError {
             let path = std::env::var_os("PATH").unwrap_or_default();
             StartError::NotFound(format!("not found in PATH ({})", path.to_string_lossy()))
         }
+        // Also of a directory of PATH that may not be looked into.
+        Errno::EACCES if !has_directory(program) => {
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            let mut places = std::env::split_paths(&path).map(|place| place.join(program));
+            match places.find(|place| place.exists()) {
+                Some(place) => {
+                    StartError::NotExecutable(format!("{}: permission denied", place.display()))
+                }
+                None => StartError::NotFound(format!(
+                    "not found in PATH ({}), parts of which may not be looked into",
+                    path.to_string_lossy()
+                )),
+            }
+        }
         Errno::ENOENT if Path::new(program).exists() => StartError::NotFound(
             "it is there, but the interpreter that its first line names is not".to_owned(),
         ),
