@@ -165,7 +165,8 @@ impl Terminal {
 
     /// Somebody else of our group wants the terminal that `job` has, and gets it: the job asks for
     /// it again when it needs it. We would have been stopped for that as well, and nobody would
-    /// have kept the lock.
+    /// have kept the lock. A script around us has been, and if its shell sees that before it goes
+    /// on, it takes the whole script for stopped, until `fg`.
     pub fn poll_claim(&mut self, job: Pid, context: &mut Context<'_>) -> Poll<()> {
         let mut claims = self.neighbours.iter_mut();
         if !claims.any(|claim| claim.heard.poll_recv(context).is_ready()) {
@@ -260,6 +261,8 @@ impl Terminal {
             return;
         }
         self.take_back();
+        // Somebody may have claimed it just now, and stands still for it.
+        let _ = kill(Pid::from_raw(0), Signal::SIGCONT);
         if let Some(signal @ (Signal::SIGINT | Signal::SIGQUIT)) = signal {
             // We listen for it: it does not end us here.
             let _ = kill(Pid::from_raw(0), signal);

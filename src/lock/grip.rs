@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::quorum::{self, Answers};
 use crate::clock::{self, Instant};
-use crate::node::{Answer, Entry, Extension, Node, NodeError, Parting, Release, Vote};
+use crate::node::{Answer, Entry, Extension, Node, NodeError, Parting, Release, TOKEN_LEN, Vote};
 
 /// The least time that a release gives the nodes beyond a quorum: a few round trips of a local
 /// network.
@@ -25,8 +25,8 @@ const REOPENING_ATTEMPTS: u32 = 3;
 
 /// How often it is tried to leave a marker where something else stands that may go soon, and the
 /// pause in between.
-const MARKINGS: u32 = 5;
-const MARKING_PAUSE: Duration = Duration::from_millis(20);
+const MARKINGS: u32 = 3;
+const MARKING_PAUSE: Duration = Duration::from_millis(10);
 
 /// How long a release may take in all when no quorum answers.
 const RELEASE_LIMIT: Duration = Duration::from_secs(1);
@@ -273,8 +273,8 @@ impl<N: Node> Grip<N> {
     /// Leaves the marker of `parting` on the nodes as well that had nothing of ours when the others
     /// were released, as `letting` tells: a contender who came to nothing was there before us, or
     /// their data is lost. Without it the marker would be on a bare quorum, and gone with the next
-    /// node. Only while the lock is ours, before `until`, may it be put there (with its fencing
-    /// token, `fence`); nodes that do not answer have not answered to the release either.
+    /// node. Only while the lock is ours, before `until`, may it be put there, as a key is put back
+    /// (with its fencing token, `fence`), and in one step: the lock itself never comes back.
     pub async fn mark_the_rest(
         &self,
         letting: &mut Letting,
@@ -286,42 +286,38 @@ impl<N: Node> Grip<N> {
         if !letting.is_left() {
             return;
         }
-        let again = Arc::new(Parting {
-            // They were told, and nobody waits for what was not there.
-            run: None,
-            quiet: true,
-            ..parting.clone()
-        });
         let is_bare = |index: &usize| letting.answers[*index] == Some(Ok(Release::NotOurs));
         let mut bare: Vec<usize> = (0..self.nodes.len()).filter(is_bare).collect();
         for marking in 0..MARKINGS {
             if marking > 0 && !bare.is_empty() {
                 clock::sleep_until(clock::now() + MARKING_PAUSE).await;
             }
-            if bare.is_empty() || until.has_passed() || again.marker_now().is_none() {
+            let Some((state, rest_ms)) = parting.marker_now() else {
+                return;
+            };
+            if bare.is_empty() || until.has_passed() {
                 return;
             }
+            let mut value = self.entry.value.clone();
+            value[TOKEN_LEN] = state;
+            let marker = Arc::new(Entry {
+                value,
+                ttl: Duration::from_millis(rest_ms),
+                ..(*self.entry).clone()
+            });
             let limit = node_timeout.min(until.remaining() / 2);
             let mut pending = JoinSet::new();
             for index in std::mem::take(&mut bare) {
-                let (node, entry) = (Arc::clone(&self.nodes[index]), Arc::clone(&self.entry));
-                let again = Arc::clone(&again);
-                pending.spawn(async move {
-                    let healed = node.heal(Arc::clone(&entry), fence, limit).await;
-                    let marked = match healed {
-                        Ok(Extension::Extended { .. }) => {
-                            Some(node.release(entry, again, limit).await)
-                        }
-                        _ => None,
-                    };
-                    (index, healed, marked)
-                });
+                let (node, marker) = (Arc::clone(&self.nodes[index]), Arc::clone(&marker));
+                pending.spawn(async move { (index, node.heal(marker, fence, limit).await) });
             }
-            while let Some((index, healed, marked)) = next_before(&mut pending, None).await {
-                match (healed, marked) {
-                    (_, Some(Ok(marked))) => letting.answers[index] = Some(Ok(marked)),
-                    (Ok(Extension::Foreign(_)), None) => bare.push(index),
-                    _ => {}
+            while let Some((index, marked)) = next_before(&mut pending, None).await {
+                match marked {
+                    Ok(Extension::Extended { run_id }) => {
+                        letting.answers[index] = Some(Ok(Release::Released { run_id }));
+                    }
+                    Ok(Extension::Foreign(_)) => bare.push(index),
+                    Ok(Extension::Missing) | Err(_) => {}
                 }
             }
         }

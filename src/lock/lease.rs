@@ -320,7 +320,9 @@ impl<N: Node> Keeper<N> {
                     failures += 1;
                     let missing = missing(&round.answers);
                     reopen_failed(&self.nodes, &round.answers);
-                    last_failed = Some(round.answers.clone());
+                    if last_failed.is_none() || limit >= self.node_timeout {
+                        last_failed = Some(round.answers.clone());
+                    }
                     let answers = quorum::named(&self.nodes, round.answers);
                     self.publish.send_replace(State::Unknown {
                         until: self.valid_until,

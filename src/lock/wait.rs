@@ -228,14 +228,14 @@ impl Retries {
     }
 
     /// Bounds `pause` by the end of the wait; one last attempt is made right at that end. If that
-    /// one got no answer, it is tried again as by somebody who does not wait: who waited in vain
-    /// for a holder shall not be told of an outage because of one slow answer.
+    /// one got no answer, there is one more: who waited in vain for a holder shall not be told of
+    /// an outage because of one slow answer.
     fn within_patience(&self, pause: Duration, now: Instant) -> Next {
         let Patience::For(patience) = self.patience else {
             return Next::Again(pause);
         };
         let rest = (self.began + patience).since(now);
-        let is_hiccup = self.was_held && (1..=OUTAGE_RETRIES).contains(&self.outages);
+        let is_hiccup = self.was_held && self.outages == 1;
         match (rest.is_zero(), is_hiccup) {
             (false, _) => Next::Again(pause.min(rest)),
             (true, true) => Next::Again(pause),
@@ -445,9 +445,7 @@ mod tests {
         let mut waiter = retries(Patience::For(Duration::from_secs(1)));
         let mut next = |verdict, at| waiter.next(verdict, &votes, at, at);
         assert!(matches!(next(&held, ORIGIN), Next::Again(_)));
-        for _ in 0..OUTAGE_RETRIES {
-            assert!(matches!(next(&Verdict::Unreachable, end), Next::Again(_)));
-        }
+        assert!(matches!(next(&Verdict::Unreachable, end), Next::Again(_)));
         assert_eq!(next(&Verdict::Unreachable, end), Next::GiveUp);
         // Who never saw a holder waited for the servers, and has done so long enough.
         let mut waiter = retries(Patience::For(Duration::from_secs(1)));

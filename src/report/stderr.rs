@@ -4,10 +4,14 @@ use std::collections::VecDeque;
 use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::unistd::{getpgrp, tcgetpgrp};
+
+use crate::clock;
 
 /// How long a reader who is slow is waited for, in milliseconds: long for a reader, and short for a
 /// lock that must be extended.
@@ -57,10 +61,16 @@ pub fn put(bytes: &[u8]) {
 /// with us everything that is to be done for a lock: it writes all the same.
 fn put_within(bytes: &[u8], patience_ms: u16) -> bool {
     let mut stderr = io::stderr().lock();
-    let mut wanted = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
-    // A pipe that is ready takes a page at least, which is more than a line.
-    if poll(&mut wanted, PollTimeout::from(patience_ms)) != Ok(1) {
-        return false;
+    let until = clock::now() + Duration::from_millis(patience_ms.into());
+    loop {
+        let mut wanted = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+        let rest = PollTimeout::try_from(until.remaining()).unwrap_or(PollTimeout::ZERO);
+        // A pipe that is ready takes a page at least, which is more than a line.
+        match poll(&mut wanted, rest) {
+            Ok(1..) => break,
+            Err(Errno::EINTR) => {}
+            Ok(_) | Err(_) => return false,
+        }
     }
     let stops = SigSet::from(Signal::SIGTTOU);
     let before = stops.thread_swap_mask(SigmaskHow::SIG_BLOCK);

@@ -4,6 +4,8 @@
 //! UTC; `{host}` and `{user}` are those that others see in the lock; `{{` is a brace. A name that
 //! is unknown is refused: hosts that took it for different things would not exclude one another.
 
+use std::ffi::OsStr;
+
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -12,16 +14,8 @@ use super::{Error, World};
 use crate::clock;
 use crate::exit::Exit;
 
-/// What `TZ` may be for UTC.
-const UTC: [&str; 7] = [
-    "UTC",
-    "Etc/UTC",
-    "GMT",
-    "Etc/GMT",
-    "UCT",
-    "Universal",
-    "Zulu",
-];
+/// What `TZ` may be for UTC, also with a colon or `Etc/` before it.
+const UTC: [&str; 6] = ["UTC", "GMT", "UCT", "Universal", "Greenwich", "Zulu"];
 
 const KNOWN: &str = "{date}, {hour}, {minute}, {date:utc}, {hour:utc}, {minute:utc}, {host}, {user}; \
                      {{ is a brace";
@@ -103,7 +97,7 @@ impl<'a> Moment<'a> {
                 // As the C library: a host that says nothing about its zone is in UTC. And this one
                 // needs no file, which many an image of a container does not have.
                 None => Ok(self.utc()),
-                Some(zone) if UTC.iter().any(|utc| zone == *utc) => Ok(self.utc()),
+                Some(zone) if is_utc(&zone) => Ok(self.utc()),
                 // But not this one. With the wrong date in its name the job would run twice.
                 Some(zone) => {
                     let message = format!(
@@ -138,6 +132,13 @@ fn replace(text: &str, value: impl Fn(&str) -> Result<String, Error>) -> Result<
     }
     replaced.push_str(rest);
     Ok(replaced)
+}
+
+/// Whether this value of `TZ` stands for UTC, whatever files there are.
+fn is_utc(zone: &OsStr) -> bool {
+    let zone = zone.to_str().unwrap_or_default();
+    let zone = zone.strip_prefix(':').unwrap_or(zone);
+    UTC.contains(&zone.strip_prefix("Etc/").unwrap_or(zone))
 }
 
 fn date(time: DateTime) -> String {

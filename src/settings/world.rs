@@ -30,6 +30,8 @@ pub struct World {
     /// Not sorted: most of them are never asked for.
     variables: Vec<(OsString, OsString)>,
     user: User,
+    /// The file of the users of this host, if there is one.
+    users: Option<PathBuf>,
     system_file: PathBuf,
 }
 
@@ -42,10 +44,13 @@ impl World {
         } else {
             User::Other
         };
-        Self::new(std::env::vars_os(), user)
+        Self {
+            users: Some(USERS.into()),
+            ..Self::new(std::env::vars_os(), user)
+        }
     }
 
-    /// A world with these variables and no others.
+    /// A world with these variables and no others, on a host that knows no users.
     #[must_use]
     pub fn new<N, V>(variables: impl IntoIterator<Item = (N, V)>, user: User) -> Self
     where
@@ -58,6 +63,7 @@ impl World {
         Self {
             variables: variables.collect(),
             user,
+            users: None,
             system_file: SYSTEM_FILE.into(),
         }
     }
@@ -105,9 +111,10 @@ impl World {
         }
         let told = ["LOGNAME", "USER"]
             .into_iter()
-            .find_map(|name| self.variable(name));
+            .filter_map(|name| self.variable(name));
         let told = told.map(|name| name.to_string_lossy().into_owned());
-        let users = fs::read(USERS).unwrap_or_default();
+        let users = self.users.as_ref().and_then(|file| fs::read(file).ok());
+        let users = users.unwrap_or_default();
         user_name(Uid::effective(), told, &String::from_utf8_lossy(&users))
     }
 
@@ -157,23 +164,30 @@ impl fmt::Debug for World {
     }
 }
 
-/// The name of the user `uid` among `users`, the lines of [`USERS`], where `told` may be his.
-fn user_name(uid: Uid, told: Option<String>, users: &str) -> String {
-    let mut known = users.lines().filter_map(|line| {
+/// The name of the user `uid` on a host with `users`, the lines of [`USERS`]: of those that he has
+/// there, one that is `told`, else the first; if he has none there, one that is told and nobody
+/// else's there.
+fn user_name(uid: Uid, told: impl IntoIterator<Item = String>, users: &str) -> String {
+    let known = users.lines().filter_map(|line| {
         let mut fields = line.split(':');
         let (name, number) = (fields.next()?, fields.nth(1)?);
         Some((name, number.parse().ok().map(Uid::from_raw)?))
     });
-    let is_his = |told: &String| {
-        let mut of_that_name = known.clone().filter(|(name, _)| name == told);
-        of_that_name.all(|(_, number)| number == uid)
+    let known: Vec<(&str, Uid)> = known.collect();
+    let his = known.iter().filter(|(_, number)| *number == uid);
+    let his: Vec<&str> = his.map(|(name, _)| *name).collect();
+    let can_be_his = |told: &String| {
+        if his.is_empty() {
+            known.iter().all(|(name, _)| name != told)
+        } else {
+            his.contains(&told.as_str())
+        }
     };
-    match told.filter(is_his) {
-        Some(name) => name,
-        None => match known.find(|(_, number)| *number == uid) {
-            Some((name, _)) => name.to_owned(),
-            None => uid.to_string(),
-        },
+    let mut told = told.into_iter();
+    match (told.find(can_be_his), his.first()) {
+        (Some(name), _) => name,
+        (None, Some(name)) => (*name).to_owned(),
+        (None, None) => uid.to_string(),
     }
 }
 
@@ -187,17 +201,21 @@ mod tests {
 
     #[test]
     fn whoever_became_another_user_is_not_called_as_before() {
-        let users = "root:x:0:0:root:/root:/bin/sh\nbroken\nnobody:x:65534:65534::/:/bin/false\n";
+        let users = "root:x:0:0:root:/root:/bin/sh\nbroken\nnobody:x:65534:65534::/:/bin/false\n\
+                     other:x:65534:65534::/:/bin/false\n";
         for (uid, told, name) in [
-            (65_534, Some("nobody"), "nobody"),
-            (65_534, Some("root"), "nobody"),
-            (65_534, None, "nobody"),
+            (65_534, &["nobody"][..], "nobody"),
+            (65_534, &["other"], "other"),
+            (65_534, &["root"], "nobody"),
+            (65_534, &["alice", "other"], "other"),
+            (65_534, &[], "nobody"),
             // Those of a directory on a server are not in the file.
-            (7_000, Some("alice"), "alice"),
-            (7_000, Some("root"), "7000"),
-            (7_000, None, "7000"),
+            (7_000, &["alice"], "alice"),
+            (7_000, &["root", "alice"], "alice"),
+            (7_000, &["root"], "7000"),
+            (7_000, &[], "7000"),
         ] {
-            let told = told.map(ToOwned::to_owned);
+            let told = told.iter().map(|&name| name.to_owned());
             assert_eq!(user_name(Uid::from_raw(uid), told, users), name);
         }
     }

@@ -146,13 +146,20 @@ fn nobody_with_the_old_token_can_change_a_kept_lock() {
 
 #[test]
 fn a_marker_is_left_on_a_server_as_well_on_which_a_contender_had_been_first() {
-    for (options, state) in [("--min-hold 1h", '~'), ("--once-per 1h", '!')] {
+    for (options, state) in [
+        ("--min-hold 1h", '~'),
+        ("--once-per 1h", '!'),
+        ("-r other --once-per 1h", '!'),
+    ] {
         let place = Place::Servers(Cluster::start(3));
         let cluster = place.cluster();
-        let _: () = cluster.servers[1].ask(&["SET", "lock:job", "another's", "PX", "50"]);
-        let end = place.run(options, "true").end();
+        let _: () = cluster.servers[1].ask(&["SET", "lock:job", "another's", "PX", "30"]);
+        // Gone by then, and the holder does not listen yet.
+        let end = place.run(options, "sleep 0.04").end();
         end.assert_code(0).assert_silent();
         assert_eq!(states(cluster), [Some(state); 3]);
+        let others = cluster.values("lock:other").into_iter().flatten().count();
+        assert_eq!(others, if options.contains("other") { 3 } else { 0 });
         // As long as on the others, and no longer than that.
         let rests = cluster.pttls("lock:job");
         let [least, most] = [rests.iter().min(), rests.iter().max()].map(Option::unwrap);

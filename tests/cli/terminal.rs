@@ -321,6 +321,18 @@ fn a_job_that_has_had_the_terminal_leaves_it_to_its_neighbour_in_a_pipe() {
     shell.expect("got one, ");
     shell.expect("and ");
     shell.expect("code=0");
+    // The job ends in the moment in which its neighbour wants the terminal.
+    let job = "$R sh -c 'read a </dev/tty; echo \"got $a\"'";
+    let neighbour = "sh -c 'read x; read b </dev/tty; echo \"$x, $b\"'";
+    for _ in 0..5 {
+        shell.enter(&format!("{job} | {neighbour}; echo code=$?"));
+        eventually("the job runs", || cluster.locks().len() == 3);
+        shell.enter("one");
+        eventually("the job is over", || cluster.locks().is_empty());
+        shell.enter("two");
+        shell.expect("got one, two");
+        shell.expect("code=0");
+    }
 }
 
 #[test]

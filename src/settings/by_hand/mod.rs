@@ -339,7 +339,8 @@ fn token(
     Ok(Some(Given { bytes, origin }))
 }
 
-/// All of `input`, without blanks around it, such as the end of its line.
+/// All of `input`, without the newline at its end; and without all else around it that is no part
+/// of a token, if it is one of ours. Another program's may begin with a blank.
 fn read(input: impl Read) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     let read = input.take(TOKEN_LIMIT + 1).read_to_end(&mut bytes);
@@ -352,7 +353,14 @@ fn read(input: impl Read) -> Result<Vec<u8>, Error> {
     if bytes.len() as u64 > TOKEN_LIMIT {
         return Err(Error::usage("standard input: this is too long for a token"));
     }
-    Ok(bytes.trim_ascii().to_vec())
+    let token = std::str::from_utf8(bytes.trim_ascii()).ok();
+    if let Some(token) = token.and_then(Token::parse) {
+        return Ok(token.as_str().as_bytes().to_vec());
+    }
+    if bytes.ends_with(b"\n") {
+        bytes.pop();
+    }
+    Ok(bytes)
 }
 
 #[cfg(test)]
