@@ -95,18 +95,12 @@ fn a_ttl_is_a_duration_between_half_a_second_and_a_day() {
     );
     // A number without a unit is seconds, as `timeout` reads it.
     let cluster = Cluster::start(3);
-    let seconds = [
-        "run",
-        "-t",
-        "10",
-        "-r",
-        "job",
-        "sh",
-        "-c",
-        "echo $REDLOCK_TTL_MS",
-    ];
     assert_eq!(
-        cluster.redlock(seconds).end().assert_code(0).stdout,
+        cluster
+            .run("-t 10", "echo $REDLOCK_TTL_MS")
+            .end()
+            .assert_code(0)
+            .stdout,
         "10000\n"
     );
 }

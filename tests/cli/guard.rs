@@ -350,19 +350,7 @@ fn a_guard_that_gets_redlocks_arguments_overwrites_them() {
 fn with_on_lost_warn_a_frozen_redlock_costs_the_job_nothing() {
     let cluster = Cluster::start(3);
     let script = "echo ready; read _; echo done; exit 0";
-    let run = [
-        "run",
-        "-t",
-        "1s",
-        "--on-lost",
-        "warn",
-        "-r",
-        "job",
-        "sh",
-        "-c",
-        script,
-    ];
-    let mut run = cluster.redlock(run).start_ready();
+    let mut run = cluster.run("-t 1s --on-lost warn", script).start_ready();
     run.signal(Signal::SIGSTOP);
     thread::sleep(Duration::from_millis(2500));
     run.write_line("");
@@ -463,17 +451,7 @@ fn a_guard_does_not_outlive_a_wait() {
 fn redlock_lets_others_run_first_when_its_job_is_over_and_not_before() {
     let cluster = Cluster::start(3);
     let script = "echo ready; read _";
-    let run = [
-        "run",
-        "--node-timeout",
-        "1s",
-        "-r",
-        "job",
-        "sh",
-        "-c",
-        script,
-    ];
-    let mut run = cluster.redlock(run).start_ready();
+    let mut run = cluster.run("--node-timeout 1s", script).start_ready();
     let (redlock, usual) = (run.pid(), niceness(Pid::this()));
     assert_eq!(niceness(redlock), usual);
     assert_eq!(niceness(guard_of(redlock)), usual);

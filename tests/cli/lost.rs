@@ -151,19 +151,7 @@ fn a_loss_tells_of_the_last_round_that_had_time_for_answers() {
 fn on_lost_warn_lets_the_job_end_and_tells_of_the_loss_all_the_same() {
     let cluster = Cluster::start(3);
     let script = "echo ready; read _; echo done; exit 5";
-    let arguments = [
-        "run",
-        "-t",
-        "1s",
-        "--on-lost",
-        "warn",
-        "-r",
-        "job",
-        "sh",
-        "-c",
-        script,
-    ];
-    let mut run = cluster.redlock(arguments).start_ready();
+    let mut run = cluster.run("-t 1s --on-lost warn", script).start_ready();
     for server in &cluster.servers {
         let _: () = server.ask(&["SET", "lock:job", "somebody else's", "PX", "60000"]);
     }
@@ -185,17 +173,7 @@ fn on_lost_warn_lets_the_job_end_and_tells_of_the_loss_all_the_same() {
 #[test]
 fn a_minority_that_restarts_empty_gets_its_key_back_and_the_job_goes_on() {
     let mut cluster = Cluster::start(3);
-    let arguments = [
-        "run",
-        "-t",
-        "2s",
-        "-r",
-        "job",
-        "sh",
-        "-c",
-        "echo ready; read _",
-    ];
-    let mut run = cluster.redlock(arguments).start_ready();
+    let mut run = cluster.run("-t 2s", "echo ready; read _").start_ready();
     let value = cluster.servers[1].get("lock:job");
     cluster.servers[0].kill();
     cluster.servers[0].restart();
@@ -223,17 +201,7 @@ fn a_minority_that_restarts_empty_gets_its_key_back_and_the_job_goes_on() {
 fn a_server_that_comes_while_the_job_runs_gets_the_key_and_gives_it_back() {
     let mut cluster = Cluster::start(3);
     cluster.servers[2].kill();
-    let arguments = [
-        "run",
-        "-t",
-        "2s",
-        "-r",
-        "job",
-        "sh",
-        "-c",
-        "echo ready; read _",
-    ];
-    let mut run = cluster.redlock(arguments).start_ready();
+    let mut run = cluster.run("-t 2s", "echo ready; read _").start_ready();
     cluster.servers[2].restart();
     eventually("the key is there as well", || {
         cluster.servers[2].get("lock:job").is_some()
@@ -293,17 +261,7 @@ fn a_lock_does_not_hang_on_the_servers_that_it_was_acquired_on() {
 #[test]
 fn a_lock_is_extended_for_as_long_as_its_job_runs() {
     let cluster = Cluster::start(3);
-    let arguments = [
-        "run",
-        "-t",
-        "2s",
-        "-r",
-        "job",
-        "sh",
-        "-c",
-        "echo ready; sleep 7",
-    ];
-    let run = cluster.redlock(arguments).start_ready();
+    let run = cluster.run("-t 2s", "echo ready; sleep 7").start_ready();
     let began = clock::now();
     let mut lowest = i64::MAX;
     while clock::now().since(began) < Duration::from_millis(6_500) {
@@ -502,17 +460,7 @@ fn what_is_put_back_leaves_the_other_its_longer_time() {
 #[test]
 fn a_server_that_has_closed_its_connection_is_told_of_the_release_on_a_new_one() {
     let cluster = Cluster::start(3);
-    let run = [
-        "run",
-        "-t",
-        "10m",
-        "-r",
-        "job",
-        "sh",
-        "-c",
-        "echo ready; read _",
-    ];
-    let mut run = cluster.redlock(run).start_ready();
+    let mut run = cluster.run("-t 10m", "echo ready; read _").start_ready();
     let closed: i64 =
         cluster.servers[2].ask(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
     assert!(closed > 0, "it was connected");

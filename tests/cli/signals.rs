@@ -294,19 +294,10 @@ fn signals_that_whoever_started_us_has_blocked_are_heard_all_the_same() {
 fn a_command_that_goes_on_after_its_lock_was_lost_can_be_stopped_and_continued() {
     let cluster = Cluster::start(3);
     let script = "echo ready; while read line; do echo \"got $line\"; done";
-    let run = [
-        "run",
-        "-t",
-        "1s",
-        "--on-lost",
-        "warn",
-        "-r",
-        "job",
-        "sh",
-        "-c",
-        script,
-    ];
-    let mut run = cluster.redlock(run).in_own_group().start_ready();
+    let mut run = cluster
+        .run("-t 1s --on-lost warn", script)
+        .in_own_group()
+        .start_ready();
     for round in ["one", "two"] {
         // The first time it loses the lock meanwhile, the second time it has lost it before.
         run.signal(Signal::SIGTSTP);

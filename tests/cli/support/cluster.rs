@@ -44,6 +44,13 @@ impl Cluster {
         self.servers.iter().map(|server| server.get(key)).collect()
     }
 
+    /// `redlock run -r job OPTIONS sh -c SCRIPT` on these servers, with options separated by blanks.
+    pub fn run(&self, options: &str, script: &str) -> Redlock {
+        let options = options.split_whitespace();
+        let words = ["run", "-r", "job"].into_iter().chain(options);
+        self.redlock(words.chain(["--", "sh", "-c", script]))
+    }
+
     /// The rest of the life of `key` in milliseconds, server by server, as `PTTL` tells it.
     pub fn pttls(&self, key: &str) -> Vec<i64> {
         self.servers
