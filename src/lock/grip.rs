@@ -23,9 +23,10 @@ const REOPENING: u32 = 5;
 /// The same in attempts, which were about as many.
 const REOPENING_ATTEMPTS: u32 = 3;
 
-/// How often it is tried to leave a marker where something else stands that may go soon, and the
-/// pause in between.
+/// How often it is tried to leave a marker where something else stands that may go soon, also while
+/// it is on no quorum yet, and the pause in between.
 const MARKINGS: u32 = 3;
+const MARKINGS_WITHOUT_QUORUM: u32 = 20;
 const MARKING_PAUSE: Duration = Duration::from_millis(10);
 
 /// How long a release may take in all when no quorum answers.
@@ -38,6 +39,9 @@ pub struct Grip<N> {
     /// Requests of the attempt that were not answered when it was decided. They go on: a slow node
     /// shall have the key as well.
     stragglers: JoinSet<(usize, Answer<Vote>)>,
+    /// The nodes that were reached and had not granted when the lock was acquired, as far as they
+    /// have not been seen to since: they may have no key of ours.
+    ungranted: Vec<usize>,
 }
 
 /// Whose answers a release waits for.
@@ -130,6 +134,7 @@ impl<N: Node> Grip<N> {
             nodes,
             entry: Arc::new(entry),
             stragglers: JoinSet::new(),
+            ungranted: Vec::new(),
         }
     }
 
@@ -148,6 +153,20 @@ impl<N: Node> Grip<N> {
     /// Lets the requests that are still under way go on by themselves.
     pub(super) fn keep_stragglers(&mut self, pending: JoinSet<(usize, Answer<Vote>)>) {
         self.stragglers = pending;
+    }
+
+    /// The lock is acquired, by these `votes`.
+    pub(super) fn acquired(&mut self, votes: &Answers<Vote>) {
+        let is_ungranted = |index: &usize| {
+            let vote = &votes[*index];
+            !matches!(vote, Some(Ok(Vote::Granted { .. }) | Err(_)))
+        };
+        self.ungranted = (0..votes.len()).filter(is_ungranted).collect();
+    }
+
+    /// A round has extended the lock since: the key was put where it was missing.
+    pub(super) fn extended(&mut self) {
+        self.ungranted.clear();
     }
 
     /// Hears what is still to be answered when the lock was acquired, until `until`.
@@ -236,10 +255,18 @@ impl<N: Node> Grip<N> {
             audience,
             limit,
         };
+        // A marker is to be on a quorum for sure, and on all that may have no key of ours as well:
+        // they have to be asked once more.
+        let asked = self.ungranted.iter().copied();
+        let asked: Vec<usize> = asked.filter(|index| owing.contains(index)).collect();
+        let is_marked = |letting: &Letting| letting.is_left() && letting.has_heard(&asked);
+        let is_enough: &(dyn Fn(&Letting) -> bool + Sync) = match parting.marker_now() {
+            Some(_) => &is_marked,
+            None => &Letting::is_complete,
+        };
         // Half of the time is for the second attempt, should all connections be dead.
         let first = telling(&owing, node_timeout.min(RELEASE_LIMIT / 2));
-        self.let_go(&mut letting, first, &Letting::is_complete)
-            .await;
+        self.let_go(&mut letting, first, is_enough).await;
         if letting.is_complete() {
             return letting;
         }
@@ -273,8 +300,9 @@ impl<N: Node> Grip<N> {
     /// Leaves the marker of `parting` on the nodes as well that had nothing of ours when the others
     /// were released, as `letting` tells: a contender who came to nothing was there before us, or
     /// their data is lost. Without it the marker would be on a bare quorum, and gone with the next
-    /// node. Only while the lock is ours, before `until`, may it be put there, as a key is put back
-    /// (with its fencing token, `fence`), and in one step: the lock itself never comes back.
+    /// node. Only while the lock is ours, before `until`, and nobody took it away by force, may it be
+    /// put there, as a key is put back (with its fencing token, `fence`), and in one step: the lock
+    /// itself never comes back.
     pub async fn mark_the_rest(
         &self,
         letting: &mut Letting,
@@ -283,12 +311,15 @@ impl<N: Node> Grip<N> {
         until: Instant,
         node_timeout: Duration,
     ) {
-        if !letting.is_left() {
+        if letting.was_gone() {
             return;
         }
         let is_bare = |index: &usize| letting.answers[*index] == Some(Ok(Release::NotOurs));
         let mut bare: Vec<usize> = (0..self.nodes.len()).filter(is_bare).collect();
-        for marking in 0..MARKINGS {
+        for marking in 0..MARKINGS_WITHOUT_QUORUM {
+            if marking >= MARKINGS && letting.is_left() {
+                return;
+            }
             if marking > 0 && !bare.is_empty() {
                 clock::sleep_until(clock::now() + MARKING_PAUSE).await;
             }

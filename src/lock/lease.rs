@@ -184,6 +184,10 @@ impl<N: Node> Lease<N> {
         // What is under way when the task ends is ordered before the release on its connection. And
         // with the task we hang up: who waits must not find us among those who hear the release.
         self.keeper.shutdown().await;
+        let state = self.state();
+        if !matches!(state, State::Held { extensions: 0, .. }) {
+            self.grip.extended();
+        }
         self.grip
     }
 }

@@ -1,8 +1,9 @@
--- Deletes every lock that is ours, or leaves a marker in its place, and tells who waits.
+-- Deletes every lock that is ours, or leaves a marker in its place, and tells who waits. It has
+-- released if all of them were ours.
 -- ARGV: mark, the marker's state ('' for none), its ms, a run for the history ('' for none),
 -- how many runs and ms of history are kept, and 'quiet' if nobody is to be told.
 local token, state = string.sub(ARGV[1], 1, -2), ARGV[2]
-local released, may_be_again = 'not ours', true
+local left, may_be_again = 0, true
 for i = 1, n do
   local _, value = held(i)
   if ours(value, ARGV[1]) then
@@ -13,12 +14,12 @@ for i = 1, n do
       redis.call('PEXPIRE', KEYS[i], ARGV[3])
       redis.call('SET', KEYS[i], token .. state .. string.sub(value, #ARGV[1] + 1), 'PX', ARGV[3])
     end
-    released, may_be_again = 'released', false
+    left, may_be_again = left + 1, false
     -- After the release, and through pcall: a user without channel rights has released all the same.
     if ARGV[7] == '' then notify(i) end
   elseif state ~= '' and ours(value, token .. state) then
     -- This very release again: its answer was lost.
-    released = 'released'
+    left = left + 1
   end
 end
 -- The history last and through pcall as well. Its key is not declared, since an ACL that does not
@@ -35,4 +36,4 @@ if ARGV[4] ~= '' then
 end
 -- Which run of which server has left a marker, which only counts once.
 local info = state ~= '' and redis.pcall('INFO', 'server')
-return {released, type(info) == 'string' and string.match(info, 'run_id:(%x+)') or ''}
+return {left == n and 'released' or 'not ours', type(info) == 'string' and string.match(info, 'run_id:(%x+)') or ''}

@@ -176,6 +176,49 @@ fn a_marker_is_left_on_a_server_as_well_on_which_a_contender_had_been_first() {
 }
 
 #[test]
+fn a_marker_is_left_where_a_contender_had_been_first_also_when_another_server_is_lost() {
+    for (options, state) in [("--min-hold 1h", '~'), ("--once-per 1h", '!')] {
+        let mut cluster = Cluster::start(3);
+        let _: () = cluster.servers[0].ask(&["SET", "lock:job", "another's", "PX", "30"]);
+        let mut run = cluster.run(options, "echo ready; read _").start();
+        run.wait_for("ready");
+        // The contender's is still there, or gone already.
+        cluster.servers[2].kill();
+        run.write_line("");
+        run.end().assert_code(0).assert_silent();
+        let of_two = |index: usize| {
+            let value = cluster.servers[index].get("lock:job").expect("a marker");
+            char::from(value[32])
+        };
+        assert_eq!([0, 1].map(of_two), [state; 2]);
+    }
+}
+
+#[test]
+fn a_server_that_is_far_away_has_the_marker_as_well() {
+    let cluster = Cluster::start(3);
+    let (proxies, urls) = proxy::before_each(&cluster);
+    proxies[2].set_replies(Fate::Delay(Duration::from_millis(40)));
+    let run = |script| {
+        let run = cluster.run("-t 10m --once-per 1h", script);
+        let end = run.env("REDLOCK_SERVERS", &urls).end();
+        end.assert_code(0).assert_silent();
+    };
+    // A contender was first there.
+    let _: () = cluster.servers[2].ask(&["SET", "lock:job", "another's", "PX", "30"]);
+    run("sleep 0.04");
+    assert_eq!(states(&cluster), [Some('!'); 3]);
+    for server in &cluster.servers {
+        let _: () = server.ask(&["DEL", "lock:job"]);
+    }
+    // There is no quorum without it.
+    let dead = "0123456789abcdef0123456789abcdef {}";
+    let _: () = cluster.servers[0].ask(&["SET", "lock:job", dead]);
+    run("true");
+    assert_eq!(states(&cluster), [Some(' '), Some('!'), Some('!')]);
+}
+
+#[test]
 fn a_server_that_somebody_else_holds_is_left_alone() {
     let place = Place::Servers(Cluster::start(3));
     let cluster = place.cluster();

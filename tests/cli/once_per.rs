@@ -9,7 +9,7 @@ use redlock::clock;
 use tempfile::TempDir;
 
 use crate::support::proxy;
-use crate::support::{Cluster, Place, Process, Redlock, eventually};
+use crate::support::{Cluster, Place, Process, Redlock, Server, eventually};
 
 /// Leaves what a reboot leaves: all but the directory of the boot.
 fn reboot(directory: &TempDir) {
@@ -352,4 +352,42 @@ fn a_server_that_has_taken_over_the_address_of_another_does_not_remember_for_bot
     run.end()
         .assert_code(0)
         .assert_says(&["answered by another name", "may run again"]);
+}
+
+#[test]
+fn of_several_resources_one_that_was_taken_away_is_not_done() {
+    let place = Place::Servers(Cluster::start(3));
+    let status = tempfile::NamedTempFile::new().expect("a temporary file");
+    let path = status.path().to_str().expect("a plain path");
+    let script = "for port; do redis-cli -p $port del lock:other; done >/dev/null";
+    let ports = place.cluster().servers.iter().map(Server::port);
+    let ports: Vec<String> = ports.map(|port| port.to_string()).collect();
+    let line = [
+        "run",
+        "-r",
+        "job",
+        "-r",
+        "other",
+        "--once-per",
+        "1h",
+        "-t",
+        "2s",
+    ];
+    let job = ["--status-file", path, "--", "sh", "-c", script, "sh"];
+    let words = line
+        .into_iter()
+        .chain(job)
+        .chain(ports.iter().map(String::as_str));
+    let end = place.redlock(words).end();
+    end.assert_code(0)
+        .assert_says(&["noted on no quorum", "may run again"]);
+    let told = fs::read_to_string(path).expect("it was written");
+    assert!(told.contains("\"released\":false"), "{told}");
+    assert!(
+        place
+            .cluster()
+            .values("lock:other")
+            .iter()
+            .all(Option::is_none)
+    );
 }

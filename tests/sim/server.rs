@@ -187,7 +187,7 @@ impl Server {
             }
         }
         self.note(now);
-        if self.memory.locks.len() < before {
+        if before - self.memory.locks.len() == entry.keys.len() {
             Release::Released { run_id: None }
         } else {
             Release::NotOurs

@@ -125,7 +125,11 @@ impl Account {
 
     /// What the nodes answered to the release.
     pub fn released(&mut self, names: &[NodeName], letting: &Letting, marker: Option<MarkerKind>) {
-        self.released = Some(letting.is_complete() && !letting.was_gone());
+        let is_confirmed = match marker {
+            Some(_) => letting.is_left(),
+            None => letting.is_complete() && !letting.was_gone(),
+        };
+        self.released = Some(is_confirmed);
         let answers = names.iter().zip(&letting.answers);
         self.nodes = answers
             .map(|(name, answer)| node_of_release(name, answer.as_ref(), marker))

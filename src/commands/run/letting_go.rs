@@ -103,7 +103,15 @@ impl Run<'_> {
             None if !has_files => Audience::Quorum,
             _ => Audience::All,
         };
-        let releasing = grip.release(&parting, audience, node_timeout);
+        let may_mark = lock == LockWas::Kept && kind.is_some();
+        let releasing = async {
+            let mut letting = grip.release(&parting, audience, node_timeout).await;
+            if may_mark {
+                let rest = grip.mark_the_rest(&mut letting, &parting, fence, until, node_timeout);
+                rest.await;
+            }
+            letting
+        };
         let (mut letting, ()) = tokio::join!(releasing, dismissing);
         let is_to_be_noted = |letting: &Letting| {
             kind == Some(MarkerKind::Done)
@@ -121,16 +129,16 @@ impl Run<'_> {
                 _ = signals.next() => break,
                 () = clock::sleep_until(clock::now() + DONE_PAUSE) => {}
             }
-            let again = grip.release(&parting, audience, node_timeout).await;
+            let mut again = grip.release(&parting, audience, node_timeout).await;
+            if may_mark {
+                let rest = grip.mark_the_rest(&mut again, &parting, fence, until, node_timeout);
+                rest.await;
+            }
             if again.was_gone() {
                 // Its time is over. Why it was not noted was said before.
                 break;
             }
             letting = again;
-        }
-        if lock == LockWas::Kept && kind.is_some() {
-            let rest = grip.mark_the_rest(&mut letting, &parting, fence, until, node_timeout);
-            rest.await;
         }
         account.released(&nodes, &letting, kind);
         let is_told = was_started || !letting.was_gone();
@@ -157,12 +165,12 @@ impl Run<'_> {
     ) -> Option<Line> {
         Some(if marker == Some(MarkerKind::Done) && !letting.is_left() {
             report::not_marked_done(self.names.all(), nodes, letting)
-        } else if marker == Some(MarkerKind::Kept) && !letting.is_complete() {
+        } else if letting.was_gone() {
+            report::gone_before_release(self.names.all())
+        } else if marker == Some(MarkerKind::Kept) && !letting.is_left() {
             report::not_kept(self.names.all(), nodes, letting, rest)
         } else if !letting.is_complete() {
             report::not_released(self.names.all(), nodes, letting, rest)
-        } else if letting.was_gone() {
-            report::gone_before_release(self.names.all())
         } else {
             return None;
         })

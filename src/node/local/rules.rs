@@ -117,7 +117,8 @@ pub(super) fn release(
     now: Duration,
 ) -> Effect<Release> {
     let mut places = Vec::new();
-    let mut is_left_already = false;
+    let all = records.len();
+    let mut left_already = 0;
     for (index, record) in records.iter_mut().enumerate() {
         let Some(lock) = record.lock.as_mut().filter(|lock| lock.left(now).is_some()) else {
             continue;
@@ -132,19 +133,17 @@ pub(super) fn release(
             }
         } else if let Some((state, _)) = marker {
             let is_same = lock.value.starts_with(entry.token());
-            is_left_already |= is_same && lock.value.get(TOKEN_LEN) == Some(&state);
+            left_already += usize::from(is_same && lock.value.get(TOKEN_LEN) == Some(&state));
         }
     }
-    if places.is_empty() {
-        return unchanged(if is_left_already {
+    Effect {
+        answer: if places.len() + left_already == all {
             Release::Released { run_id: None }
         } else {
             Release::NotOurs
-        });
-    }
-    Effect {
-        answer: Release::Released { run_id: None },
+        },
         changes: match marker {
+            _ if places.is_empty() => Changes::Nothing,
             Some(_) => Changes::Marked(places),
             None => Changes::Freed(places),
         },
@@ -427,7 +426,7 @@ mod tests {
     fn release_frees_what_is_ours_and_nothing_else() {
         let mut mixed = records([THEIRS, OURS]);
         let effect = release(&mut mixed, &entry(OURS), None, NOW);
-        assert_eq!(effect.answer, Release::Released { run_id: None });
+        assert_eq!(effect.answer, Release::NotOurs, "not all of it");
         assert_eq!(effect.changes, Changes::Freed(vec![1]));
         assert_eq!(holders(&mixed, NOW), "b.");
         assert_eq!(fences(&mixed), [100, 100]);
@@ -443,7 +442,7 @@ mod tests {
         let mut mixed = records([THEIRS, OURS]);
         let done = Some((b'!', 90_000));
         let effect = release(&mut mixed, &entry(OURS), done, NOW);
-        assert_eq!(effect.answer, Release::Released { run_id: None });
+        assert_eq!(effect.answer, Release::NotOurs, "not all of it");
         assert_eq!(effect.changes, Changes::Marked(vec![1]));
         let lock = mixed[1].lock.clone().expect("a marker");
         assert_eq!(lock.value[TOKEN_LEN], b'!');
@@ -454,8 +453,10 @@ mod tests {
         assert_eq!(lock.until_ms, 1_090_000);
         // The same again is no news; anything else of the old holder changes nothing.
         let again = release(&mut mixed, &entry(OURS), done, NOW + TTL);
-        assert_eq!(again, unchanged(Release::Released { run_id: None }));
+        assert_eq!(again, unchanged(Release::NotOurs));
         let mut marked = vec![mixed.remove(1)];
+        let again = release(&mut marked, &entry(OURS), done, NOW);
+        assert_eq!(again, unchanged(Release::Released { run_id: None }));
         let late = release(&mut marked, &entry(OURS), None, NOW);
         assert_eq!(late, unchanged(Release::NotOurs));
         let kept = release(&mut marked, &entry(OURS), Some((b'~', 1)), NOW);
