@@ -300,9 +300,9 @@ impl<N: Node> Grip<N> {
     /// Leaves the marker of `parting` on the nodes as well that had nothing of ours when the others
     /// were released, as `letting` tells: a contender who came to nothing was there before us, or
     /// their data is lost. Without it the marker would be on a bare quorum, and gone with the next
-    /// node. Only while the lock is ours, before `until`, and nobody took it away by force, may it be
-    /// put there, as a key is put back (with its fencing token, `fence`), and in one step: the lock
-    /// itself never comes back.
+    /// node. Only while the lock is ours, before `until`, and nobody took it away by force, may it
+    /// be put there, as a key is put back (with its fencing token, `fence`), and in one step: the
+    /// lock itself never comes back.
     pub async fn mark_the_rest(
         &self,
         letting: &mut Letting,
