@@ -53,6 +53,15 @@ pub enum Audience {
     All,
 }
 
+/// A lock that is ours, or was.
+#[derive(Clone, Copy, Debug)]
+pub struct Ours {
+    /// Until when nobody else can have it; long ago if it is lost.
+    pub until: Instant,
+    /// Its fencing token.
+    pub fence: u64,
+}
+
 /// How a release ended, node by node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Letting {
@@ -235,6 +244,21 @@ impl<N: Node> Grip<N> {
         self.let_go(&mut letting, telling, &is_enough).await;
     }
 
+    /// Releases a lock that is `ours`, and, as long as it is, leaves the marker of `parting`, if
+    /// there is one, also where nothing of ours was. Otherwise as [`Grip::release`].
+    pub async fn leave(
+        &mut self,
+        parting: &Arc<Parting>,
+        audience: Audience,
+        ours: Ours,
+        node_timeout: Duration,
+    ) -> Letting {
+        let mut letting = self.release(parting, audience, node_timeout).await;
+        let marking = self.mark_the_rest(&mut letting, parting, ours, node_timeout);
+        marking.await;
+        letting
+    }
+
     /// Gives the lock back on every node that was sent a byte, and leaves there what `parting`
     /// says. May be repeated: what was left already stays. The nodes have `node_timeout`; without
     /// a quorum of answers it is repeated once on new connections, within `RELEASE_LIMIT` in all.
@@ -297,18 +321,16 @@ impl<N: Node> Grip<N> {
         letting
     }
 
-    /// Leaves the marker of `parting` on the nodes as well that had nothing of ours when the others
-    /// were released, as `letting` tells: a contender who came to nothing was there before us, or
-    /// their data is lost. Without it the marker would be on a bare quorum, and gone with the next
-    /// node. Only while the lock is ours, before `until`, and nobody took it away by force, may it
-    /// be put there, as a key is put back (with its fencing token, `fence`), and in one step: the
-    /// lock itself never comes back.
-    pub async fn mark_the_rest(
+    /// Leaves the marker of `parting`, if there is one, on the nodes as well that had nothing of
+    /// ours when the others were released, as `letting` tells: a contender who came to nothing was
+    /// there before us, or their data is lost. Without it the marker would be on a bare quorum, and
+    /// gone with the next node. Only while the lock is ours, and nobody took it away by force, may
+    /// it be put there, as a key is put back, and in one step: the lock itself never comes back.
+    async fn mark_the_rest(
         &self,
         letting: &mut Letting,
         parting: &Parting,
-        fence: u64,
-        until: Instant,
+        Ours { until, fence }: Ours,
         node_timeout: Duration,
     ) {
         if letting.was_gone() {
@@ -317,25 +339,15 @@ impl<N: Node> Grip<N> {
         let is_bare = |index: &usize| letting.answers[*index] == Some(Ok(Release::NotOurs));
         let mut bare: Vec<usize> = (0..self.nodes.len()).filter(is_bare).collect();
         for marking in 0..MARKINGS_WITHOUT_QUORUM {
-            if marking >= MARKINGS && letting.is_left() {
+            if bare.is_empty() || marking >= MARKINGS && letting.is_left() {
                 return;
             }
-            if marking > 0 && !bare.is_empty() {
+            if marking > 0 {
                 clock::sleep_until(clock::now() + MARKING_PAUSE).await;
             }
-            let Some((state, rest_ms)) = parting.marker_now() else {
+            let Some(marker) = self.marker(parting).filter(|_| !until.has_passed()) else {
                 return;
             };
-            if bare.is_empty() || until.has_passed() {
-                return;
-            }
-            let mut value = self.entry.value.clone();
-            value[TOKEN_LEN] = state;
-            let marker = Arc::new(Entry {
-                value,
-                ttl: Duration::from_millis(rest_ms),
-                ..(*self.entry).clone()
-            });
             let limit = node_timeout.min(until.remaining() / 2);
             let mut pending = JoinSet::new();
             for index in std::mem::take(&mut bare) {
@@ -352,6 +364,18 @@ impl<N: Node> Grip<N> {
                 }
             }
         }
+    }
+
+    /// The marker of `parting` as it would stand on a node now; none if its end has come.
+    fn marker(&self, parting: &Parting) -> Option<Arc<Entry>> {
+        let (state, rest_ms) = parting.marker_now()?;
+        let mut value = self.entry.value.clone();
+        value[TOKEN_LEN] = state;
+        Some(Arc::new(Entry {
+            value,
+            ttl: Duration::from_millis(rest_ms),
+            ..(*self.entry).clone()
+        }))
     }
 
     /// The nodes that a release is owed to. A request that is still connecting is given up: nothing

@@ -30,7 +30,7 @@ pub mod wait;
 
 pub use claim::{Claim, FencingToken, Holder, KeyFormat, Resource, Token};
 pub use ear::Ear;
-pub use grip::{Audience, Grip, Letting};
+pub use grip::{Audience, Grip, Letting, Ours};
 pub use lease::{Lease, Loss, LossReason, State};
 pub use redlock::{Acquisition, Failure, Held, Policy, Redlock};
 pub use restart::{RestartGuard, Restarts};

@@ -11,7 +11,7 @@ use super::{Run, valid_until};
 use crate::clock;
 use crate::job::{Child, Signals};
 use crate::lock::quorum;
-use crate::lock::{Audience, Lease, Letting};
+use crate::lock::{Audience, Lease, Letting, Ours};
 use crate::node::{AnyNode, Marker, MarkerKind, Node, NodeName, Parting};
 use crate::report::{self, Line};
 use crate::settings::{Files, History};
@@ -88,6 +88,7 @@ impl Run<'_> {
         let parting = Arc::new(self.parting(&lease, account, exit_code));
         let kind = parting.marker.map(|marker| marker.kind);
         let fence = lease.fencing_token.0;
+        let ours = Ours { until, fence };
         let mut grip = lease.stop().await;
         let node_timeout = self.settings.common.node_timeout;
         // The guard goes when the release is on its way: somebody may be waiting for that.
@@ -103,15 +104,7 @@ impl Run<'_> {
             None if !has_files => Audience::Quorum,
             _ => Audience::All,
         };
-        let may_mark = lock == LockWas::Kept && kind.is_some();
-        let releasing = async {
-            let mut letting = grip.release(&parting, audience, node_timeout).await;
-            if may_mark {
-                let rest = grip.mark_the_rest(&mut letting, &parting, fence, until, node_timeout);
-                rest.await;
-            }
-            letting
-        };
+        let releasing = grip.leave(&parting, audience, ours, node_timeout);
         let (mut letting, ()) = tokio::join!(releasing, dismissing);
         let is_to_be_noted = |letting: &Letting| {
             kind == Some(MarkerKind::Done)
@@ -129,11 +122,7 @@ impl Run<'_> {
                 _ = signals.next() => break,
                 () = clock::sleep_until(clock::now() + DONE_PAUSE) => {}
             }
-            let mut again = grip.release(&parting, audience, node_timeout).await;
-            if may_mark {
-                let rest = grip.mark_the_rest(&mut again, &parting, fence, until, node_timeout);
-                rest.await;
-            }
+            let again = grip.leave(&parting, audience, ours, node_timeout).await;
             if again.was_gone() {
                 // Its time is over. Why it was not noted was said before.
                 break;

@@ -117,7 +117,7 @@ impl Lasting<'_> {
         if run.len() > HISTORY_RUN_LIMIT || run.contains('\n') {
             return;
         }
-        if self.append(run).unwrap_or_default() {
+        if self.append(run) {
             return;
         }
         let mut runs = self.history().unwrap_or_default();
@@ -138,13 +138,12 @@ impl Lasting<'_> {
 
     /// Adds a run at the end of the history that is there, or finds it there: the same release
     /// again adds nothing. False if the file has to be written anew.
-    fn append(&self, run: &str) -> Result<bool, StoreError> {
+    fn append(&self, run: &str) -> bool {
         let history = self.directory.join(HISTORY);
-        files::refuse_link(&history)?;
-        let has_room = |file: &Metadata| file.len() < HISTORY_ROOM && !is_old(file);
         let folder = history.join(self.folder);
-        let appended = files::append(&folder, self.name, &format!("{run}\n"), has_room);
-        Ok(appended.unwrap_or_default())
+        let has_room = |file: &Metadata| file.len() < HISTORY_ROOM && !is_old(file);
+        let add = || files::append(&folder, self.name, &format!("{run}\n"), has_room);
+        files::refuse_link(&history).is_ok() && add().unwrap_or_default()
     }
 
     fn path(&self, kind: &str) -> PathBuf {
