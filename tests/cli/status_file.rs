@@ -13,6 +13,10 @@ use tempfile::TempDir;
 use crate::support::proxy::{self, Fate};
 use crate::support::{BadNode, Cluster, Place, Redlock};
 
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).expect("there").permissions().mode() & 0o777
+}
+
 /// A directory with a status file that is not there yet.
 struct Status {
     directory: TempDir,
@@ -226,13 +230,6 @@ fn the_file_is_replaced_in_one_step_and_readable_as_the_umask_says() {
     let mut text = String::new();
     std::io::Read::read_to_string(&mut old, &mut text).expect("ours");
     assert_eq!(text, "old");
-    let mode = |path: &Path| {
-        fs::metadata(path)
-            .expect("it is there")
-            .permissions()
-            .mode()
-            & 0o777
-    };
     fs::remove_file(status.path()).expect("ours");
     let script = "umask 027; exec \"$@\"";
     let run = Redlock::under(&["sh", "-c", script, "sh"], ["run", "-r", "job", "true"]);
@@ -252,6 +249,30 @@ fn the_file_is_replaced_in_one_step_and_readable_as_the_umask_says() {
     let end = place.run("--status-file /dev/stderr", "true").end();
     end.assert_code(0);
     assert!(end.stderr.starts_with("{\"child\""), "{end:?}");
+}
+
+#[test]
+fn who_may_read_the_files_stays_as_somebody_has_set_it() {
+    let place = &Place::each()[1];
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let [status, metrics] = ["status.json", "redlock.prom"].map(|name| directory.path().join(name));
+    let options = format!(
+        "--status-file {} --metrics-file {}",
+        status.display(),
+        metrics.display()
+    );
+    for modes in [[0o600, 0o660], [0o440, 0o604]] {
+        for (path, mode) in [&status, &metrics].into_iter().zip(modes) {
+            fs::write(path, "").expect("ours");
+            fs::set_permissions(path, Permissions::from_mode(mode)).expect("ours");
+        }
+        place.run(&options, "true").end().assert_code(0);
+        assert_eq!([mode(&status), mode(&metrics)], modes);
+        for path in [&status, &metrics] {
+            assert!(!fs::read(path).expect("ours").is_empty());
+            fs::remove_file(path).expect("ours");
+        }
+    }
 }
 
 #[test]
