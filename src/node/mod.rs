@@ -251,16 +251,6 @@ impl NodeError {
         matches!(self, Self::TimedOut(_) | Self::NoHandshake(_))
     }
 
-    /// In a word, where JSON tells a node's state.
-    #[must_use]
-    pub fn state(&self) -> &'static str {
-        match self {
-            Self::Refused(_) => "refused",
-            Self::Failed(_) => "failed",
-            Self::Unreachable(_) | Self::TimedOut(_) | Self::NoHandshake(_) => "unreachable",
-        }
-    }
-
     /// Whether the node has as many clients as it takes.
     #[must_use]
     pub fn is_full(&self) -> bool {

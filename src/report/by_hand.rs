@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::node_state::{NodeState, vote_error};
 use super::run::{advice, no_lock, with_holder};
-use super::words::{
-    each, holder, in_the_way, is_standing, list, short, standing, vote_text, without_quorum,
-};
+use super::words::{each, holder, in_the_way, is_standing, list, short, standing, without_quorum};
 use super::{Level, Line};
 use crate::errno;
 use crate::lock::Failure;
@@ -57,17 +56,12 @@ pub fn token_not_written(name: &str, error: &std::io::Error) -> Line {
 /// What `acquire --json` prints of the nodes.
 #[must_use]
 pub fn votes_json(votes: &Named<Vote>) -> Value {
-    let one = |(name, vote): &(_, Option<Answer<Vote>>)| {
-        let name: &NodeName = name;
-        let (state, error) = match vote {
-            Some(Ok(Vote::Granted { .. })) => ("held", None),
-            Some(Ok(vote @ Vote::Taken { .. })) => ("other", Some(vote_text(vote))),
-            Some(Ok(vote @ Vote::Young { .. })) => ("restarted", Some(vote_text(vote))),
-            Some(Ok(vote @ Vote::Twin { .. })) => ("failed", Some(vote_text(vote))),
-            Some(Err(error)) => (error.state(), Some(error.to_string())),
-            None => ("unanswered", None),
-        };
-        json!({ "node": name.0, "state": state, "error": error })
+    let one = |(name, vote): &(NodeName, Option<Answer<Vote>>)| {
+        json!({
+            "node": name.0,
+            "state": NodeState::of_vote_for_us(vote.as_ref()).name(),
+            "error": vote_error(vote.as_ref()),
+        })
     };
     votes.iter().map(one).collect()
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use unicode_width::UnicodeWidthStr as _;
 
+use super::node_state::NodeState;
 use super::runs;
 use super::table::{self, Cell, Column, Fit, Paper, Side, Tint};
 use super::words::{age, exact_ms, holder, holder_json, short};
@@ -16,7 +17,7 @@ use crate::lock::forms::Form;
 use crate::lock::history::Run;
 use crate::lock::restart::USUAL_WINDOW;
 use crate::lock::view::{NodeStanding, NodeView, Standing, View};
-use crate::node::{FOREIGN_VALUE_LIMIT, Foreign, NodeError};
+use crate::node::{FOREIGN_VALUE_LIMIT, Foreign};
 
 const NODE_COLUMNS: [Column; 5] = [
     Column::new("SERVER", Fit::Shorten(12), Side::Left),
@@ -94,7 +95,7 @@ pub fn to_json(name: &str, view: &View) -> Value {
     let nodes: Vec<Value> = view.nodes.iter().map(node_json).collect();
     json!({
         "resource": name,
-        "state": standing(view.standing),
+        "state": NodeState::from(view.standing).name(),
         "holder": holder.as_ref().map(holder_json),
         "fencing_token": view.fencing_token,
         "ttl_ms": view.ttl.map(whole_ms),
@@ -109,32 +110,11 @@ fn node_json(node: &NodeView) -> Value {
     let latency = node.look.took.map(exact_ms);
     json!({
         "node": node.name.0,
-        "state": node_state(node),
+        "state": NodeState::of_view(node).name(),
         "ttl_ms": ttl.map(whole_ms),
         "latency_ms": latency,
         "error": node.look.answer.as_ref().err().map(ToString::to_string),
     })
-}
-
-fn standing(standing: Standing) -> &'static str {
-    match standing {
-        Standing::Held => "held",
-        Standing::Kept => "kept",
-        Standing::Done => "done",
-        Standing::Free => "free",
-        Standing::Undecided => "undecided",
-    }
-}
-
-fn node_state(node: &NodeView) -> &'static str {
-    match (node.standing, &node.look.answer) {
-        (NodeStanding::Is(own), _) => standing(own),
-        (NodeStanding::Other, _) => "other",
-        (NodeStanding::Failed, answer) => {
-            let error = answer.as_ref().err();
-            error.map_or("unreachable", NodeError::state)
-        }
-    }
 }
 
 fn tint(standing: Standing) -> Tint {
@@ -289,7 +269,7 @@ fn node_row(node: &NodeView, view: &View) -> Vec<Cell> {
     };
     vec![
         Cell::plain(&node.name.0),
-        Cell::new(node_state(node), tint),
+        Cell::new(NodeState::of_view(node).name(), tint),
         Cell::plain(&ttl.unwrap_or_default()),
         Cell::plain(&latency.unwrap_or_default()),
         Cell::plain(&remarks.join("; ")),
@@ -323,7 +303,7 @@ fn list_row(name: &str, view: &View) -> Vec<Cell> {
     let text = |text: Option<&String>| Cell::plain(text.map_or("", String::as_str));
     vec![
         Cell::plain(name),
-        Cell::new(standing(view.standing), tint(view.standing)),
+        Cell::new(NodeState::from(view.standing).name(), tint(view.standing)),
         Cell::plain(&who),
         text(pid.as_ref()),
         text(holder.as_ref().and_then(|holder| holder.command.as_ref())),

@@ -14,6 +14,7 @@ pub mod doctor;
 pub mod live;
 pub mod lock_view;
 mod names;
+mod node_state;
 mod run;
 pub mod runs;
 mod stderr;
@@ -21,6 +22,7 @@ pub mod table;
 mod words;
 
 pub use self::names::Names;
+pub use self::node_state::{NodeState, vote_error};
 pub use self::run::*;
 pub use self::stderr::tell_the_rest;
 pub use self::words::*;

@@ -14,11 +14,11 @@ const DATE: &str = "2026-11-25";
 const FORMATS: [(&str, &str); 6] = [
     (
         "run",
-        "--status-file: resource (the names, joined by newlines) and resources; outcome (ran, skipped, unavailable, lost, timed_out or not_started); exit_code; child (code or signal, or null); fencing_token; waited_ms; ran_ms; released; holder (if skipped, as in redlock-inspect(1)); nodes (node, state, ttl_ms, error), where a state is restarted (it does not vote yet), as in redlock-inspect(1), or null.",
+        "--status-file: resource (the names, joined by newlines) and resources; outcome (ran, skipped, unavailable, lost, timed_out or not_started); exit_code; child (code or signal, or null); fencing_token; waited_ms; ran_ms; released; holder (if skipped, as in redlock-inspect(1)); nodes (node, state, ttl_ms, error), what each answered last, where a state is restarted (it does not vote yet), not_ours (what was to be released is not there), unanswered (others were quicker), or as in redlock-inspect(1).",
     ),
     (
         "acquire",
-        "--json: resource; token; fencing_token; ttl_ms; valid_ms, for how long it is sure to be yours; nodes (node, state, error), where a state is held, restarted (it does not vote yet), unanswered, or as in redlock-inspect(1).",
+        "--json: resource; token; fencing_token; ttl_ms; valid_ms, for how long it is sure to be yours; nodes (node, state, error), where a state is held, restarted (it does not vote yet), unanswered (others were quicker), or as in redlock-inspect(1).",
     ),
     (
         "inspect",

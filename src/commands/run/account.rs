@@ -8,12 +8,12 @@ use nix::sys::signal::Signal;
 
 use crate::clock::{self, Instant};
 use crate::job::Ended;
-use crate::lock::claim::{holder_of, marker_of};
+use crate::lock::claim::holder_of;
 use crate::lock::history::{Outcome, Run};
 use crate::lock::quorum::Verdict;
 use crate::lock::{Failure, FencingToken, Holder, Letting};
-use crate::node::{Answer, MarkerKind, NodeError, NodeName, Release, Vote};
-use crate::report::{self, rfc3339};
+use crate::node::{Answer, MarkerKind, NodeName, Release, Vote};
+use crate::report::{NodeState, rfc3339, vote_error};
 
 /// The account of one run.
 pub struct Account {
@@ -48,20 +48,12 @@ pub struct Account {
 pub struct NodeAccount {
     /// Which one.
     pub name: NodeName,
-    /// The state of the lock there, in the words of `inspect`, or that the server has `restarted`;
-    /// `None` if it told none.
-    pub state: Option<&'static str>,
+    /// The state of the lock there.
+    pub state: NodeState,
     /// For how long, if it is not free.
     pub ttl: Option<Duration>,
     /// Why it told none.
     pub error: Option<String>,
-}
-
-impl NodeAccount {
-    fn failed(&mut self, error: &NodeError) {
-        self.state = Some(error.state());
-        self.error = Some(error.to_string());
-    }
 }
 
 impl Account {
@@ -162,22 +154,15 @@ pub fn signal_name(signal: Signal) -> &'static str {
 }
 
 fn node_of_vote(name: &NodeName, vote: Option<&Answer<Vote>>) -> NodeAccount {
-    let mut node = silent(name);
-    match vote {
-        Some(Ok(Vote::Granted { .. })) => node.state = Some("free"),
-        Some(Ok(Vote::Taken { by, .. })) => {
-            node.state = Some(marker_of(&by.value).map_or("held", MarkerKind::name));
-            node.ttl = by.ttl;
-        }
-        Some(Ok(Vote::Young { .. })) => node.state = Some("restarted"),
-        Some(Ok(Vote::Twin { .. })) => {
-            node.state = Some("failed");
-            node.error = Some("asked by another name".to_owned());
-        }
-        Some(Err(error)) => node.failed(error),
-        None => node.error = Some(report::NO_ANSWER.to_owned()),
+    NodeAccount {
+        name: name.clone(),
+        state: NodeState::of_vote(vote),
+        ttl: match vote {
+            Some(Ok(Vote::Taken { by, .. })) => by.ttl,
+            _ => None,
+        },
+        error: vote_error(vote),
     }
-    node
 }
 
 fn node_of_release(
@@ -185,23 +170,10 @@ fn node_of_release(
     answer: Option<&Answer<Release>>,
     marker: Option<MarkerKind>,
 ) -> NodeAccount {
-    let mut node = silent(name);
-    match answer {
-        Some(Ok(Release::Released { .. })) => {
-            node.state = Some(marker.map_or("free", MarkerKind::name));
-        }
-        Some(Ok(Release::NotOurs)) => node.error = Some("the lock was gone".to_owned()),
-        Some(Err(error)) => node.failed(error),
-        None => node.error = Some(report::NO_ANSWER.to_owned()),
-    }
-    node
-}
-
-fn silent(name: &NodeName) -> NodeAccount {
     NodeAccount {
         name: name.clone(),
-        state: None,
+        state: NodeState::of_release(answer, marker),
         ttl: None,
-        error: None,
+        error: answer.and_then(|answer| Some(answer.as_ref().err()?.to_string())),
     }
 }

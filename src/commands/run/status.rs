@@ -35,7 +35,7 @@ pub fn json(resources: &[Resource], account: &Account, exit_code: u8) -> String 
 fn node(node: &NodeAccount) -> Value {
     json!({
         "node": node.name.0,
-        "state": node.state,
+        "state": node.state.name(),
         "ttl_ms": node.ttl.map(whole_ms),
         "error": node.error,
     })
