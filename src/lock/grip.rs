@@ -39,9 +39,8 @@ pub struct Grip<N> {
     /// Requests of the attempt that were not answered when it was decided. They go on: a slow node
     /// shall have the key as well.
     stragglers: JoinSet<(usize, Answer<Vote>)>,
-    /// The nodes that were reached and had not granted when the lock was acquired, as far as they
-    /// have not been seen to since: they may have no key of ours.
-    ungranted: Vec<usize>,
+    /// The nodes that failed when they were asked last: a marker does not wait for them.
+    failed: Vec<usize>,
 }
 
 /// Whose answers a release waits for.
@@ -143,7 +142,7 @@ impl<N: Node> Grip<N> {
             nodes,
             entry: Arc::new(entry),
             stragglers: JoinSet::new(),
-            ungranted: Vec::new(),
+            failed: Vec::new(),
         }
     }
 
@@ -164,18 +163,9 @@ impl<N: Node> Grip<N> {
         self.stragglers = pending;
     }
 
-    /// The lock is acquired, by these `votes`.
-    pub(super) fn acquired(&mut self, votes: &Answers<Vote>) {
-        let is_ungranted = |index: &usize| {
-            let vote = &votes[*index];
-            !matches!(vote, Some(Ok(Vote::Granted { .. }) | Err(_)))
-        };
-        self.ungranted = (0..votes.len()).filter(is_ungranted).collect();
-    }
-
-    /// A round has extended the lock since: the key was put where it was missing.
-    pub(super) fn extended(&mut self) {
-        self.ungranted.clear();
+    /// The nodes at these places failed when they were asked last.
+    pub(super) fn note_failed(&mut self, failed: Vec<usize>) {
+        self.failed = failed;
     }
 
     /// Hears what is still to be answered when the lock was acquired, until `until`.
@@ -279,10 +269,10 @@ impl<N: Node> Grip<N> {
             audience,
             limit,
         };
-        // A marker is to be on a quorum for sure, and on all that may have no key of ours as well:
-        // they have to be asked once more.
-        let asked = self.ungranted.iter().copied();
-        let asked: Vec<usize> = asked.filter(|index| owing.contains(index)).collect();
+        // A marker is to be on a quorum for sure, and on all others as well: who has lost its key
+        // has to be asked once more, and tells that only here.
+        let asked = owing.iter().copied();
+        let asked: Vec<usize> = asked.filter(|index| !self.failed.contains(index)).collect();
         let is_marked = |letting: &Letting| letting.is_left() && letting.has_heard(&asked);
         let is_enough: &(dyn Fn(&Letting) -> bool + Sync) = match parting.marker_now() {
             Some(_) => &is_marked,
@@ -323,8 +313,8 @@ impl<N: Node> Grip<N> {
 
     /// Leaves the marker of `parting`, if there is one, on the nodes as well that had nothing of
     /// ours when the others were released, as `letting` tells: a contender who came to nothing was
-    /// there before us, or their data is lost. Without it the marker would be on a bare quorum, and
-    /// gone with the next node. Only while the lock is ours, and nobody took it away by force, may
+    /// there before us, or their data is lost; and on those that are so far away that they were not
+    /// reached yet. Without it the marker would be on a bare quorum, and gone with the next node. Only while the lock is ours, and nobody took it away by force, may
     /// it be put there, as a key is put back, and in one step: the lock itself never comes back.
     async fn mark_the_rest(
         &self,
@@ -336,7 +326,10 @@ impl<N: Node> Grip<N> {
         if letting.was_gone() {
             return;
         }
-        let is_bare = |index: &usize| letting.answers[*index] == Some(Ok(Release::NotOurs));
+        let is_bare = |&index: &usize| match &letting.answers[index] {
+            Some(answer) => *answer == Ok(Release::NotOurs),
+            None => !self.nodes[index].may_hold_a_key() && !self.failed.contains(&index),
+        };
         let mut bare: Vec<usize> = (0..self.nodes.len()).filter(is_bare).collect();
         for marking in 0..MARKINGS_WITHOUT_QUORUM {
             if bare.is_empty() || marking >= MARKINGS && letting.is_left() {
@@ -360,7 +353,10 @@ impl<N: Node> Grip<N> {
                         letting.answers[index] = Some(Ok(Release::Released { run_id }));
                     }
                     Ok(Extension::Foreign(_)) => bare.push(index),
-                    Ok(Extension::Missing) | Err(_) => {}
+                    Ok(Extension::Missing) => {}
+                    Err(error) => {
+                        letting.answers[index].get_or_insert(Err(error));
+                    }
                 }
             }
         }
@@ -454,6 +450,12 @@ impl<N: Node> Grip<N> {
         // What is left goes on as long as the program runs: its bytes are on their way.
         pending.detach_all();
     }
+}
+
+/// The places of the nodes whose answer does not count.
+pub(super) fn failed<T>(answers: &Answers<T>) -> Vec<usize> {
+    let has_failed = |index: &usize| matches!(answers[*index], Some(Err(_)));
+    (0..answers.len()).filter(has_failed).collect()
 }
 
 /// Gives up the connections to those of `nodes` whose answer does not count or has not come: it may

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use super::claim::{FencingToken, Token};
 use super::ear::{Ear, Heard};
-use super::grip::{Grip, reopen_failed};
+use super::grip::{self, Grip, reopen_failed};
 use super::quorum::{self, Answers, Keeping, Named};
 use super::redlock::Held;
 use super::wait;
@@ -39,8 +39,9 @@ const HURRY: Duration = Duration::from_secs(1);
 /// on the nodes that a contender, who came to nothing, had been quicker on.
 const DEAF: Duration = Duration::from_millis(200);
 
-/// The same where a contender had been quicker on some node. Until then the lock hangs on the very
-/// nodes that granted it, and is lost with the data of one of three.
+/// The same where a contender had been quicker on some node. Until that node has our key the lock
+/// hangs on the very nodes that granted it, and is lost with the data of one of three: it is asked
+/// again in twice the time, and so on, until it does.
 const DEAF_BESIDE_OTHERS: Duration = Duration::from_millis(50);
 
 /// What is heard within this time is answered with one round: a forced release reaches the nodes
@@ -105,6 +106,8 @@ impl fmt::Display for LossReason {
 pub struct Lease<N> {
     grip: Grip<N>,
     state: watch::Receiver<State>,
+    /// The nodes that failed in the last round, if there was one.
+    failed: watch::Receiver<Option<Vec<usize>>>,
     hurry: Arc<Notify>,
     /// One task; it ends with this value.
     keeper: JoinSet<()>,
@@ -127,6 +130,7 @@ impl<N: Node> Lease<N> {
             extensions: 0,
         };
         let (publish, state) = watch::channel(first);
+        let (note_failed, failed) = watch::channel(None);
         let hurry = Arc::new(Notify::new());
         let keeper = Keeper {
             nodes: Arc::clone(grip.nodes()),
@@ -136,6 +140,7 @@ impl<N: Node> Lease<N> {
             valid_until: held.valid_until,
             extensions: 0,
             publish,
+            note_failed,
             hurry: Arc::clone(&hurry),
             is_in_a_hurry: false,
         };
@@ -145,6 +150,7 @@ impl<N: Node> Lease<N> {
         Self {
             grip,
             state,
+            failed,
             hurry,
             keeper: task,
             token: held.token,
@@ -184,9 +190,8 @@ impl<N: Node> Lease<N> {
         // What is under way when the task ends is ordered before the release on its connection. And
         // with the task we hang up: who waits must not find us among those who hear the release.
         self.keeper.shutdown().await;
-        let state = self.state();
-        if !matches!(state, State::Held { extensions: 0, .. }) {
-            self.grip.extended();
+        if let Some(failed) = self.failed.borrow().clone() {
+            self.grip.note_failed(failed);
         }
         self.grip
     }
@@ -204,6 +209,22 @@ async fn released(ear: &mut Ear) {
 fn missing(answers: &Answers<Extension>) -> Vec<usize> {
     let is_missing = |index: &usize| matches!(answers[*index], Some(Ok(Extension::Missing)));
     (0..answers.len()).filter(is_missing).collect()
+}
+
+/// After what time a round is followed by the next, when so many in a row have found somebody else
+/// on a node.
+fn round_after(ttl: Duration, beside_others: u32) -> Duration {
+    let usual = ttl / ROUNDS_PER_TTL;
+    match beside_others {
+        0 => usual,
+        rounds => usual.min(DEAF_BESIDE_OTHERS * 2_u32.saturating_pow(rounds.min(16))),
+    }
+}
+
+/// Whether somebody else has a key on a node.
+fn is_beside_others(answers: &Answers<Extension>) -> bool {
+    let is_foreign = |answer: &Option<_>| matches!(answer, Some(Ok(Extension::Foreign(_))));
+    answers.iter().any(is_foreign)
 }
 
 /// How long a lock that was acquired by these `votes` is held before its holder listens.
@@ -268,6 +289,8 @@ struct Keeper<N> {
     valid_until: Instant,
     extensions: u64,
     publish: watch::Sender<State>,
+    /// Tells which nodes failed in the last round.
+    note_failed: watch::Sender<Option<Vec<usize>>>,
     /// Somebody wants to know now.
     hurry: Arc<Notify>,
     /// Somebody wanted to, and does not know yet.
@@ -283,9 +306,11 @@ impl<N: Node> Keeper<N> {
         let mut ear = Ear::open(&self.nodes, keys, listen_from, self.node_timeout);
         let mut failures = 0;
         let mut last_failed = None;
+        // How many rounds in a row have found somebody else on a node.
+        let mut beside_others = 0;
         loop {
             let next = if failures == 0 {
-                started + ttl / ROUNDS_PER_TTL
+                started + round_after(ttl, beside_others)
             } else {
                 self.next_retry(failures)
             };
@@ -316,13 +341,21 @@ impl<N: Node> Keeper<N> {
                     last_failed = None;
                     self.is_in_a_hurry = false;
                     self.extended(quorum::valid_until(started, ttl));
-                    self.finish(round, limit, started + ttl / ROUNDS_PER_TTL)
-                        .await;
+                    let next = started + ttl / ROUNDS_PER_TTL;
+                    let answers = self.finish(round, limit, next).await;
+                    beside_others = if is_beside_others(&answers) {
+                        beside_others + 1
+                    } else {
+                        0
+                    };
+                    self.note_failed.send_replace(Some(grip::failed(&answers)));
                 }
                 Keeping::Lost => return self.lost(LossReason::NotOurs, round.answers),
                 Keeping::Unknown | Keeping::Undecided => {
                     failures += 1;
                     let missing = missing(&round.answers);
+                    let failed = grip::failed(&round.answers);
+                    self.note_failed.send_replace(Some(failed));
                     reopen_failed(&self.nodes, &round.answers);
                     if last_failed.is_none() || limit >= self.node_timeout {
                         last_failed = Some(round.answers.clone());
@@ -374,25 +407,28 @@ impl<N: Node> Keeper<N> {
         (keeping, round)
     }
 
-    /// Hears the rest of a round that extended, puts the key back where it was missing, and gives
-    /// up the connections that failed. Nothing of it counts in this round, and it must not hold up
-    /// the `next` one: after failed rounds a node has so much time that the lock could expire
-    /// meanwhile.
-    async fn finish(&self, mut round: Round, limit: Duration, next: Instant) {
+    /// Hears the rest of a round that extended, puts the key back where it was missing, gives up
+    /// the connections that failed, and tells what each node answered in the end. Nothing of it
+    /// counts in this round, and it must not hold up the `next` one: after failed rounds a node has
+    /// so much time that the lock could expire meanwhile.
+    async fn finish(&self, mut round: Round, limit: Duration, next: Instant) -> Answers<Extension> {
         let rest = async {
             let mut healing = JoinSet::new();
             let mut healed = vec![false; round.answers.len()];
             loop {
                 for index in missing(&round.answers) {
                     if !std::mem::replace(&mut healed[index], true) {
-                        healing.spawn(self.heal(index, limit));
+                        let healing_one = self.heal(index, limit);
+                        healing.spawn(async move { (index, healing_one.await) });
                     }
                 }
                 if !round.next().await {
                     break;
                 }
             }
-            healing.join_all().await;
+            for (index, answer) in healing.join_all().await {
+                round.answers[index] = Some(answer);
+            }
         };
         tokio::select! {
             biased;
@@ -400,6 +436,7 @@ impl<N: Node> Keeper<N> {
             () = clock::sleep_until(next) => {}
         }
         reopen_failed(&self.nodes, &round.answers);
+        round.answers
     }
 
     /// Puts the key on the nodes that have none, after a round that extended on no quorum. Until
@@ -410,16 +447,18 @@ impl<N: Node> Keeper<N> {
     async fn heal_all(&self, missing: Vec<usize>) {
         let limit = limit(self.node_timeout, 0, self.valid_until.remaining());
         let healing = missing.into_iter().map(|index| self.heal(index, limit));
-        healing.collect::<JoinSet<()>>().join_all().await;
+        healing.collect::<JoinSet<_>>().join_all().await;
     }
 
     /// Puts the key on the node at this place, unless it is somebody else's there.
-    fn heal(&self, index: usize, limit: Duration) -> impl Future<Output = ()> + use<N> {
+    fn heal(
+        &self,
+        index: usize,
+        limit: Duration,
+    ) -> impl Future<Output = Answer<Extension>> + use<N> {
         let (node, entry) = (Arc::clone(&self.nodes[index]), Arc::clone(&self.entry));
         let fence = self.fence;
-        async move {
-            let _ = node.heal(entry, fence, limit).await;
-        }
+        async move { node.heal(entry, fence, limit).await }
     }
 
     fn extended(&mut self, valid_until: Instant) {

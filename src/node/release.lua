@@ -18,7 +18,8 @@ for i = 1, n do
     -- After the release, and through pcall: a user without channel rights has released all the same.
     if ARGV[7] == '' then notify(i) end
   elseif state ~= '' and ours(value, token .. state) then
-    -- This very release again: its answer was lost.
+    -- This very release again: its answer was lost, or came late, and with it the marker's end.
+    if redis.call('PTTL', KEYS[i]) > tonumber(ARGV[3]) then redis.call('PEXPIRE', KEYS[i], ARGV[3]) end
     left = left + 1
   end
 end

@@ -8,15 +8,15 @@ use serde_json::Value;
 
 use super::names::Names;
 use super::words::{
-    answer_text, extension_text, holder_json, in_the_way, is_standing, list, release_text, rfc3339,
-    short, vote_text, without_quorum,
+    answer_text, each, extension_text, holder_json, in_the_way, is_standing, list, rfc3339, short,
+    vote_text, without_quorum,
 };
 use super::{Level, Line};
 use crate::clock::{self, whole_ms};
 use crate::lock::claim::{holder_of, marker_of};
 use crate::lock::quorum::{Named, Verdict, majority};
 use crate::lock::{Failure, Held, Letting, Loss};
-use crate::node::{Extension, Foreign, MarkerKind, NodeName};
+use crate::node::{Extension, Foreign, MarkerKind, NodeName, Release};
 
 /// The lock is ours.
 #[must_use]
@@ -193,7 +193,7 @@ pub fn lost(names: &str, loss: &Loss, what_now: &str) -> Line {
 /// The command is over, but no quorum of nodes confirmed the release.
 #[must_use]
 pub fn not_released(names: &str, nodes: &[NodeName], letting: &Letting, rest: Duration) -> Line {
-    let answers = releases(nodes, letting);
+    let answers = releases(nodes, letting, None);
     let until = rfc3339(clock::wall() + rest);
     let message = format!(
         "{names} was not released on a quorum of servers ({answers}); others may stay locked out until {until}"
@@ -205,7 +205,7 @@ pub fn not_released(names: &str, nodes: &[NodeName], letting: &Letting, rest: Du
 /// it was released; on the others it is as it was for `rest`.
 #[must_use]
 pub fn not_kept(names: &str, nodes: &[NodeName], letting: &Letting, rest: Duration) -> Line {
-    let answers = releases(nodes, letting);
+    let answers = releases(nodes, letting, Some(MarkerKind::Kept));
     let until = rfc3339(clock::wall() + rest);
     let message = format!(
         "{names} was not kept on a quorum of servers ({answers}); it may be free before --min-hold is over, or stay taken until {until}"
@@ -213,10 +213,14 @@ pub fn not_kept(names: &str, nodes: &[NodeName], letting: &Letting, rest: Durati
     Line::new(Level::Error, "not_kept", message).with("resource", names)
 }
 
-fn releases(nodes: &[NodeName], letting: &Letting) -> String {
-    let answers = letting.answers.iter().cloned();
-    let answers: Vec<_> = nodes.iter().cloned().zip(answers).collect();
-    list(&answers, release_text)
+/// What each node answered to a release that was to leave `marker`.
+fn releases(nodes: &[NodeName], letting: &Letting, marker: Option<MarkerKind>) -> String {
+    let text = |release: &Release| match release {
+        Release::Released { .. } => marker.map_or("released", MarkerKind::name).to_owned(),
+        Release::NotOurs => "nothing to release".to_owned(),
+    };
+    let answers = nodes.iter().zip(&letting.answers);
+    each(answers.map(|(name, answer)| (name, answer_text(answer.as_ref(), text))))
 }
 
 /// A file that was asked for could not be written: which, and why.
@@ -253,7 +257,7 @@ pub fn not_marked_done_yet(
     letting: &Letting,
     rest: Duration,
 ) -> Line {
-    let answers = releases(nodes, letting);
+    let answers = releases(nodes, letting, Some(MarkerKind::Done));
     let message = format!(
         "{names} is done, but that is noted on no quorum of servers yet ({answers}); trying again for {} at most, or until a signal comes",
         short(rest)
@@ -261,12 +265,14 @@ pub fn not_marked_done_yet(
     Line::new(Level::Warning, "not_marked_done_yet", message).with("resource", names)
 }
 
-/// The command succeeded, but too few nodes know that it shall not run again in this period.
+/// The command succeeded, but too few nodes are known to know that it shall not run again in this
+/// period; on the others it is as it was for `rest`.
 #[must_use]
-pub fn not_marked_done(names: &str, nodes: &[NodeName], letting: &Letting) -> Line {
-    let answers = releases(nodes, letting);
+pub fn not_marked_done(names: &str, nodes: &[NodeName], letting: &Letting, rest: Duration) -> Line {
+    let answers = releases(nodes, letting, Some(MarkerKind::Done));
+    let until = rfc3339(clock::wall() + rest);
     let message = format!(
-        "{names} is done, but that was noted on no quorum of servers ({answers}); it may run again in this period"
+        "{names} is done, but that was noted on no quorum of servers ({answers}); it may run again in this period, or stay locked until {until}"
     );
     Line::new(Level::Error, "not_marked_done", message).with("resource", names)
 }
@@ -275,7 +281,7 @@ pub fn not_marked_done(names: &str, nodes: &[NodeName], letting: &Letting) -> Li
 #[must_use]
 pub fn gone_before_release(names: &str) -> Line {
     let message = format!(
-        "{names} was not there any more when the command ended; somebody may have run beside it"
+        "no majority of servers had the lock of {names} any more when the command ended; somebody may have run beside it"
     );
     Line::new(Level::Error, "gone", message).with("resource", names)
 }

@@ -9,7 +9,7 @@ use crate::clock;
 use crate::lock::claim::{holder_of, marker_of};
 use crate::lock::quorum::{Named, majority};
 use crate::lock::{Failure, Holder};
-use crate::node::{Answer, Extension, Foreign, MarkerKind, NodeName, Release, Vote};
+use crate::node::{Answer, Extension, Foreign, MarkerKind, NodeName, Vote};
 
 /// What is said of a node that has not answered.
 pub const NO_ANSWER: &str = "no answer yet";
@@ -189,7 +189,7 @@ pub(super) fn list<T>(answers: &Named<T>, text: fn(&T) -> String) -> String {
     each(said.map(|(name, answer)| (name, answer_text(answer.as_ref(), text))))
 }
 
-pub(super) fn answer_text<T>(answer: Option<&Answer<T>>, text: fn(&T) -> String) -> String {
+pub(super) fn answer_text<T>(answer: Option<&Answer<T>>, text: impl Fn(&T) -> String) -> String {
     match answer {
         Some(Ok(answer)) => text(answer),
         Some(Err(error)) => error.to_string(),
@@ -231,13 +231,6 @@ pub fn extension_text(extension: &Extension) -> String {
         Extension::Extended { .. } => "extended".to_owned(),
         Extension::Missing => "gone".to_owned(),
         Extension::Foreign(by) => standing(by),
-    }
-}
-
-pub(super) fn release_text(release: &Release) -> String {
-    match release {
-        Release::Released { .. } => "released".to_owned(),
-        Release::NotOurs => "nothing to release".to_owned(),
     }
 }
 

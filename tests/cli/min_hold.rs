@@ -8,7 +8,7 @@ use redlock::clock::{self, Instant};
 use redlock::node::{Entry, Extension, Marker, MarkerKind, Node as _, Parting, RedisNode, Release};
 
 use crate::support::proxy::{self, Fate};
-use crate::support::{Cluster, Place, Redlock, eventually};
+use crate::support::{Cluster, Place, Redlock, Server, eventually, json};
 
 /// More than any answer takes.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -216,6 +216,86 @@ fn a_server_that_is_far_away_has_the_marker_as_well() {
     let _: () = cluster.servers[0].ask(&["SET", "lock:job", dead]);
     run("true");
     assert_eq!(states(&cluster), [Some(' '), Some('!'), Some('!')]);
+}
+
+#[test]
+fn a_server_that_was_not_reached_before_the_job_was_over_has_the_marker_as_well() {
+    let cluster = Cluster::start(3);
+    let (proxies, urls) = proxy::before_each(&cluster);
+    let urls = urls.replace("redis://", "redis://:hunter2@");
+    // Whoever is in before there is a password needs none.
+    let mut clients: Vec<_> = cluster.servers.iter().map(Server::client).collect();
+    let mut want_password = |password| {
+        for client in &mut clients {
+            let mut words = redis::cmd("CONFIG");
+            let words = words.arg("SET").arg("requirepass").arg(password);
+            words.exec(client).expect("it may");
+        }
+    };
+    // The lock is acquired and the job over while the third has the password only.
+    proxies[2].set_replies(Fate::Delay(Duration::from_millis(150)));
+    for (options, state) in [("--min-hold 1h", '~'), ("-r other --once-per 1h", '!')] {
+        want_password("hunter2");
+        let run = cluster.run(options, "true").env("REDLOCK_SERVERS", &urls);
+        let run = run.env("REDLOCK_NODE_TIMEOUT", "5s");
+        run.end().assert_code(0).assert_silent();
+        want_password("");
+        assert_eq!(states(&cluster), [Some(state); 3]);
+        for server in &cluster.servers {
+            let _: () = server.ask(&["FLUSHALL"]);
+        }
+    }
+}
+
+#[test]
+fn a_server_that_has_lost_its_data_has_the_marker_as_well_also_when_it_is_far_away() {
+    for (options, state) in [("--min-hold 1h", '~'), ("--once-per 1h", '!')] {
+        let cluster = Cluster::start(3);
+        let (proxies, urls) = proxy::before_each(&cluster);
+        let run = cluster.run(options, "echo ready; read _");
+        let run = run.env("REDLOCK_SERVERS", &urls);
+        let mut run = run.env("REDLOCK_NODE_TIMEOUT", "5s").start();
+        run.wait_for("ready");
+        // Also after a round that has found it there.
+        eventually("a round", || proxies[0].requests() > 2);
+        proxies[2].set_replies(Fate::Delay(Duration::from_millis(100)));
+        let _: () = cluster.servers[2].ask(&["FLUSHALL"]);
+        run.write_line("");
+        run.end().assert_code(0).assert_silent();
+        assert_eq!(states(&cluster), [Some(state); 3]);
+    }
+}
+
+#[test]
+fn a_marker_on_one_server_only_is_told_and_not_called_released() {
+    let cluster = Cluster::start(3);
+    let status = tempfile::NamedTempFile::new().expect("a temporary file");
+    let options = format!("--min-hold 1h --status-file {}", status.path().display());
+    let mut run = cluster.run(&options, "echo ready; read _").start();
+    run.wait_for("ready");
+    let _: () = cluster.servers[1].ask(&["SET", "lock:job", "another's"]);
+    cluster.servers[2].hang();
+    run.write_line("");
+    let kept = format!("{}: kept", cluster.servers[0].name());
+    let parts = ["job was not kept on a quorum of servers", &kept];
+    run.end().assert_code(0).assert_says(&parts);
+    let told = std::fs::read_to_string(status.path()).expect("it was written");
+    assert_eq!(json(&told)["released"], false, "{told}");
+}
+
+#[test]
+fn a_lock_that_was_gone_is_not_told_as_one_that_stays_taken() {
+    let cluster = Cluster::start(3);
+    let mut run = cluster
+        .run("--min-hold 1h", "echo ready; read _")
+        .start_ready();
+    for server in &cluster.servers {
+        let _: () = server.ask(&["DEL", "lock:job"]);
+    }
+    run.write_line("");
+    run.end()
+        .assert_code(0)
+        .assert_says(&["somebody may have run beside it"]);
 }
 
 #[test]

@@ -195,6 +195,61 @@ fn a_success_that_no_quorum_noted_until_the_lock_ended_may_run_again_and_says_so
 }
 
 #[test]
+fn a_marker_that_comes_late_ends_when_it_would_have() {
+    let cluster = Cluster::start(3);
+    // 36 s, less what the job takes.
+    let run = done_without_a_quorum(&cluster, &["-t", "20s", "--once-per", "40s"]);
+    let ready = clock::now();
+    thread::sleep(Duration::from_secs(2));
+    cluster.servers[0].go_on();
+    cluster.servers[1].go_on();
+    run.end().assert_code(0);
+    let most = 36_500 - i64::try_from(clock::now().since(ready).as_millis()).expect("short");
+    // The last answer to the run may have come before the server has done what was sent last.
+    eventually("all end in time", || {
+        let rests = cluster.pttls("lock:job");
+        rests.iter().all(|rest| (30_000..=most).contains(rest))
+    });
+}
+
+#[test]
+fn nothing_is_noted_of_a_period_that_is_over() {
+    let cluster = Cluster::start(3);
+    let run = cluster.run("-t 1m --once-per 10ms", "echo ready; sleep 0.1; read _");
+    let mut run = run.start_ready();
+    cluster.servers[0].hang();
+    cluster.servers[1].hang();
+    run.write_line("");
+    let end = run.end();
+    end.assert_code(0)
+        .assert_says(&["job was not released on a quorum", "locked out until"]);
+    assert!(!end.stderr.contains("noted"), "{end:?}");
+    // One that ends meanwhile is not tried for any longer.
+    let cluster = Cluster::start(3);
+    let run = done_without_a_quorum(&cluster, &["-t", "10m", "--once-per", "2s"]);
+    let end = run.end();
+    end.assert_code(0);
+    assert!(end.stderr.contains("job was not released"), "{end:?}");
+    assert!(end.took < Duration::from_secs(30), "{end:?}");
+}
+
+#[test]
+fn a_success_whose_lock_expired_while_redlock_stood_still_may_run_again() {
+    let cluster = Cluster::start(3);
+    let run = cluster.run("-t 1s --once-per 1h", "echo ready; read _");
+    let mut run = run.start_ready();
+    run.signal(Signal::SIGSTOP);
+    run.write_line("");
+    // One server keeps the key, one is too late to answer: the third must not be marked.
+    let _: () = cluster.servers[0].ask(&["PERSIST", "lock:job"]);
+    eventually("it has expired", || cluster.locks().len() == 1);
+    cluster.servers[2].hang();
+    run.signal(Signal::SIGCONT);
+    run.end().assert_code(0).assert_says(&["may run again"]);
+    assert_eq!(cluster.servers[1].get("lock:job"), None);
+}
+
+#[test]
 fn the_fencing_counter_outlives_the_longest_period() {
     const DAY_MS: i64 = 24 * 60 * 60 * 1000;
     let place = Place::Servers(Cluster::start(3));

@@ -219,7 +219,7 @@ fn a_lock_that_was_gone_on_a_majority_before_its_release_is_told_whoever_answers
         run.write_line("");
         let end = run.end();
         end.assert_code(0)
-            .assert_says(&["job was not there any more"]);
+            .assert_says(&["no majority of servers had the lock of job any more"]);
         assert_eq!(cluster.locks(), [""; 0]);
     }
 }

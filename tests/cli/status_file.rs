@@ -323,11 +323,11 @@ fn what_a_server_said_has_one_word_in_the_status_file_and_of_acquire() {
     cluster.servers[0].ask::<()>(&["SET", "lock:job", "x", "EX", "1000"]);
     proxies[1].set_replies(Fate::Delay(Duration::from_millis(100)));
     proxies[2].set_replies(Fate::Delay(Duration::from_millis(100)));
-    let states = |told: &Value| -> Vec<String> {
+    let said = |told: &Value| -> Vec<String> {
         let nodes = told["nodes"].as_array().expect("an array");
         let answered = nodes.iter().filter(|node| node["error"].is_null());
-        let states = answered.map(|node| node["state"].as_str().expect("a word").to_owned());
-        states.collect()
+        let words = answered.map(|node| node["state"].as_str().expect("a word").to_owned());
+        words.collect()
     };
     let words = |words: &'static str| {
         let run = Redlock::new(words.split(' ')).env("REDLOCK_SERVERS", &urls);
@@ -335,10 +335,10 @@ fn what_a_server_said_has_one_word_in_the_status_file_and_of_acquire() {
     };
     let status = Status::new();
     let told = status.after(words("run -r job true"), 0);
-    assert_eq!(states(&told), ["not_ours", "free", "free"], "{told}");
+    assert_eq!(said(&told), ["not_ours", "free", "free"], "{told}");
     let end = words("acquire --json -r job").end();
     let told = json(&end.assert_code(0).stdout);
-    assert_eq!(states(&told), ["other", "held", "held"], "{told}");
+    assert_eq!(said(&told), ["other", "held", "held"], "{told}");
     // Of those who did not answer only the third was not needed.
     cluster.servers.iter().for_each(|server| {
         server.ask::<()>(&["FLUSHALL"]);
@@ -346,9 +346,9 @@ fn what_a_server_said_has_one_word_in_the_status_file_and_of_acquire() {
     proxies[2].set_replies(Fate::Delay(Duration::from_secs(4)));
     let end = words("acquire --json -r job").end();
     let told = json(&end.assert_code(0).stdout);
-    assert_eq!(states(&told), ["held", "held", "unanswered"], "{told}");
+    assert_eq!(said(&told), ["held", "held", "unanswered"], "{told}");
     let told = status.after(words("run -r other true"), 0);
-    assert_eq!(states(&told), ["free", "free", "unanswered"], "{told}");
+    assert_eq!(said(&told), ["free", "free", "unanswered"], "{told}");
 }
 
 #[test]

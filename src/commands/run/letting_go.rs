@@ -11,7 +11,7 @@ use super::{Run, valid_until};
 use crate::clock;
 use crate::job::{Child, Signals};
 use crate::lock::quorum;
-use crate::lock::{Audience, Lease, Letting, Ours};
+use crate::lock::{Audience, Grip, Lease, Letting, Ours};
 use crate::node::{AnyNode, Marker, MarkerKind, Node, NodeName, Parting};
 use crate::report::{self, Line};
 use crate::settings::{Files, History};
@@ -48,25 +48,24 @@ impl Run<'_> {
     }
 
     /// A job that was never started keeps nobody out. Failure is not "done", and neither is a
-    /// success beside which another may have run.
+    /// success beside which another may have run. Nothing is left of a time that is over.
     fn marker(&self, lease: &Lease<AnyNode>, account: &Account) -> Option<Marker> {
         account.child?;
         let kept = lease.since + self.settings.min_hold;
-        match self.settings.once_per.filter(|_| account.succeeded()) {
-            Some(period) => Some(Marker {
+        let marker = match self.settings.once_per.filter(|_| account.succeeded()) {
+            Some(period) => Marker {
                 kind: MarkerKind::Done,
                 until: kept.max(lease.since + less_slack(period)),
-            }),
-            None => (!kept.has_passed()).then_some(Marker {
+            },
+            None => Marker {
                 kind: MarkerKind::Kept,
                 until: kept,
-            }),
-        }
+            },
+        };
+        (!marker.until.has_passed()).then_some(marker)
     }
 
-    /// Gives the lock back, or leaves a marker in its place. A done marker is written until it is
-    /// on a quorum, until the lock's time is over, or until a signal says that somebody will not
-    /// wait.
+    /// Gives the lock back, or leaves a marker in its place, and tells what went wrong.
     pub(super) async fn release(
         &self,
         lease: Lease<AnyNode>,
@@ -78,19 +77,26 @@ impl Run<'_> {
             Job::Over(child, lock) => (Some(child), lock, None),
             Job::NotStarted(code) => (None, LockWas::Kept, Some(code)),
         };
-        let was_started = exit_code.is_none();
         // What the command left behind is nobody's business any more.
         self.in_case_of_panic(&lease, None);
-        let nodes: Vec<NodeName> = lease.nodes().map(|node| node.name().clone()).collect();
         let until = valid_until(&lease.state());
         // We were stopped, and the guard saw the command end before.
         let was_late = until.has_passed();
         let parting = Arc::new(self.parting(&lease, account, exit_code));
-        let kind = parting.marker.map(|marker| marker.kind);
+        // What each node said is only known to these; and a marker is to be everywhere.
+        let has_files = self.settings.files != Files::default();
+        let audience = match parting.marker {
+            None if !has_files => Audience::Quorum,
+            _ => Audience::All,
+        };
         let fence = lease.fencing_token.0;
-        let ours = Ours { until, fence };
-        let mut grip = lease.stop().await;
-        let node_timeout = self.settings.common.node_timeout;
+        let mut leaving = Leaving {
+            parting,
+            audience,
+            ours: Ours { until, fence },
+            node_timeout: self.settings.common.node_timeout,
+            grip: lease.stop().await,
+        };
         // The guard goes when the release is on its way: somebody may be waiting for that.
         let dismissing = async {
             tokio::task::yield_now().await;
@@ -98,45 +104,16 @@ impl Run<'_> {
                 child.dismiss_guard();
             }
         };
-        // What each node said is only known to these; and a marker is to be everywhere.
-        let has_files = self.settings.files != Files::default();
-        let audience = match kind {
-            None if !has_files => Audience::Quorum,
-            _ => Audience::All,
-        };
-        let releasing = grip.leave(&parting, audience, ours, node_timeout);
-        let (mut letting, ()) = tokio::join!(releasing, dismissing);
-        let is_to_be_noted = |letting: &Letting| {
-            kind == Some(MarkerKind::Done)
-                && !letting.is_left()
-                && !letting.was_gone()
-                && !until.has_passed()
-        };
-        if is_to_be_noted(&letting) {
-            let rest = until.remaining();
-            let line = report::not_marked_done_yet(self.names.all(), &nodes, &letting, rest);
-            self.reporter.tell(&line);
-        }
-        while is_to_be_noted(&letting) {
-            tokio::select! {
-                _ = signals.next() => break,
-                () = clock::sleep_until(clock::now() + DONE_PAUSE) => {}
-            }
-            let again = grip.leave(&parting, audience, ours, node_timeout).await;
-            if again.was_gone() {
-                // Its time is over. Why it was not noted was said before.
-                break;
-            }
-            letting = again;
-        }
-        account.released(&nodes, &letting, kind);
-        let is_told = was_started || !letting.was_gone();
+        let (letting, ()) = tokio::join!(leaving.once(), dismissing);
+        let letting = self.insist(letting, &mut leaving, signals).await;
+        let marker = leaving.marker();
+        account.released(&leaving.names(), &letting, marker);
+        let is_told = exit_code.is_none() || !letting.was_gone();
         if lock == LockWas::Kept && is_told {
-            let line = if was_late && letting.was_gone() && kind != Some(MarkerKind::Done) {
+            let line = if was_late && letting.was_gone() && marker != Some(MarkerKind::Done) {
                 Some(report::expired_before_release(self.names.all()))
             } else {
-                let rest = until.remaining() + quorum::drift(self.settings.ttl);
-                self.about_release(&nodes, &letting, kind, rest)
+                self.about_release(&leaving, &letting)
             };
             if let Some(line) = line {
                 self.reporter.tell(&line);
@@ -144,25 +121,89 @@ impl Run<'_> {
         }
     }
 
-    /// What is to be said of a release, if anything.
-    fn about_release(
+    /// Writes a done marker that `letting` has not left on a quorum again and again: until it is
+    /// there, until the lock's time or the marker's is over, or until a signal says that somebody
+    /// will not wait.
+    async fn insist(
         &self,
-        nodes: &[NodeName],
-        letting: &Letting,
-        marker: Option<MarkerKind>,
-        rest: Duration,
-    ) -> Option<Line> {
-        Some(if marker == Some(MarkerKind::Done) && !letting.is_left() {
-            report::not_marked_done(self.names.all(), nodes, letting)
-        } else if letting.was_gone() {
-            report::gone_before_release(self.names.all())
-        } else if marker == Some(MarkerKind::Kept) && !letting.is_left() {
-            report::not_kept(self.names.all(), nodes, letting, rest)
-        } else if !letting.is_complete() {
-            report::not_released(self.names.all(), nodes, letting, rest)
-        } else {
-            return None;
+        mut letting: Letting,
+        leaving: &mut Leaving,
+        signals: &mut Signals,
+    ) -> Letting {
+        let mut is_told = false;
+        while let Some(rest) = leaving.time_to_note(&letting) {
+            if !std::mem::replace(&mut is_told, true) {
+                let nodes = leaving.names();
+                let line = report::not_marked_done_yet(self.names.all(), &nodes, &letting, rest);
+                self.reporter.tell(&line);
+            }
+            tokio::select! {
+                _ = signals.next() => break,
+                () = clock::sleep_until(clock::now() + DONE_PAUSE) => {}
+            }
+            let again = leaving.once().await;
+            if again.was_gone() {
+                // Its time is over. Why it was not noted was said before.
+                break;
+            }
+            letting = again;
+        }
+        letting
+    }
+
+    /// What is to be said of a release, if anything.
+    fn about_release(&self, leaving: &Leaving, letting: &Letting) -> Option<Line> {
+        let (names, nodes) = (self.names.all(), leaving.names());
+        let rest = leaving.ours.until.remaining() + quorum::drift(self.settings.ttl);
+        Some(match leaving.marker().filter(|_| !letting.is_left()) {
+            Some(MarkerKind::Done) => report::not_marked_done(names, &nodes, letting, rest),
+            _ if letting.was_gone() => report::gone_before_release(names),
+            Some(MarkerKind::Kept) => report::not_kept(names, &nodes, letting, rest),
+            None if !letting.is_complete() => report::not_released(names, &nodes, letting, rest),
+            None => return None,
         })
+    }
+}
+
+/// A lock that is being let go.
+struct Leaving {
+    grip: Grip<AnyNode>,
+    parting: Arc<Parting>,
+    audience: Audience,
+    ours: Ours,
+    node_timeout: Duration,
+}
+
+impl Leaving {
+    /// Once, and a second time on new connections if need be.
+    async fn once(&mut self) -> Letting {
+        let leaving = self
+            .grip
+            .leave(&self.parting, self.audience, self.ours, self.node_timeout);
+        leaving.await
+    }
+
+    fn names(&self) -> Vec<NodeName> {
+        let nodes = self.grip.nodes().iter();
+        nodes.map(|node| node.name().clone()).collect()
+    }
+
+    /// What is to stay, if its end has not come.
+    fn marker(&self) -> Option<MarkerKind> {
+        let marker = self.parting.marker?;
+        (!marker.until.has_passed()).then_some(marker.kind)
+    }
+
+    /// For how long it may be tried again to note that the job is done; `None` if it is noted, or
+    /// cannot be any more.
+    fn time_to_note(&self, letting: &Letting) -> Option<Duration> {
+        let marker = self.parting.marker?;
+        let until = self.ours.until.min(marker.until);
+        let is_pending = marker.kind == MarkerKind::Done
+            && !letting.is_left()
+            && !letting.was_gone()
+            && !until.has_passed();
+        is_pending.then(|| until.remaining())
     }
 }
 

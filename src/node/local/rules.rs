@@ -116,28 +116,37 @@ pub(super) fn release(
     marker: Option<(u8, u64)>,
     now: Duration,
 ) -> Effect<Release> {
-    let mut places = Vec::new();
-    let all = records.len();
-    let mut left_already = 0;
+    let (mut places, mut left, all) = (Vec::new(), 0, records.len());
     for (index, record) in records.iter_mut().enumerate() {
         let Some(lock) = record.lock.as_mut().filter(|lock| lock.left(now).is_some()) else {
             continue;
         };
+        let wanted = marker.map(|(state, rest_ms)| {
+            let until_ms = end_ms(now, Duration::from_millis(rest_ms));
+            (state, until_ms)
+        });
         if is_ours(&lock.value, entry.token()) {
+            left += 1;
             places.push(index);
-            if let Some((state, rest_ms)) = marker {
+            if let Some((state, until_ms)) = wanted {
                 lock.value[TOKEN_LEN] = state;
-                lock.until_ms = end_ms(now, Duration::from_millis(rest_ms));
+                lock.until_ms = until_ms;
             } else {
                 record.lock = None;
             }
-        } else if let Some((state, _)) = marker {
-            let is_same = lock.value.starts_with(entry.token());
-            left_already += usize::from(is_same && lock.value.get(TOKEN_LEN) == Some(&state));
+        } else if let Some((state, until_ms)) = wanted
+            && lock.value.starts_with(entry.token())
+            && lock.value.get(TOKEN_LEN) == Some(&state)
+        {
+            left += 1;
+            if lock.until_ms > until_ms {
+                places.push(index);
+                lock.until_ms = until_ms;
+            }
         }
     }
     Effect {
-        answer: if places.len() + left_already == all {
+        answer: if left == all {
             Release::Released { run_id: None }
         } else {
             Release::NotOurs
@@ -457,6 +466,19 @@ mod tests {
         let mut marked = vec![mixed.remove(1)];
         let again = release(&mut marked, &entry(OURS), done, NOW);
         assert_eq!(again, unchanged(Release::Released { run_id: None }));
+        // A marker that came late ends when it should have.
+        let sooner = release(&mut marked, &entry(OURS), Some((b'!', 1_000)), NOW);
+        assert_eq!(sooner.answer, Release::Released { run_id: None });
+        assert_eq!(sooner.changes, Changes::Marked(vec![0]));
+        let until_ms = |records: &[Record]| records[0].lock.as_ref().map(|lock| lock.until_ms);
+        assert_eq!(until_ms(&marked), Some(1_001_000));
+        let later = release(&mut marked, &entry(OURS), done, NOW);
+        assert_eq!(later, unchanged(Release::Released { run_id: None }));
+        assert_eq!(until_ms(&marked), Some(1_001_000));
+        let lock = Lock {
+            until_ms: 1_001_000,
+            ..lock
+        };
         let late = release(&mut marked, &entry(OURS), None, NOW);
         assert_eq!(late, unchanged(Release::NotOurs));
         let kept = release(&mut marked, &entry(OURS), Some((b'~', 1)), NOW);
