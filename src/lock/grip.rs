@@ -314,8 +314,9 @@ impl<N: Node> Grip<N> {
     /// Leaves the marker of `parting`, if there is one, on the nodes as well that had nothing of
     /// ours when the others were released, as `letting` tells: a contender who came to nothing was
     /// there before us, or their data is lost; and on those that are so far away that they were not
-    /// reached yet. Without it the marker would be on a bare quorum, and gone with the next node. Only while the lock is ours, and nobody took it away by force, may
-    /// it be put there, as a key is put back, and in one step: the lock itself never comes back.
+    /// reached yet. Without it the marker would be on a bare quorum, and gone with the next node.
+    /// Only while the lock is ours, and nobody took it away by force, may it be put there, as a key
+    /// is put back, and in one step: the lock itself never comes back.
     async fn mark_the_rest(
         &self,
         letting: &mut Letting,
