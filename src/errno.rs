@@ -12,10 +12,16 @@ pub fn reason(error: &io::Error) -> String {
     if number == libc::EMFILE {
         return "too many open files (ulimit -n)".to_owned();
     }
-    // "Input/output error", but not what somebody called "ERR".
+    in_a_sentence(text)
+}
+
+/// `text` as it reads in the middle of a sentence: "Input/output error" with a small letter, but not
+/// what somebody called "ERR".
+#[must_use]
+pub fn in_a_sentence(text: &str) -> String {
     let mut letters = text.chars();
     match (letters.next(), letters.next()) {
-        (Some(first), Some(second)) if !second.is_uppercase() => {
+        (Some(first), Some(second)) if second.is_lowercase() => {
             let rest = &text[first.len_utf8()..];
             first.to_lowercase().chain(rest.chars()).collect()
         }

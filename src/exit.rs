@@ -42,6 +42,9 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// Somebody else holds it, unless the user chose another code.
+    pub const CONFLICT: u8 = 75;
+
     /// Without a quorum: so many nodes turned us away that there is none, or it is an outage.
     #[must_use]
     pub fn without_quorum(is_refused: bool) -> Self {

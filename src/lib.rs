@@ -12,6 +12,21 @@
 //!    suspend; [`errno`] has the system's words for its errors.
 //!
 //! Who may use whom is a test: `tests/tidy.rs`.
+//!
+//! # Invariants
+//!
+//! They are named where they are kept, and `tests/sim` and `tests/cli/faults.rs` watch over them.
+//!
+//! - I1: two holders never both believe that the lock is theirs, unless a majority of the servers
+//!   lost its data within a restart window, a server's clock jumped, or a failover put another
+//!   server behind an address.
+//! - I2: fencing tokens strictly grow in the order of holding.
+//! - I3: who says that he holds a lock has some of its validity left.
+//! - I4: when all is quiet, a failed attempt has left no key.
+//! - I5: an extension never deletes or shortens anything.
+//! - I6: no process of the job's group runs after `valid_until`.
+//! - I7: the exit code is the truth.
+//! - I8: if any contender can win, one does.
 
 pub mod cli;
 pub mod clock;

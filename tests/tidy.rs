@@ -188,6 +188,24 @@ fn every_file_says_what_it_is_for_and_lines_are_short() {
 
 /// What follows them is not looked at by the tests above, nor by the one of `acl.rs`.
 #[test]
+fn every_invariant_that_is_named_is_told_in_the_front_matter() {
+    let sources = sources();
+    let front = sources.iter().find(|(path, _)| path.ends_with("lib.rs"));
+    let (_, front) = front.expect("it is there");
+    let mut named = 0;
+    for (path, text) in &sources {
+        let places = text.to_lowercase().replace('\n', " ");
+        for (at, word) in places.match_indices("invariant i") {
+            let digit = &places[at + word.len()..=at + word.len()];
+            let told = front.contains(&format!("//! - I{digit}: "));
+            assert!(told, "{}: invariant I{digit}", path.display());
+            named += 1;
+        }
+    }
+    assert!(named > 10, "they are looked for: {named}");
+}
+
+#[test]
 fn unit_tests_stand_at_the_end_of_a_file() {
     for (path, text) in sources() {
         let Some((_, tests)) = text.split_once("\n#[cfg(test)]\n") else {

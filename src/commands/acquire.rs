@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Stop, attempt, by_hand, holder, nodes, runtime, stdout};
+use super::{Stop, attempt, holder, nodes, runtime, stdout};
 use crate::clock::whole_ms;
 use crate::exit::Exit;
 use crate::job::Signals;
@@ -118,7 +118,7 @@ fn claim(settings: &AcquireSettings, world: &World) -> (Claim, Policy) {
 }
 
 fn not_acquired(name: &str, world: &World, failure: &Failure, waited: Option<Duration>) -> Stop {
-    let exit = attempt::exit_of(&failure.verdict, by_hand::CONFLICT);
+    let exit = attempt::exit_of(&failure.verdict, Exit::CONFLICT);
     let line = match &failure.verdict {
         Verdict::Held(_) if attempt::is_around(world, failure) => report::nested(name),
         Verdict::Held(_) => report::by_hand::not_free(name, failure, waited),

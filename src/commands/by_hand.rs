@@ -7,9 +7,6 @@ use crate::lock::quorum::Named;
 use crate::node::{Foreign, TOKEN_LEN};
 use crate::report::{self, Line};
 
-/// The exit code for "somebody else holds it", which only `run` lets the user choose.
-pub const CONFLICT: u8 = 75;
-
 /// What is said of a lock, and with which words its answers are told.
 pub struct About<'a, T> {
     /// The lock.
@@ -40,7 +37,7 @@ pub fn leave<T>(outcome: Outcome, token: &[u8], about: &About<T>) -> Result<Exit
         // What a run leaves behind has its token, and is nobody's.
         Outcome::Held(by) if is_of(token, &by) => (Exit::Lost, report::by_hand::over(name, &by)),
         Outcome::Held(by) => (
-            Exit::Conflict(CONFLICT),
+            Exit::Conflict(Exit::CONFLICT),
             report::by_hand::held_now(name, &by),
         ),
         Outcome::Refused => {

@@ -23,7 +23,7 @@ const EVERY: Duration = Duration::from_secs(1);
 /// What was seen of each resource.
 type Seen<'a> = Vec<(&'a Resource, View)>;
 
-/// The last runs of each resource, for people: the contract's JSON has no place for them.
+/// The last runs of each resource, for people: programs ask `history`.
 type Runs = Vec<Vec<Run>>;
 
 /// Looks at the locks.

@@ -74,7 +74,7 @@ async fn take_away(
     refuse_unless_known(name, &shown)?;
     if settings.right == Right::Ask && !says_yes(&report::by_hand::holders(name, &shown)) {
         let line = report::Line::new(report::Level::Error, "kept", "nothing was changed");
-        return Err(Stop::telling(Exit::Conflict(by_hand::CONFLICT), line));
+        return Err(Stop::telling(Exit::Conflict(Exit::CONFLICT), line));
     }
     let (outcome, answers) = redlock.evict(&key, &shown, node_timeout).await;
     let found = shown.nodes.iter().filter_map(NodeView::found);
@@ -87,7 +87,7 @@ async fn take_away(
     };
     match outcome {
         Outcome::Held(by) => Err(Stop::telling(
-            Exit::Conflict(by_hand::CONFLICT),
+            Exit::Conflict(Exit::CONFLICT),
             report::by_hand::changed(name, &by),
         )),
         Outcome::Gone => Err(Stop::telling(Exit::Lost, report::by_hand::nobody(name))),

@@ -51,18 +51,13 @@ pub(super) fn extended(answers: &Answers<Extension>) -> Outcome {
     });
     let said: Vec<Said> = said.flatten().collect();
     let quorum = majority(answers.len());
-    let done = said
-        .iter()
-        .filter(|said| matches!(said, Said::Done))
-        .count();
+    let done = count(&said, |said| matches!(said, Said::Done));
     if done >= quorum {
         Outcome::Done
     } else if rules_out_quorum(said.len() - done, answers.len()) {
         not_ours(&said, quorum)
-    } else if refused(answers) {
-        Outcome::Refused
     } else {
-        Outcome::NoQuorum
+        no_quorum(answers)
     }
 }
 
@@ -70,10 +65,7 @@ pub(super) fn extended(answers: &Answers<Extension>) -> Outcome {
 pub(super) fn removed(answers: &Answers<Removal>) -> Outcome {
     let quorum = majority(answers.len());
     let said = said_of(answers);
-    let done = said
-        .iter()
-        .filter(|said| matches!(said, Said::Done))
-        .count();
+    let done = count(&said, |said| matches!(said, Said::Done));
     if !has_quorum(answers) {
         no_quorum(answers)
     } else if said.len() - done >= quorum {
@@ -91,11 +83,8 @@ pub(super) fn evicted(answers: &Answers<Removal>) -> Outcome {
         Said::Other(by) => Some((*by).clone()),
         _ => None,
     });
-    let done = said
-        .iter()
-        .filter(|said| matches!(said, Said::Done))
-        .count();
-    let missing = said.iter().filter(|s| matches!(s, Said::Missing)).count();
+    let done = count(&said, |said| matches!(said, Said::Done));
+    let missing = count(&said, |said| matches!(said, Said::Missing));
     match other {
         _ if done > 0 && done + missing >= quorum => Outcome::Done,
         _ if missing >= quorum => Outcome::Gone,
@@ -112,6 +101,10 @@ fn said_of(answers: &Answers<Removal>) -> Vec<Said<'_>> {
         _ => None,
     });
     said.flatten().collect()
+}
+
+fn count(said: &[Said], is_one: fn(&Said) -> bool) -> usize {
+    said.iter().filter(|said| is_one(said)).count()
 }
 
 fn no_quorum<T>(answers: &Answers<T>) -> Outcome {

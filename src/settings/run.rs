@@ -242,13 +242,13 @@ fn unless_zero(duration: Option<Duration>) -> Option<Duration> {
     duration.filter(|duration| !duration.is_zero())
 }
 
-/// The time between SIGKILL and the end of a lock of `ttl`.
+/// The time between SIGKILL and the end of a lock of `ttl`: a twentieth of it, a moment at most.
 pub(super) fn margin(ttl: Duration) -> Duration {
     MARGIN_LIMIT.min(ttl / 20)
 }
 
-/// The grace between the stop signal and SIGKILL. Design: a TTL that leaves no time for the command
-/// to run before it must be stopped again is refused.
+/// The grace between the stop signal and SIGKILL; if nobody has set it, a quarter of `ttl` at most.
+/// A TTL that leaves no time for the command to run before it must be stopped again is refused.
 pub(super) fn kill_after(
     sources: &Sources,
     ttl: Duration,

@@ -129,6 +129,32 @@ fn every_default_of_the_table_makes_sense() {
 }
 
 #[test]
+fn help_tells_every_default_as_it_is() {
+    let mut definition = cli::definition();
+    definition.build();
+    let commands = || std::iter::once(&definition).chain(definition.get_subcommands());
+    let arguments = commands().flat_map(clap::Command::get_arguments);
+    let arguments: Vec<_> = arguments.collect();
+    for row in options::all().map(AnySetting::row) {
+        let Some(default) = row.default.filter(|_| row.form != sources::Form::Switch) else {
+            continue;
+        };
+        let same = arguments.iter().filter(|a| a.get_long() == Some(row.name));
+        let helps = same.filter_map(|a| a.get_long_help().or(a.get_help()));
+        let helps: Vec<String> = helps.map(ToString::to_string).collect();
+        // "[default: 5s, at most a quarter of the TTL]"
+        let told = helps
+            .iter()
+            .filter_map(|help| help.split_once("[default: "));
+        let mut told: Vec<_> = told
+            .map(|(_, told)| told.split([']', ',']).next())
+            .collect();
+        told.dedup();
+        assert_eq!(told, [Some(default)], "--{}", row.name);
+    }
+}
+
+#[test]
 fn what_completions_offer_as_a_value_is_one() {
     for (option, values) in cli::completions::VALUES {
         for value in values {

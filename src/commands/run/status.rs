@@ -1,4 +1,4 @@
-//! `--status-file`: one JSON object on how a run ended, in the fields of the contract.
+//! `--status-file`: one JSON object on how a run ended.
 
 use serde_json::{Value, json};
 

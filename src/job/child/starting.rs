@@ -219,7 +219,7 @@ fn not_executed(program: &OsStr, errno: Errno) -> StartError {
         Errno::EACCES if has_directory(program) && Path::new(program).is_dir() => {
             StartError::NotExecutable("it is a directory".to_owned())
         }
-        _ => StartError::NotExecutable(errno.desc().to_lowercase()),
+        _ => StartError::NotExecutable(errno::reason(&errno.into())),
     }
 }
 

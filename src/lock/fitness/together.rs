@@ -50,7 +50,8 @@ fn number(count: usize) -> Option<Finding> {
     ))
 }
 
-/// Design: a TTL longer than the window is mentioned.
+/// A TTL longer than the window is mentioned: a lock may outlive the time for which a server that
+/// restarted does not vote.
 fn window(expected: &Expected) -> Option<Finding> {
     let settings = &expected.settings;
     let Restarts { guard, window } = settings.restarts;

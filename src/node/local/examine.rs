@@ -8,6 +8,7 @@ use nix::sys::statfs::{FsType, statfs};
 use nix::sys::statvfs::statvfs;
 
 use super::LocalNode;
+use crate::errno;
 
 /// What the system says about a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +77,7 @@ impl LocalNode {
         let usable = self.store.check_contents();
         let others = usable.and_then(|()| self.store.has_other_users());
         let others = others.map_err(|error| error.to_string())?;
-        examine(self.store.directory(), others).map_err(|errno| errno.desc().to_lowercase())
+        examine(self.store.directory(), others).map_err(|errno| errno::reason(&errno.into()))
     }
 }
 

@@ -37,7 +37,7 @@ const NEW: &str = "new";
 pub(super) const FLAGS: i32 = libc::O_NOFOLLOW | libc::O_NONBLOCK;
 
 /// The largest file that is read, in bytes; none of ours is nearly as large.
-const SIZE_LIMIT: usize = 1024 * 1024;
+const SIZE_LIMIT: u64 = 1024 * 1024;
 
 /// Why the store could not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -238,29 +238,18 @@ pub(super) fn append(
 pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
     let failed = StoreError::system("read", path);
     let mut options = OpenOptions::new();
-    let mut file = match options.read(true).custom_flags(FLAGS).open(path) {
+    let file = match options.read(true).custom_flags(FLAGS).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(error)),
     };
     // Not `fs::read`: it asks for the size first, and a record nearly always fits.
-    let mut bytes = vec![0; 4096];
-    let mut length = 0;
-    loop {
-        match file.read(&mut bytes[length..]) {
-            Ok(0) => break,
-            Ok(count) => length += count,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(failed(error)),
-        }
-        if length == bytes.len() {
-            if length >= SIZE_LIMIT {
-                return Err(StoreError::Damaged(path.to_owned()));
-            }
-            bytes.resize(2 * length, 0);
-        }
+    let mut bytes = Vec::with_capacity(4096);
+    let all = file.take(SIZE_LIMIT + 1).read_to_end(&mut bytes);
+    all.map_err(failed)?;
+    if bytes.len() as u64 > SIZE_LIMIT {
+        return Err(StoreError::Damaged(path.to_owned()));
     }
-    bytes.truncate(length);
     Ok(Some(bytes))
 }
 

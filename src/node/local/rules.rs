@@ -46,7 +46,7 @@ pub(super) fn acquire(
     for record in &mut *records {
         record.lock = Some(lock_of(entry, now));
     }
-    let fence = raise_counters(records, floor, 1, entry.stay, now);
+    let fence = next_fence(records, floor, entry.stay, now);
     changed(Vote::Granted {
         fence,
         run_id: None,
@@ -63,9 +63,7 @@ pub(super) fn raise(
     if count_missing(records, entry, now) != Ok(0) {
         return unchanged(Raised::NotOurs);
     }
-    changed(Raised::To(raise_counters(
-        records, fence, 0, entry.stay, now,
-    )))
+    changed(Raised::To(raise_counters(records, fence, entry.stay, now)))
 }
 
 /// `extend.lua`: raises the rest of every lock to at least the TTL if all are ours.
@@ -85,7 +83,7 @@ pub(super) fn extend(
         // Invariant I5: extend never shortens.
         lock.until_ms = lock.until_ms.max(until_ms);
     }
-    raise_counters(records, fence, 0, entry.stay, now);
+    raise_counters(records, fence, entry.stay, now);
     changed(Extension::Extended { run_id: None })
 }
 
@@ -104,7 +102,7 @@ pub(super) fn heal(
             record.lock = Some(lock_of(entry, now));
         }
     }
-    raise_counters(records, fence, 0, entry.stay, now);
+    raise_counters(records, fence, entry.stay, now);
     changed(Extension::Extended { run_id: None })
 }
 
@@ -212,18 +210,17 @@ fn lock_of(entry: &Entry, now: Duration) -> Lock {
     }
 }
 
-/// Raises every counter to one number, at least `floor`, and answers it. It outlives what the entry
+/// Raises every counter to one number, more than each and at least `floor`, and answers it.
+fn next_fence(records: &mut [Record], floor: u64, stay: Duration, now: Duration) -> u64 {
+    let next = records.iter().map(|record| record.fence.saturating_add(1));
+    let floor = next.fold(floor, u64::max);
+    raise_counters(records, floor, stay, now)
+}
+
+/// Raises every counter to the largest, or to `floor`, and answers that. It outlives what the entry
 /// may leave: twice `stay`.
-fn raise_counters(
-    records: &mut [Record],
-    floor: u64,
-    step: u64,
-    stay: Duration,
-    now: Duration,
-) -> u64 {
-    let counted = records
-        .iter()
-        .map(|record| record.fence.saturating_add(step));
+fn raise_counters(records: &mut [Record], floor: u64, stay: Duration, now: Duration) -> u64 {
+    let counted = records.iter().map(|record| record.fence);
     let fence = counted.fold(floor, u64::max);
     let keep_until_ms = end_ms(now, COUNTER_LIFE.max(stay.saturating_mul(2)));
     for record in records {

@@ -3,6 +3,7 @@
 
 use redis::{ErrorKind, RedisError};
 
+use crate::errno;
 use crate::node::{NO_ROOM, NodeError};
 
 /// The longest text of a server that we repeat, in characters.
@@ -132,24 +133,10 @@ fn shorten(said: &str) -> String {
     let said = said.split(" (os error").next().unwrap_or_default();
     // The script's place in the server is no help to anybody.
     let said = said.split(" script: ").next().unwrap_or_default();
-    let mut line: String = said
-        .trim()
-        .trim_end_matches('.')
-        .chars()
-        .take(TEXT_LIMIT)
-        .collect();
-    // "Connection refused" reads on after "127.0.0.1:6379: "; READONLY and the like stay as they
-    // are.
-    let mut letters = line.chars();
-    if let (Some(first), Some(second)) = (letters.next(), letters.next())
-        && first.is_uppercase()
-        && second.is_lowercase()
-    {
-        line.replace_range(..first.len_utf8(), &first.to_lowercase().to_string());
+    let said = said.trim().trim_end_matches('.');
+    if said.is_empty() {
+        return "failed without a reason".to_owned();
     }
-    if line.is_empty() {
-        "failed without a reason".to_owned()
-    } else {
-        line
-    }
+    let line: String = said.chars().take(TEXT_LIMIT).collect();
+    errno::in_a_sentence(&line)
 }
