@@ -179,6 +179,20 @@ fn extend_neither_prolongs_nor_deletes_what_is_left_of_a_lock_that_most_servers_
 }
 
 #[test]
+fn extend_does_not_prolong_what_is_left_of_a_lock_that_somebody_else_has_now() {
+    let cluster = Cluster::start(3);
+    let address = Address::of(&cluster);
+    let token = address.acquire("job", "60s");
+    for server in &cluster.servers[..2] {
+        let _: () = server.ask(&["SET", "lock:job", "another's"]);
+    }
+    let line = ["extend", "-r", "job", "--token", &token, "-t", "24h"];
+    address.redlock(line).end().assert_code(75);
+    let rests = cluster.pttls("lock:job");
+    assert!(rests[2] > 0 && rests[2] <= 60_000, "{rests:?}");
+}
+
+#[test]
 fn an_extension_that_most_servers_tell_of_only_after_the_ttl_is_none() {
     let cluster = Cluster::start(3);
     let (proxies, urls) = proxy::before_each(&cluster);

@@ -247,6 +247,15 @@ fn a_success_whose_lock_expired_while_redlock_stood_still_may_run_again() {
     run.signal(Signal::SIGCONT);
     run.end().assert_code(0).assert_says(&["may run again"]);
     assert_eq!(cluster.servers[1].get("lock:job"), None);
+    // And where nothing is left of it anywhere.
+    let cluster = Cluster::start(3);
+    let run = cluster.run("-t 1s --once-per 1h", "echo ready; read _");
+    let mut run = run.start_ready();
+    run.signal(Signal::SIGSTOP);
+    run.write_line("");
+    eventually("it has expired", || cluster.locks().is_empty());
+    run.signal(Signal::SIGCONT);
+    run.end().assert_code(0).assert_says(&["may run again"]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! `--status-file`: the exact answer where an exit code is ambiguous, in every outcome.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt, lchown, symlink};
+use std::os::unix::fs::{PermissionsExt, chown, lchown, symlink};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -478,12 +478,13 @@ fn a_link_that_somebody_else_has_planted_is_not_followed() {
             "precious"
         );
     }
-    // Our own is followed.
-    lchown(&link, Some(0), None).expect("root may");
-    run("--status-file").assert_code(0).assert_silent();
-    assert!(
-        fs::read_to_string(&victim)
-            .expect("it is there")
-            .starts_with('{')
-    );
+    // Our own is followed, and that of whose the directory is.
+    for (of_directory, of_link) in [(0, 0), (65_534, 0), (65_534, 65_534)] {
+        fs::write(&victim, "old").expect("ours");
+        chown(&shared, Some(of_directory), None).expect("root may");
+        lchown(&link, Some(of_link), None).expect("root may");
+        run("--status-file").assert_code(0).assert_silent();
+        let text = fs::read_to_string(&victim).expect("it is there");
+        assert!(text.starts_with('{'), "{of_directory} {of_link}: {text}");
+    }
 }

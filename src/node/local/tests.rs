@@ -781,9 +781,22 @@ fn whoever_may_write_to_the_directory_makes_nobody_touch_anything_else() {
         run: Some("a run".to_owned()),
         ..Parting::default()
     };
-    let released = in_runtime(node.release(entry(2), Arc::new(parting), LIMIT));
+    let parting = Arc::new(parting);
+    let released = in_runtime(node.release(entry(2), Arc::clone(&parting), LIMIT));
     assert_eq!(released, Ok(Release::Released { run_id: None }));
     untouched();
+    // Or the whole of it, with a file that could be added to.
+    let histories = history.parent().expect("a parent");
+    fs::remove_dir_all(histories).expect("ours");
+    let precious = host.root.path().join("precious");
+    fs::create_dir_all(precious.join(folder.file_name().expect("a name"))).expect("ours");
+    symlink(&precious, histories).expect("ours");
+    let file = history.join(record.file_name().expect("a name"));
+    fs::write(&file, "a line\n").expect("ours");
+    acquire(&node, &entry(2)).expect("it is free");
+    let released = in_runtime(node.release(entry(2), parting, LIMIT));
+    assert_eq!(released, Ok(Release::Released { run_id: None }));
+    assert_eq!(fs::read(&file).expect("ours"), b"a line\n");
 }
 
 #[test]
