@@ -145,6 +145,12 @@ fn without((seconds, nanoseconds): (i64, u32), shown: Duration) -> Duration {
     rest.saturating_sub(Duration::from_nanos(nanoseconds.into()))
 }
 
+/// An instant of the wall clock, in UTC and whole milliseconds.
+#[must_use]
+pub fn rfc3339(time: SystemTime) -> String {
+    humantime::format_rfc3339_millis(time).to_string()
+}
+
 /// The wall clock. For showing.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "everybody else is to ask here")]

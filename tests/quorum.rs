@@ -92,7 +92,7 @@ fn taken_by(votes: &Votes, holder: &Foreign) -> usize {
 /// order.
 fn kind(verdict: &Verdict) -> String {
     match verdict {
-        Verdict::Held(by) => format!("held by {}", by.digest),
+        Verdict::Taken(by) => format!("held by {}", by.digest),
         other => format!("{other:?}"),
     }
 }
@@ -108,7 +108,7 @@ proptest! {
         let (verdict, votes) = first_verdict(&answers, &order, verdict);
         match verdict {
             Verdict::Acquired => prop_assert!(granted(&votes) >= quorum),
-            Verdict::Held(by) => prop_assert!(taken_by(&votes, &by) >= quorum),
+            Verdict::Taken(by) => prop_assert!(taken_by(&votes, &by) >= quorum),
             _ => prop_assert!(granted(&votes) < quorum),
         }
     }

@@ -120,8 +120,8 @@ fn claim(settings: &AcquireSettings, world: &World) -> (Claim, Policy) {
 fn not_acquired(name: &str, world: &World, failure: &Failure, waited: Option<Duration>) -> Stop {
     let exit = attempt::exit_of(&failure.verdict, Exit::CONFLICT);
     let line = match &failure.verdict {
-        Verdict::Held(_) if attempt::is_around(world, failure) => report::nested(name),
-        Verdict::Held(_) => report::by_hand::not_free(name, failure, waited),
+        Verdict::Taken(_) if attempt::is_around(world, failure) => report::nested(name),
+        Verdict::Taken(_) => report::by_hand::not_free(name, failure, waited),
         _ => report::by_hand::not_acquired(name, failure),
     };
     Stop::telling(exit, line)

@@ -51,7 +51,7 @@ pub fn mention_window(
 /// The code for a lock that was not got; `conflict` if somebody else holds it.
 pub fn exit_of(verdict: &Verdict, conflict: u8) -> Exit {
     match verdict {
-        Verdict::Held(_) => Exit::Conflict(conflict),
+        Verdict::Taken(_) => Exit::Conflict(conflict),
         Verdict::SameServer(..) => Exit::Configuration,
         Verdict::Refused => Exit::Refused,
         // Servers that restarted are an outage until they vote again: the message says when.

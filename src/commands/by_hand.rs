@@ -35,8 +35,8 @@ pub fn leave<T>(outcome: Outcome, token: &[u8], about: &About<T>) -> Result<Exit
         Outcome::Done => return Ok(Exit::Success),
         Outcome::Gone => (Exit::Lost, report::by_hand::gone(name, answers, *text)),
         // What a run leaves behind has its token, and is nobody's.
-        Outcome::Held(by) if is_of(token, &by) => (Exit::Lost, report::by_hand::over(name, &by)),
-        Outcome::Held(by) => (
+        Outcome::Taken(by) if is_of(token, &by) => (Exit::Lost, report::by_hand::over(name, &by)),
+        Outcome::Taken(by) => (
             Exit::Conflict(Exit::CONFLICT),
             report::by_hand::held_now(name, &by),
         ),

@@ -5,9 +5,7 @@ use std::path::Path;
 
 use nix::unistd::getppid;
 
-use crate::clock;
 use crate::lock::Holder;
-use crate::report::rfc3339;
 use crate::settings::World;
 
 /// This process as a holder. Only the file name of `command` is told: arguments may be secrets.
@@ -22,7 +20,7 @@ pub fn of_this_process(world: &World, command: Option<&OsStr>, note: Option<&str
         user: world.user_name(),
         command: command.map(file_name),
         note: note.map(ToOwned::to_owned),
-        since: rfc3339(clock::wall()),
+        since: String::new(),
     }
 }
 

@@ -86,7 +86,7 @@ async fn take_away(
         advice: if is_permanent { TRY_AGAIN } else { ADVICE },
     };
     match outcome {
-        Outcome::Held(by) => Err(Stop::telling(
+        Outcome::Taken(by) => Err(Stop::telling(
             Exit::Conflict(Exit::CONFLICT),
             report::by_hand::changed(name, &by),
         )),

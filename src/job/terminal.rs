@@ -29,13 +29,13 @@ const STOPS_WITHIN: Duration = Duration::from_secs(5);
 
 /// The terminal, as far as it concerns a job.
 pub struct Terminal {
-    holder: Holder,
+    in_front: InFront,
     /// When Ctrl-Z was passed on to the job: a stop of it is an answer to that.
     asked_to_stop: Option<Instant>,
     /// Whether nobody has wanted it to go on since.
     may_stand_still: bool,
     /// Who is in our group and wants the terminal as well; listened to since it was first lent.
-    neighbours: Vec<Claim>,
+    neighbours: Vec<Demand>,
     suspends: CtrlZ,
     continues: unix::Signal,
     resizes: unix::Signal,
@@ -43,7 +43,7 @@ pub struct Terminal {
 
 /// Who has the terminal, of us two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Holder {
+enum InFront {
     /// We, or neither.
     Us,
     /// The job: it was handed over.
@@ -52,14 +52,14 @@ enum Holder {
 
 /// What the kernel sends to all of our group, which stops them, when one of it wants to read from
 /// the terminal that the job has, or to set it up: a pager behind a pipe.
-struct Claim {
+struct Demand {
     signal: Signal,
     heard: unix::Signal,
     /// The action by which it is heard.
     hearing: SigAction,
 }
 
-impl Claim {
+impl Demand {
     /// Listens from now on; nothing if whoever started us ignores it.
     fn listen(signal: Signal) -> Option<Self> {
         if death::is_ignored(signal) {
@@ -139,7 +139,7 @@ impl Terminal {
     /// If the system refuses.
     pub fn listen() -> io::Result<Self> {
         Ok(Self {
-            holder: Holder::Us,
+            in_front: InFront::Us,
             asked_to_stop: None,
             may_stand_still: false,
             neighbours: Vec::new(),
@@ -167,12 +167,12 @@ impl Terminal {
     /// it again when it needs it. We would have been stopped for that as well, and nobody would
     /// have kept the lock. A script around us has been, and if its shell sees that before it goes
     /// on, it takes the whole script for stopped, until `fg`.
-    pub fn poll_claim(&mut self, job: Pid, context: &mut Context<'_>) -> Poll<()> {
-        let mut claims = self.neighbours.iter_mut();
-        if !claims.any(|claim| claim.heard.poll_recv(context).is_ready()) {
+    pub fn poll_demand(&mut self, job: Pid, context: &mut Context<'_>) -> Poll<()> {
+        let mut demands = self.neighbours.iter_mut();
+        if !demands.any(|demand| demand.heard.poll_recv(context).is_ready()) {
             return Poll::Pending;
         }
-        if self.holder == Holder::Job && is_in_front(job) {
+        if self.in_front == InFront::Job && is_in_front(job) {
             self.take_back();
             let _ = kill(Pid::from_raw(0), Signal::SIGCONT);
         }
@@ -210,7 +210,7 @@ impl Terminal {
     pub fn job_stopped(&mut self, job: Pid, signal: Signal) -> Stopped {
         let wants_terminal = matches!(signal, Signal::SIGTTIN | Signal::SIGTTOU);
         if wants_terminal {
-            if self.holder == Holder::Job || is_in_front(getpgrp()) {
+            if self.in_front == InFront::Job || is_in_front(getpgrp()) {
                 self.give_to(job);
                 return Stopped::GoOn;
             }
@@ -222,7 +222,7 @@ impl Terminal {
         self.may_stand_still = false;
         let asked_at = self.asked_to_stop.take();
         let was_asked = asked_at.is_some_and(|at| !(at + STOPS_WITHIN).has_passed());
-        if self.holder == Holder::Job {
+        if self.in_front == InFront::Job {
             // Ctrl-Z reached the job alone: whoever started us must see it as well.
             self.take_back();
             stand_still(signal, Pid::from_raw(0));
@@ -247,7 +247,7 @@ impl Terminal {
     /// Whether the job has the terminal, or had it until it stopped by `signal`.
     #[must_use]
     pub fn wants(&self, signal: Signal) -> Wants {
-        if self.holder == Holder::Job || matches!(signal, Signal::SIGTTIN | Signal::SIGTTOU) {
+        if self.in_front == InFront::Job || matches!(signal, Signal::SIGTTIN | Signal::SIGTTOU) {
             Wants::Terminal
         } else {
             Wants::Nothing
@@ -257,11 +257,11 @@ impl Terminal {
     /// The job is over, killed by `signal` if there is one. Whoever started us gets the terminal
     /// back, and Ctrl-C if the job died of it: it reached the job alone.
     pub fn job_ended(&mut self, signal: Option<Signal>) {
-        if self.holder == Holder::Us {
+        if self.in_front == InFront::Us {
             return;
         }
         self.take_back();
-        // Somebody may have claimed it just now, and stands still for it.
+        // Somebody may have demanded it just now, and stands still for it.
         let _ = kill(Pid::from_raw(0), Signal::SIGCONT);
         if let Some(signal @ (Signal::SIGINT | Signal::SIGQUIT)) = signal {
             // We listen for it: it does not end us here.
@@ -272,24 +272,24 @@ impl Terminal {
     fn give_to(&mut self, job: Pid) {
         if self.neighbours.is_empty() {
             let signals = [Signal::SIGTTIN, Signal::SIGTTOU];
-            self.neighbours = signals.into_iter().filter_map(Claim::listen).collect();
+            self.neighbours = signals.into_iter().filter_map(Demand::listen).collect();
         }
-        for claim in &self.neighbours {
-            let _ = set_action(claim.signal, &claim.hearing);
+        for demand in &self.neighbours {
+            let _ = set_action(demand.signal, &demand.hearing);
         }
         put_in_front(job);
-        self.holder = Holder::Job;
+        self.in_front = InFront::Job;
     }
 
     fn take_back(&mut self) {
-        if self.holder == Holder::Us {
+        if self.in_front == InFront::Us {
             return;
         }
         put_in_front(getpgrp());
-        for claim in &self.neighbours {
-            let _ = set_action(claim.signal, &default_action());
+        for demand in &self.neighbours {
+            let _ = set_action(demand.signal, &default_action());
         }
-        self.holder = Holder::Us;
+        self.in_front = InFront::Us;
     }
 }
 

@@ -1,4 +1,4 @@
-//! One round of asking all nodes: sends, counts, and lets go.
+//! One round of asking all nodes, which `redlock` has begun: counts, raises counters, and lets go.
 //!
 //! Every attempt has a token of its own, and ends as a [`Held`] or with its [`Grip`] let go. What
 //! answers mean is decided in `quorum`. Called by `redlock`.
@@ -170,7 +170,7 @@ impl<N: Node> Attempt<N> {
             grip: self.grip,
             token: self.token,
             fencing_token,
-            since: self.started,
+            started: self.started,
             valid_until,
         }
     }

@@ -86,7 +86,7 @@ impl<N: ByHand> Redlock<N> {
         let shown = self.inspect(key, node_timeout).await;
         let answers = without_extending(&shown, token);
         let outcome = extended(&answers);
-        if matches!(outcome, Outcome::Gone | Outcome::Held(_)) {
+        if matches!(outcome, Outcome::Gone | Outcome::Taken(_)) {
             return (outcome, named(self.nodes(), answers));
         }
         let entry = Arc::new(Entry {
@@ -256,7 +256,7 @@ impl<N: Node> Held<N> {
     /// to whoever wants the lock.
     pub async fn hear_the_rest(&mut self, node_timeout: Duration) {
         let now = clock::now();
-        let grace = now.since(self.since).max(LEAST_HEARING).min(node_timeout);
+        let grace = now.since(self.started).max(LEAST_HEARING).min(node_timeout);
         let grace = grace.min(self.valid_until.since(now) / 4);
         self.grip
             .hear_stragglers(&mut self.votes, now + grace)

@@ -1,6 +1,7 @@
 //! What is claimed, by whom, and how that is written into a key.
 //!
-//! Plain data, used by everybody above the nodes.
+//! Plain data but for a token, which the kernel draws, and the time in what is written. Used by
+//! everybody above the nodes.
 
 use std::fmt;
 use std::time::Duration;
@@ -189,7 +190,7 @@ pub struct Holder {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
     /// When the lock was taken, by the holder's wall clock, in RFC 3339. Each attempt writes its
-    /// own time.
+    /// own time; nothing before the first.
     pub since: String,
 }
 
@@ -268,7 +269,7 @@ impl Claim {
     #[must_use]
     pub fn entry(&self, token: &Token) -> Entry {
         let holder = Holder {
-            since: humantime::format_rfc3339_millis(clock::wall()).to_string(),
+            since: clock::rfc3339(clock::wall()),
             ..self.holder.clone()
         };
         let value = format!("{} {}", token.as_str(), holder.json()).into_bytes();

@@ -144,9 +144,9 @@ impl<N: Node> Lease<N> {
             hurry: Arc::clone(&hurry),
             is_in_a_hurry: false,
         };
-        let listen_from = held.since + deaf(&held.votes);
+        let listen_from = held.started + deaf(&held.votes);
         let mut task = JoinSet::new();
-        task.spawn(keeper.keep(held.since, listen_from));
+        task.spawn(keeper.keep(held.started, listen_from));
         Self {
             grip,
             state,

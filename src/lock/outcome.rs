@@ -1,6 +1,6 @@
 //! What the answers to those who handle a lock by hand come to.
 //!
-//! PURE, like `quorum`: no I/O, no clock. Called by `by_hand`.
+//! PURE, like `quorum`: no I/O, no clock. Made by `by_hand`, told by `commands`.
 
 use super::quorum::{Answers, is_refused, largest_group, majority, rules_out_quorum};
 use crate::node::{Extension, Foreign, Removal};
@@ -13,7 +13,7 @@ pub enum Outcome {
     /// It is not ours any more, and nobody else's.
     Gone,
     /// It is somebody else's now.
-    Held(Foreign),
+    Taken(Foreign),
     /// So many nodes turned us away that there is no quorum without them.
     Refused,
     /// It is not known.
@@ -88,7 +88,7 @@ pub(super) fn evicted(answers: &Answers<Removal>) -> Outcome {
     match other {
         _ if done > 0 && done + missing >= quorum => Outcome::Done,
         _ if missing >= quorum => Outcome::Gone,
-        Some(by) if has_quorum(answers) => Outcome::Held(by),
+        Some(by) if has_quorum(answers) => Outcome::Taken(by),
         _ => no_quorum(answers),
     }
 }
@@ -122,7 +122,7 @@ fn not_ours(said: &[Said], quorum: usize) -> Outcome {
         _ => None,
     });
     match largest_group(others) {
-        (equal, Some(by)) if equal >= quorum => Outcome::Held(by.clone()),
+        (equal, Some(by)) if equal >= quorum => Outcome::Taken(by.clone()),
         _ => Outcome::Gone,
     }
 }
@@ -162,7 +162,7 @@ mod tests {
         assert_eq!(extended(&all([gone(), gone(), silent()])), Outcome::Gone);
         assert_eq!(extended(&all([gone(), other("x"), done()])), Outcome::Gone);
         let held = all([other("x"), silent(), other("x")]);
-        assert_eq!(extended(&held), Outcome::Held(by("x")));
+        assert_eq!(extended(&held), Outcome::Taken(by("x")));
         assert_eq!(
             extended(&all([done(), gone(), silent()])),
             Outcome::NoQuorum
@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(removed(&all([done(), gone(), silent()])), Outcome::Done);
         assert_eq!(removed(&all([gone(), gone(), silent()])), Outcome::Gone);
         let held = all([other("x"), other("x"), gone()]);
-        assert_eq!(removed(&held), Outcome::Held(by("x")));
+        assert_eq!(removed(&held), Outcome::Taken(by("x")));
         assert_eq!(
             removed(&all([done(), silent(), silent()])),
             Outcome::NoQuorum
@@ -197,7 +197,7 @@ mod tests {
         assert_eq!(evicted(&all([done(), done(), other("x")])), Outcome::Done);
         assert_eq!(evicted(&all([done(), gone(), silent()])), Outcome::Done);
         assert_eq!(evicted(&all([gone(), gone(), gone()])), Outcome::Gone);
-        let held = Outcome::Held(by("x"));
+        let held = Outcome::Taken(by("x"));
         assert_eq!(evicted(&all([done(), other("x"), other("x")])), held);
         assert_eq!(evicted(&all([other("x"), other("x"), silent()])), held);
         assert_eq!(

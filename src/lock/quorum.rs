@@ -75,7 +75,7 @@ pub enum Verdict {
     /// A quorum granted. Not yet a lock: see [`fencing`] and [`valid_until`].
     Acquired,
     /// A quorum names the same other holder: an answer, not a failure.
-    Held(Foreign),
+    Taken(Foreign),
     /// So many nodes turned us away that there is no quorum without them; asking again is no use.
     Refused,
     /// Fewer than a quorum answered: an outage, never to be taken for a held lock.
@@ -113,7 +113,7 @@ pub fn verdict(votes: &[Option<Answer<Vote>>]) -> Verdict {
     if equal >= quorum
         && let Some(holder) = holder
     {
-        return Verdict::Held(holder.clone());
+        return Verdict::Taken(holder.clone());
     }
     let young = votes
         .iter()
@@ -416,7 +416,7 @@ mod tests {
 
     #[test]
     fn a_quorum_of_equal_values_is_a_held_lock() {
-        let held = Verdict::Held(foreign("x", Some(1000)));
+        let held = Verdict::Taken(foreign("x", Some(1000)));
         assert_eq!(verdict(&[taken("x"), None, taken("x")]), held);
         assert_eq!(verdict(&[taken("x"), granted(), taken("x")]), held);
     }
@@ -437,7 +437,7 @@ mod tests {
         let votes = [under("lock:a"), under("lock:b"), granted()];
         assert_eq!(verdict(&votes), Verdict::Split);
         let votes = [under("lock:b"), under("lock:b"), granted()];
-        assert!(matches!(verdict(&votes), Verdict::Held(by) if by.key == "lock:b"));
+        assert!(matches!(verdict(&votes), Verdict::Taken(by) if by.key == "lock:b"));
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub struct Held<N> {
     /// The fencing token, on which a quorum of nodes agrees.
     pub fencing_token: FencingToken,
     /// When the attempt began, before its first byte.
-    pub since: Instant,
+    pub started: Instant,
     /// Until when nobody else can have it. Invariant I3: this was in the future when the lock was
     /// taken.
     pub valid_until: Instant,
@@ -86,7 +86,7 @@ impl Failure {
     /// The holder who is in the way: whom a quorum names, else the first whom any node names.
     #[must_use]
     pub fn holder(&self) -> Option<&Foreign> {
-        if let Verdict::Held(by) = &self.verdict {
+        if let Verdict::Taken(by) = &self.verdict {
             return Some(by);
         }
         self.votes.iter().find_map(|(_, vote)| match vote {
@@ -283,7 +283,7 @@ impl<'a, N: Node> Contender<'a, N> {
         self.silence.learn(&attempt.votes, attempt.waited);
         let votes = &mut attempt.votes;
         let found = self.unsettled.settle(votes, attempt.limit).await;
-        if found == Leftover::Ours && matches!(verdict, Verdict::Held(_)) {
+        if found == Leftover::Ours && matches!(verdict, Verdict::Taken(_)) {
             verdict = quorum::verdict(votes);
         }
         let settled = attempt.abandon().await;
@@ -319,7 +319,7 @@ impl<'a, N: Node> Contender<'a, N> {
                 until: now + pause,
                 free: free_nodes(votes),
                 attempt: now.since(started),
-                listeners: matches!(verdict, Verdict::Held(_)).then_some(listeners),
+                listeners: matches!(verdict, Verdict::Taken(_)).then_some(listeners),
             }),
         }
     }

@@ -2,8 +2,7 @@
 //!
 //! A server that came back without its data would grant a lock that it granted before. Redis' own
 //! advice is to keep it out for the longest TTL in use; we do that for the user, and let the
-//! server's own script apply it. Plain data; what the votes mean is decided in `quorum`. Used by
-//! `redlock`, `fitness` and `settings`.
+//! server's own script apply it. Plain data; what the votes mean is decided in `quorum`.
 
 use std::time::Duration;
 

@@ -3,7 +3,7 @@
 //! As long as somebody waits for a node that hangs, what the others have granted him stands in
 //! everybody's way: in a crowd there would be such a key at any time, and nobody would ever get a
 //! quorum. So where others contend, a node that was silent is waited for no longer than the others
-//! took, as in a release. That only ever fails an attempt, which is always safe. Used by `redlock`.
+//! took, as in a release. That only ever fails an attempt, which is always safe.
 
 use super::quorum::{self, Answers};
 use crate::node::{NodeError, Vote};

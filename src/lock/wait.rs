@@ -1,7 +1,7 @@
 //! When to try again, after an attempt that did not get the lock.
 //!
 //! Knows no node and never sleeps: it turns a verdict into a delay, from a random source that is
-//! handed in, so that a whole world can be replayed from one seed. Called by `redlock`.
+//! handed in, so that a whole world can be replayed from one seed.
 
 use std::time::Duration;
 
@@ -144,7 +144,7 @@ impl Retries {
         now: Instant,
     ) -> Next {
         let pause = match verdict {
-            Verdict::Held(by) => {
+            Verdict::Taken(by) => {
                 self.outage_over(verdict);
                 self.split_since = None;
                 self.splits = 0;
@@ -181,7 +181,7 @@ impl Retries {
     }
 
     fn outage_over(&mut self, verdict: &Verdict) {
-        self.was_held = matches!(verdict, Verdict::Held(_));
+        self.was_held = matches!(verdict, Verdict::Taken(_));
         self.outages = 0;
         self.outage_since = None;
         self.promised = None;
@@ -277,7 +277,7 @@ mod tests {
             run_id: None,
             listeners: 0,
         }));
-        (Verdict::Held(by), vec![vote; 3])
+        (Verdict::Taken(by), vec![vote; 3])
     }
 
     fn retries(patience: Patience) -> Retries {
@@ -328,7 +328,7 @@ mod tests {
             }
         };
         assert!(pause(&verdict) < POLL_LIMIT);
-        if let Verdict::Held(by) = &mut verdict {
+        if let Verdict::Taken(by) = &mut verdict {
             let json = br#" {"host":"h","pid":1,"user":"u","since":"2026-11-24T03:00:00Z"}"#;
             by.value = [&[b'a'; 32], &json[..]].concat();
         }

@@ -126,7 +126,7 @@ pub struct Ballot {
     pub min_uptime: Duration,
 }
 
-/// A value that is not ours, as one node sees it.
+/// The value under a key, as one node sees it: mostly one that is not ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Foreign {
     /// The first key that was taken.

@@ -145,7 +145,7 @@ fn json(line: &Line) -> Value {
         Level::Detail => "detail",
     };
     let mut object = Map::new();
-    object.insert("time".to_owned(), rfc3339(clock::wall()).into());
+    object.insert("time".to_owned(), clock::rfc3339(clock::wall()).into());
     object.insert("level".to_owned(), level.into());
     object.insert("event".to_owned(), line.event.into());
     object.insert("message".to_owned(), escape(&line.message).into());

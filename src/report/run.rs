@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::names::Names;
 use super::words::{
-    answer_text, each, extension_text, holder_json, in_the_way, is_standing, list, rfc3339, short,
+    answer_text, each, extension_text, holder_json, in_the_way, is_standing, list, short,
     vote_text, without_quorum,
 };
 use super::{Level, Line};
@@ -78,7 +78,7 @@ pub fn nested(names: &str) -> Line {
 pub fn trying_again(wanted: &Names, failure: &Failure) -> Line {
     let names = wanted.all();
     let message = match &failure.verdict {
-        Verdict::Held(by) => format!("{} {}; waiting", wanted.of(Some(by)), is_standing(by)),
+        Verdict::Taken(by) => format!("{} {}; waiting", wanted.of(Some(by)), is_standing(by)),
         Verdict::ColdStart => {
             format!(
                 "{names}: all servers restarted, a cold start: {}",
@@ -95,7 +95,7 @@ pub fn trying_again(wanted: &Names, failure: &Failure) -> Line {
 pub fn still_waiting(names: &Names, failure: &Failure, waited: Duration) -> String {
     let waited = short(waited);
     match &failure.verdict {
-        Verdict::Held(by) => {
+        Verdict::Taken(by) => {
             let name = names.of(Some(by));
             format!("waiting for {waited}: {name} {}", is_standing(by))
         }
@@ -194,7 +194,7 @@ pub fn lost(names: &str, loss: &Loss, what_now: &str) -> Line {
 #[must_use]
 pub fn not_released(names: &str, nodes: &[NodeName], letting: &Letting, rest: Duration) -> Line {
     let answers = releases(nodes, letting, None);
-    let until = rfc3339(clock::wall() + rest);
+    let until = clock::rfc3339(clock::wall() + rest);
     let message = format!(
         "{names} was not released on a quorum of servers ({answers}); others may stay locked out until {until}"
     );
@@ -206,7 +206,7 @@ pub fn not_released(names: &str, nodes: &[NodeName], letting: &Letting, rest: Du
 #[must_use]
 pub fn not_kept(names: &str, nodes: &[NodeName], letting: &Letting, rest: Duration) -> Line {
     let answers = releases(nodes, letting, Some(MarkerKind::Kept));
-    let until = rfc3339(clock::wall() + rest);
+    let until = clock::rfc3339(clock::wall() + rest);
     let message = format!(
         "{names} was not kept on a quorum of servers ({answers}); it may be free before --min-hold is over, or stay taken until {until}"
     );
@@ -270,7 +270,7 @@ pub fn not_marked_done_yet(
 #[must_use]
 pub fn not_marked_done(names: &str, nodes: &[NodeName], letting: &Letting, rest: Duration) -> Line {
     let answers = releases(nodes, letting, Some(MarkerKind::Done));
-    let until = rfc3339(clock::wall() + rest);
+    let until = clock::rfc3339(clock::wall() + rest);
     let message = format!(
         "{names} is done, but that was noted on no quorum of servers ({answers}); it may run again in this period, or stay locked until {until}"
     );

@@ -14,12 +14,6 @@ use crate::node::{Answer, Extension, Foreign, MarkerKind, NodeName, Vote};
 /// What is said of a node that has not answered.
 pub const NO_ANSWER: &str = "no answer yet";
 
-/// An instant of the wall clock, in UTC and whole milliseconds.
-#[must_use]
-pub fn rfc3339(time: SystemTime) -> String {
-    humantime::format_rfc3339_millis(time).to_string()
-}
-
 /// `text` with everything escaped that could move a cursor, change a colour or reorder what is
 /// read.
 #[must_use]

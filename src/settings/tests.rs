@@ -132,9 +132,10 @@ fn every_default_of_the_table_makes_sense() {
 fn help_tells_every_default_as_it_is() {
     let mut definition = cli::definition();
     definition.build();
-    let commands = || std::iter::once(&definition).chain(definition.get_subcommands());
-    let arguments = commands().flat_map(clap::Command::get_arguments);
-    let arguments: Vec<_> = arguments.collect();
+    let mut arguments: Vec<_> = definition.get_arguments().collect();
+    for command in definition.get_subcommands() {
+        arguments.extend(command.get_arguments());
+    }
     for row in options::all().map(AnySetting::row) {
         let Some(default) = row.default.filter(|_| row.form != sources::Form::Switch) else {
             continue;

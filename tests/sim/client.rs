@@ -130,7 +130,7 @@ impl<'a> Process<'a> {
     fn failed(&self, failure: &Failure) {
         with(|world| {
             world.note(|| format!("{} gives up: {:?}", self.client, failure.verdict));
-            if matches!(failure.verdict, Verdict::Held(_)) {
+            if matches!(failure.verdict, Verdict::Taken(_)) {
                 world.checker.skipped += 1;
             } else if self.habits.patience == Patience::Forever {
                 // No world has an outage of a minute.

@@ -13,7 +13,7 @@ use crate::lock::history::{Outcome, Run};
 use crate::lock::quorum::Verdict;
 use crate::lock::{Failure, FencingToken, Holder, Letting};
 use crate::node::{Answer, MarkerKind, NodeName, Release, Vote};
-use crate::report::{NodeState, rfc3339, vote_error};
+use crate::report::{NodeState, vote_error};
 
 /// The account of one run.
 pub struct Account {
@@ -86,7 +86,7 @@ impl Account {
     pub fn failed(&mut self, failure: &Failure) {
         self.waited_for(failure);
         self.outcome = match failure.verdict {
-            Verdict::Held(_) => Outcome::Skipped,
+            Verdict::Taken(_) => Outcome::Skipped,
             // The configuration's fault.
             Verdict::SameServer(..) => Outcome::NotStarted,
             _ => Outcome::Unavailable,
@@ -138,7 +138,7 @@ impl Account {
         Some(Run {
             host: holder.host,
             user: holder.user,
-            started: rfc3339(self.acquired_at?),
+            started: clock::rfc3339(self.acquired_at?),
             ran_ms: clock::whole_ms(self.ran),
             outcome: self.outcome,
             exit_code,

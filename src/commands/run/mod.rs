@@ -184,10 +184,10 @@ impl Run<'_> {
     fn not_acquired(&self, failure: &Failure, waited: Duration) -> Stop {
         let exit = attempt::exit_of(&failure.verdict, self.settings.conflict_exit);
         let line = match &failure.verdict {
-            Verdict::Held(_) if attempt::is_around(self.world, failure) => {
+            Verdict::Taken(_) if attempt::is_around(self.world, failure) => {
                 report::nested(self.names.all())
             }
-            Verdict::Held(_) => {
+            Verdict::Taken(_) => {
                 let gave_up = self.settings.wait != Wait::No && !self.is_done(failure);
                 let waited = gave_up.then_some(waited);
                 report::skipped(&self.names, failure, waited)
@@ -200,7 +200,7 @@ impl Run<'_> {
     /// Whether a quorum says that the job is done for this period. Who wants it once per period
     /// does not wait for the next one.
     fn is_done(&self, failure: &Failure) -> bool {
-        let Verdict::Held(by) = &failure.verdict else {
+        let Verdict::Taken(by) = &failure.verdict else {
             return false;
         };
         self.settings.once_per.is_some() && marker_of(&by.value) == Some(MarkerKind::Done)

@@ -274,7 +274,7 @@ impl Child {
                 }
                 continue;
             }
-            if self.terminal.poll_claim(self.leader, context).is_ready() {
+            if self.terminal.poll_demand(self.leader, context).is_ready() {
                 continue;
             }
             if self.terminal.poll_resize(context).is_ready() {
