@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -107,7 +107,7 @@ pub struct Lease<N> {
     grip: Grip<N>,
     state: watch::Receiver<State>,
     /// The nodes that failed in the last round, if there was one.
-    failed: watch::Receiver<Option<Vec<usize>>>,
+    failed: Arc<Mutex<Option<Vec<usize>>>>,
     hurry: Arc<Notify>,
     /// One task; it ends with this value.
     keeper: JoinSet<()>,
@@ -130,7 +130,7 @@ impl<N: Node> Lease<N> {
             extensions: 0,
         };
         let (publish, state) = watch::channel(first);
-        let (note_failed, failed) = watch::channel(None);
+        let failed = Arc::<Mutex<_>>::default();
         let hurry = Arc::new(Notify::new());
         let keeper = Keeper {
             nodes: Arc::clone(grip.nodes()),
@@ -140,7 +140,7 @@ impl<N: Node> Lease<N> {
             valid_until: held.valid_until,
             extensions: 0,
             publish,
-            note_failed,
+            failed: Arc::clone(&failed),
             hurry: Arc::clone(&hurry),
             is_in_a_hurry: false,
         };
@@ -190,7 +190,12 @@ impl<N: Node> Lease<N> {
         // What is under way when the task ends is ordered before the release on its connection. And
         // with the task we hang up: who waits must not find us among those who hear the release.
         self.keeper.shutdown().await;
-        if let Some(failed) = self.failed.borrow().clone() {
+        let failed = self
+            .failed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(failed) = failed {
             self.grip.note_failed(failed);
         }
         self.grip
@@ -289,8 +294,8 @@ struct Keeper<N> {
     valid_until: Instant,
     extensions: u64,
     publish: watch::Sender<State>,
-    /// Tells which nodes failed in the last round.
-    note_failed: watch::Sender<Option<Vec<usize>>>,
+    /// As in [`Lease`].
+    failed: Arc<Mutex<Option<Vec<usize>>>>,
     /// Somebody wants to know now.
     hurry: Arc<Notify>,
     /// Somebody wanted to, and does not know yet.
@@ -348,14 +353,13 @@ impl<N: Node> Keeper<N> {
                     } else {
                         0
                     };
-                    self.note_failed.send_replace(Some(grip::failed(&answers)));
+                    self.note_failed(&answers);
                 }
                 Keeping::Lost => return self.lost(LossReason::NotOurs, round.answers),
                 Keeping::Unknown | Keeping::Undecided => {
                     failures += 1;
                     let missing = missing(&round.answers);
-                    let failed = grip::failed(&round.answers);
-                    self.note_failed.send_replace(Some(failed));
+                    self.note_failed(&round.answers);
                     reopen_failed(&self.nodes, &round.answers);
                     if last_failed.is_none() || limit >= self.node_timeout {
                         last_failed = Some(round.answers.clone());
@@ -418,8 +422,7 @@ impl<N: Node> Keeper<N> {
             loop {
                 for index in missing(&round.answers) {
                     if !std::mem::replace(&mut healed[index], true) {
-                        let healing_one = self.heal(index, limit);
-                        healing.spawn(async move { (index, healing_one.await) });
+                        healing.spawn(self.heal(index, limit));
                     }
                 }
                 if !round.next().await {
@@ -455,10 +458,15 @@ impl<N: Node> Keeper<N> {
         &self,
         index: usize,
         limit: Duration,
-    ) -> impl Future<Output = Answer<Extension>> + use<N> {
+    ) -> impl Future<Output = (usize, Answer<Extension>)> + use<N> {
         let (node, entry) = (Arc::clone(&self.nodes[index]), Arc::clone(&self.entry));
         let fence = self.fence;
-        async move { node.heal(entry, fence, limit).await }
+        async move { (index, node.heal(entry, fence, limit).await) }
+    }
+
+    fn note_failed(&self, answers: &Answers<Extension>) {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        *failed = Some(grip::failed(answers));
     }
 
     fn extended(&mut self, valid_until: Instant) {
