@@ -1,5 +1,6 @@
 //! Who takes part, and how each is told to run a job under a lock.
 
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use super::Bench;
@@ -77,6 +78,20 @@ impl Contestant {
         }
     }
 
+    fn program(self, world: &World, job: &[&str]) -> PathBuf {
+        match self {
+            Self::Bare => job[0].into(),
+            Self::Flock => "flock".into(),
+            Self::Floor(_) => world.bench.file("floor"),
+            Self::Scan(_) => world.bench.file("scan"),
+            Self::Redlock(_) | Self::Local | Self::List(_) => env!("CARGO_BIN_EXE_redlock").into(),
+            Self::RedisCli(_) => {
+                concat!(env!("CARGO_MANIFEST_DIR"), "/benches/redis-cli.sh").into()
+            }
+            Self::Etcdctl(_) => "etcdctl".into(),
+        }
+    }
+
     /// `job` under the lock.
     pub fn command(self, world: &World, waits: Waits, job: &[&str]) -> Command {
         let ports = |nodes| {
@@ -90,19 +105,7 @@ impl Contestant {
                 .collect();
             urls.join(",")
         };
-        let mut command = match self {
-            Self::Bare => Command::new(job[0]),
-            Self::Flock => Command::new("flock"),
-            Self::Floor(_) => Command::new(world.bench.file("floor")),
-            Self::Scan(_) => Command::new(world.bench.file("scan")),
-            Self::Redlock(_) | Self::Local | Self::List(_) => {
-                Command::new(env!("CARGO_BIN_EXE_redlock"))
-            }
-            Self::RedisCli(_) => {
-                Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/redis-cli.sh"))
-            }
-            Self::Etcdctl(_) => Command::new("etcdctl"),
-        };
+        let mut command = Command::new(self.program(world, job));
         command
             .env_clear()
             .env("PATH", "/usr/bin:/bin")

@@ -769,34 +769,48 @@ fn whoever_may_write_to_the_directory_makes_nobody_touch_anything_else() {
     assert!(text.contains("it is a link, and none of ours"), "{text}");
     fs::remove_file(boot).expect("ours");
     fs::rename(&aside, boot).expect("ours");
-    // And one of the history, which is only left out.
-    let history = host
-        .directory()
-        .join("history")
-        .join(folder.file_name().expect("a name"));
-    fs::create_dir_all(history.parent().expect("a parent")).expect("ours");
-    symlink(&elsewhere, &history).expect("ours");
-    acquire(&node, &entry(2)).expect("it is free");
-    let parting = Parting {
-        run: Some("a run".to_owned()),
-        ..Parting::default()
+}
+
+#[test]
+fn a_link_in_the_place_of_the_history_is_left_out() {
+    let host = Host::new();
+    let node = host.node();
+    acquire(&node, &entry(1)).expect("it is free");
+    release(&node, &entry(1));
+    let [record] = &host.records()[..] else {
+        panic!("one record");
     };
-    let parting = Arc::new(parting);
-    let released = in_runtime(node.release(entry(2), Arc::clone(&parting), LIMIT));
-    assert_eq!(released, Ok(Release::Released { run_id: None }));
-    untouched();
-    // Or the whole of it, with a file that could be added to.
-    let histories = history.parent().expect("a parent");
-    fs::remove_dir_all(histories).expect("ours");
-    let precious = host.root.path().join("precious");
-    fs::create_dir_all(precious.join(folder.file_name().expect("a name"))).expect("ours");
-    symlink(&precious, histories).expect("ours");
-    let file = history.join(record.file_name().expect("a name"));
-    fs::write(&file, "a line\n").expect("ours");
-    acquire(&node, &entry(2)).expect("it is free");
-    let released = in_runtime(node.release(entry(2), parting, LIMIT));
-    assert_eq!(released, Ok(Release::Released { run_id: None }));
-    assert_eq!(fs::read(&file).expect("ours"), b"a line\n");
+    let name = record.file_name().expect("a name");
+    let folder = record.parent().and_then(Path::file_name).expect("a name");
+    let elsewhere = host.root.path().join("elsewhere");
+    let of_folder = elsewhere.join(folder);
+    fs::create_dir_all(&of_folder).expect("ours");
+    // Each has a file that could be added to.
+    let victims = [elsewhere.join(name), of_folder.join(name)];
+    let history = host.directory().join("history");
+    let links = [
+        (history.join(folder), &elsewhere),
+        (history.clone(), &elsewhere),
+    ];
+    for (link, target) in links {
+        let _ = fs::remove_dir_all(&history);
+        fs::create_dir_all(link.parent().expect("a parent")).expect("ours");
+        symlink(target, &link).expect("ours");
+        for victim in &victims {
+            fs::write(victim, "a line\n").expect("ours");
+        }
+        acquire(&node, &entry(2)).expect("it is free");
+        let parting = Parting {
+            run: Some("a run".to_owned()),
+            ..Parting::default()
+        };
+        let released = in_runtime(node.release(entry(2), Arc::new(parting), LIMIT));
+        assert_eq!(released, Ok(Release::Released { run_id: None }));
+        for victim in &victims {
+            assert_eq!(fs::read(victim).expect("ours"), b"a line\n");
+        }
+        assert_eq!(all_files(&elsewhere).len(), 2);
+    }
 }
 
 #[test]
