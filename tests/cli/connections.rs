@@ -3,7 +3,7 @@
 
 use crate::support::faults::secret_file;
 use crate::support::server::free_port;
-use crate::support::{Cluster, Redlock, Server};
+use crate::support::{Cluster, Redlock, Server, eventually};
 
 const PASSWORD: &str = "s3cret/p@ss:word %";
 /// The same in a URL.
@@ -27,6 +27,30 @@ fn run_on(urls: &str) -> Redlock {
 /// No quorum comes together without `server`, so that all the others have to be heard.
 fn in_the_way(server: &Server) {
     let _: () = server.ask(&["SET", "lock:job", "in the way", "PX", "60000"]);
+}
+
+#[test]
+fn a_server_that_has_answered_and_hangs_up_is_not_taken_for_one_with_tls() {
+    let cluster = Cluster::start(3);
+    let run = cluster.run("-v -t 2s", "echo ready; read _");
+    let mut run = run.start_ready();
+    // After the first round, so that the next one finds its connections gone.
+    eventually("a round", || {
+        cluster.pttls("lock:job").iter().all(|&rest| rest < 1_700)
+    });
+    for server in &cluster.servers[..2] {
+        let killed: u32 = server.ask(&["CLIENT", "KILL", "TYPE", "normal"]);
+        assert!(killed > 0);
+    }
+    // The round in which that shows is told, and another extends.
+    eventually("a round", || {
+        cluster.pttls("lock:job").iter().all(|&rest| rest > 1_700)
+    });
+    run.write_line("");
+    let end = run.end();
+    end.assert_code(0);
+    assert!(end.stderr.contains("extended on no quorum"), "{end:?}");
+    assert!(!end.stderr.contains("TLS"), "{end:?}");
 }
 
 #[test]
