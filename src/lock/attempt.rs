@@ -164,7 +164,7 @@ impl<N: Node> Attempt<N> {
         valid_until: Instant,
     ) -> Held<N> {
         self.grip.keep_stragglers(self.pending);
-        self.grip.note_failed(grip::failed(&self.votes));
+        self.grip.acquired(&self.votes);
         Held {
             votes: self.votes,
             grip: self.grip,

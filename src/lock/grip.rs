@@ -163,8 +163,15 @@ impl<N: Node> Grip<N> {
         self.stragglers = pending;
     }
 
-    /// The nodes at these places failed when they were asked last.
-    pub(super) fn note_failed(&mut self, failed: Vec<usize>) {
+    /// The lock is acquired, by these `votes`.
+    pub(super) fn acquired(&mut self, votes: &Answers<Vote>) {
+        self.failed = failed(votes);
+    }
+
+    /// A round has asked all nodes since, and those at these places failed.
+    pub(super) fn asked_again(&mut self, failed: Vec<usize>) {
+        // What came of the attempt is no news any more.
+        self.stragglers = JoinSet::new();
         self.failed = failed;
     }
 
@@ -342,7 +349,8 @@ impl<N: Node> Grip<N> {
             let Some(marker) = self.marker(parting).filter(|_| !until.has_passed()) else {
                 return;
             };
-            let limit = node_timeout.min(until.remaining() / 2);
+            let limit = node_timeout.min(RELEASE_LIMIT / 2);
+            let limit = limit.min(until.remaining() / 2);
             let mut pending = JoinSet::new();
             for index in std::mem::take(&mut bare) {
                 let (node, marker) = (Arc::clone(&self.nodes[index]), Arc::clone(&marker));
@@ -378,6 +386,11 @@ impl<N: Node> Grip<N> {
     /// The nodes that a release is owed to. A request that is still connecting is given up: nothing
     /// of it has reached its node.
     fn owing(&mut self) -> impl Iterator<Item = usize> {
+        while let Some(ended) = self.stragglers.try_join_next() {
+            if let Ok((index, Err(_))) = ended {
+                self.failed.push(index);
+            }
+        }
         // Those that were sent have no more to do than to wait for an answer that nobody reads.
         self.stragglers.abort_all();
         (0..self.nodes.len()).filter(|index| self.nodes[*index].may_hold_a_key())

@@ -196,7 +196,7 @@ impl<N: Node> Lease<N> {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         if let Some(failed) = failed {
-            self.grip.note_failed(failed);
+            self.grip.asked_again(failed);
         }
         self.grip
     }

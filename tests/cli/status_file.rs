@@ -1,7 +1,7 @@
 //! `--status-file`: the exact answer where an exit code is ambiguous, in every outcome.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt, chown, lchown, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -260,10 +260,13 @@ fn who_may_read_the_files_stays_as_somebody_has_set_it() {
     for modes in [[0o600, 0o660], [0o440, 0o604]] {
         for (path, mode) in [&status, &metrics].into_iter().zip(modes) {
             fs::write(path, "").expect("ours");
+            chown(path, None, Some(65_534)).expect("root may");
             fs::set_permissions(path, Permissions::from_mode(mode)).expect("ours");
         }
         place.run(&options, "true").end().assert_code(0);
         assert_eq!([mode(&status), mode(&metrics)], modes);
+        let group = |path: &Path| fs::metadata(path).expect("there").gid();
+        assert_eq!([group(&status), group(&metrics)], [65_534; 2]);
         for path in [&status, &metrics] {
             assert!(!fs::read(path).expect("ours").is_empty());
             fs::remove_file(path).expect("ours");

@@ -4,7 +4,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, RawFd};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -149,7 +149,7 @@ fn put(path: &Path, text: &str) -> anyhow::Result<()> {
         Target::File(path) => path,
     };
     let new = beside(&path);
-    let written = write_new(&new, text, mode_of_ours(&path))
+    let written = write_new(&new, text, sharing_of_ours(&path))
         .context("its directory takes no new file")
         .and_then(|()| fs::rename(&new, &path).context("the old one cannot be replaced"));
     if written.is_err() {
@@ -184,21 +184,34 @@ fn beside(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{name}.redlock-{:016x}", fastrand::u64(..)))
 }
 
+/// Who may use a file.
+#[derive(Clone, Copy)]
+struct Sharing {
+    mode: u32,
+    group: u32,
+}
+
 /// Who may use the file at `path`, if it is one of ours: whoever has narrowed that, or widened it,
 /// finds it so after each run.
-fn mode_of_ours(path: &Path) -> Option<u32> {
+fn sharing_of_ours(path: &Path) -> Option<Sharing> {
     let metadata = fs::symlink_metadata(path).ok()?;
     let is_ours = metadata.is_file() && metadata.uid() == Uid::effective().as_raw();
-    is_ours.then_some(metadata.mode() & 0o777)
+    is_ours.then_some(Sharing {
+        mode: metadata.mode() & 0o777,
+        group: metadata.gid(),
+    })
 }
 
 /// The name must be new: in a directory of others it could be a link of theirs.
-fn write_new(path: &Path, text: &str, mode: Option<u32>) -> io::Result<()> {
+fn write_new(path: &Path, text: &str, sharing: Option<Sharing>) -> io::Result<()> {
     let mut options = OpenOptions::new();
     // Others may read a first one, unless the umask says otherwise.
+    let mode = sharing.map_or(0o644, |sharing| sharing.mode);
     let options = options.write(true).create_new(true);
-    let mut file = options.mode(mode.unwrap_or(0o644)).open(path)?;
-    if let Some(mode) = mode {
+    let mut file = options.mode(mode).open(path)?;
+    if let Some(Sharing { mode, group }) = sharing {
+        // Whoever is not in that group has not set it, and may not: nobody can read more then.
+        let _ = fchown(&file, None, Some(group));
         file.set_permissions(fs::Permissions::from_mode(mode))?;
     }
     file.write_all(text.as_bytes())?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::account::Account;
 use super::ending::LockWas;
 use super::{Run, valid_until};
-use crate::clock;
+use crate::clock::{self, Instant};
 use crate::job::{Child, Signals};
 use crate::lock::quorum;
 use crate::lock::{Audience, Grip, Lease, Letting, Ours};
@@ -155,10 +155,14 @@ impl Run<'_> {
     fn about_release(&self, leaving: &Leaving, letting: &Letting) -> Option<Line> {
         let (names, nodes) = (self.names.all(), leaving.names());
         let rest = leaving.ours.until.remaining() + quorum::drift(self.settings.ttl);
+        // A server that has not answered may have the marker instead.
+        let rest_of_marker = rest.max(leaving.rest_of_marker());
         Some(match leaving.marker().filter(|_| !letting.is_left()) {
-            Some(MarkerKind::Done) => report::not_marked_done(names, &nodes, letting, rest),
+            Some(MarkerKind::Done) => {
+                report::not_marked_done(names, &nodes, letting, rest_of_marker)
+            }
             _ if letting.was_gone() => report::gone_before_release(names),
-            Some(MarkerKind::Kept) => report::not_kept(names, &nodes, letting, rest),
+            Some(MarkerKind::Kept) => report::not_kept(names, &nodes, letting, rest_of_marker),
             None if !letting.is_complete() => report::not_released(names, &nodes, letting, rest),
             None => return None,
         })
@@ -192,6 +196,12 @@ impl Leaving {
     fn marker(&self) -> Option<MarkerKind> {
         let marker = self.parting.marker?;
         (!marker.until.has_passed()).then_some(marker.kind)
+    }
+
+    /// For how long it is to stay.
+    fn rest_of_marker(&self) -> Duration {
+        let until = self.parting.marker.map(|marker| marker.until);
+        until.map_or(Duration::ZERO, Instant::remaining)
     }
 
     /// For how long it may be tried again to note that the job is done; `None` if it is noted, or
