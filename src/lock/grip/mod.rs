@@ -1,7 +1,11 @@
 //! What one attempt may have left on the nodes, and how it is taken away again.
 //!
 //! A grip exists from before the first byte of an attempt until its release. Invariant I4: whoever
-//! has one lets go of it, whatever came of the attempt.
+//! has one lets go of it, whatever came of the attempt. [`letting`] is how that ended, [`marking`]
+//! what may be left in the place of a lock.
+
+mod letting;
+mod marking;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +14,10 @@ use tokio::task::JoinSet;
 
 use super::quorum::{self, Answers};
 use crate::clock::{self, Instant};
-use crate::node::{Answer, Entry, Extension, Node, NodeError, Parting, Release, TOKEN_LEN, Vote};
+use crate::node::{Answer, Entry, Node, NodeError, Parting, Release, Vote};
+
+pub use letting::Letting;
+pub use marking::Ours;
 
 /// The least time that a release gives the nodes beyond a quorum: a few round trips of a local
 /// network.
@@ -22,12 +29,6 @@ const REOPENING: u32 = 5;
 
 /// The same in attempts, which were about as many.
 const REOPENING_ATTEMPTS: u32 = 3;
-
-/// How often it is tried to leave a marker where something else stands that may go soon, also while
-/// it is on no quorum yet, and the pause in between.
-const MARKINGS: u32 = 3;
-const MARKINGS_WITHOUT_QUORUM: u32 = 20;
-const MARKING_PAUSE: Duration = Duration::from_millis(10);
 
 /// How long a release may take in all when no quorum answers.
 const RELEASE_LIMIT: Duration = Duration::from_secs(1);
@@ -52,24 +53,6 @@ pub enum Audience {
     All,
 }
 
-/// A lock that is ours, or was.
-#[derive(Clone, Copy, Debug)]
-pub struct Ours {
-    /// Until when nobody else can have it; long ago if it is lost.
-    pub until: Instant,
-    /// Its fencing token.
-    pub fence: u64,
-}
-
-/// How a release ended, node by node.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Letting {
-    /// What each node answered; `None` as well for a node that was never sent a byte.
-    pub answers: Answers<Release>,
-    /// How many nodes must have let go: a quorum, or all that were sent a byte if those are fewer.
-    wanted: usize,
-}
-
 /// Whether nothing of an attempt can stand on any node any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settled {
@@ -77,49 +60,6 @@ pub enum Settled {
     Yes,
     /// A node has not confirmed that.
     No,
-}
-
-impl Letting {
-    /// Nothing is answered yet by any of `nodes` nodes, of which `owing` were sent a byte.
-    fn begin(nodes: usize, owing: usize) -> Self {
-        Self {
-            answers: vec![None; nodes],
-            wanted: quorum::majority(nodes).min(owing),
-        }
-    }
-
-    /// Whether so many let go for sure that the lock is free.
-    #[must_use]
-    pub fn is_complete(&self) -> bool {
-        self.missing() == 0
-    }
-
-    /// Whether the lock was gone before it was released: a quorum had nothing of ours any more.
-    #[must_use]
-    pub fn was_gone(&self) -> bool {
-        let gone = |answer: &&Option<_>| matches!(answer, Some(Ok(Release::NotOurs)));
-        self.answers.iter().filter(gone).count() >= quorum::majority(self.answers.len())
-    }
-
-    /// Whether a quorum had the lock still as ours, so that what was to be left there is known to
-    /// be.
-    #[must_use]
-    pub fn is_left(&self) -> bool {
-        let left = |answer: &&Option<_>| matches!(answer, Some(Ok(Release::Released { .. })));
-        self.answers.iter().filter(left).count() >= quorum::majority(self.answers.len())
-    }
-
-    /// Whether all of the `awaited` nodes have answered, whatever it was.
-    fn has_heard(&self, awaited: &[usize]) -> bool {
-        awaited.iter().all(|&index| self.answers[index].is_some())
-    }
-
-    /// How many answers are still to come.
-    fn missing(&self) -> usize {
-        let answered = |answer: &&Option<Answer<_>>| matches!(answer, Some(Ok(_)));
-        self.wanted
-            .saturating_sub(self.answers.iter().filter(answered).count())
-    }
 }
 
 /// A release, to whom, and how long it may take.
@@ -241,21 +181,6 @@ impl<N: Node> Grip<N> {
         self.let_go(&mut letting, telling, &is_enough).await;
     }
 
-    /// Releases a lock that is `ours`, and, as long as it is, leaves the marker of `parting`, if
-    /// there is one, also where nothing of ours was. Otherwise as [`Grip::release`].
-    pub async fn leave(
-        &mut self,
-        parting: &Arc<Parting>,
-        audience: Audience,
-        ours: Ours,
-        node_timeout: Duration,
-    ) -> Letting {
-        let mut letting = self.release(parting, audience, node_timeout).await;
-        let marking = self.mark_the_rest(&mut letting, parting, ours, node_timeout);
-        marking.await;
-        letting
-    }
-
     /// Gives the lock back on every node that was sent a byte, and leaves there what `parting`
     /// says. May be repeated: what was left already stays. The nodes have `node_timeout`; without
     /// a quorum of answers it is repeated once on new connections, within `RELEASE_LIMIT` in all.
@@ -316,71 +241,6 @@ impl<N: Node> Grip<N> {
             }
         }
         letting
-    }
-
-    /// Leaves the marker of `parting`, if there is one, on the nodes as well that had nothing of
-    /// ours when the others were released, as `letting` tells: a contender who came to nothing was
-    /// there before us, or their data is lost; and on those that are so far away that they were not
-    /// reached yet. Without it the marker would be on a bare quorum, and gone with the next node.
-    /// Only while the lock is ours, and nobody took it away by force, may it be put there, as a key
-    /// is put back, and in one step: the lock itself never comes back.
-    async fn mark_the_rest(
-        &self,
-        letting: &mut Letting,
-        parting: &Parting,
-        Ours { until, fence }: Ours,
-        node_timeout: Duration,
-    ) {
-        if letting.was_gone() {
-            return;
-        }
-        let is_bare = |&index: &usize| match &letting.answers[index] {
-            Some(answer) => *answer == Ok(Release::NotOurs),
-            None => !self.nodes[index].may_hold_a_key() && !self.failed.contains(&index),
-        };
-        let mut bare: Vec<usize> = (0..self.nodes.len()).filter(is_bare).collect();
-        for marking in 0..MARKINGS_WITHOUT_QUORUM {
-            if bare.is_empty() || marking >= MARKINGS && letting.is_left() {
-                return;
-            }
-            if marking > 0 {
-                clock::sleep_until(clock::now() + MARKING_PAUSE).await;
-            }
-            let Some(marker) = self.marker(parting).filter(|_| !until.has_passed()) else {
-                return;
-            };
-            let limit = node_timeout.min(RELEASE_LIMIT / 2);
-            let limit = limit.min(until.remaining() / 2);
-            let mut pending = JoinSet::new();
-            for index in std::mem::take(&mut bare) {
-                let (node, marker) = (Arc::clone(&self.nodes[index]), Arc::clone(&marker));
-                pending.spawn(async move { (index, node.heal(marker, fence, limit).await) });
-            }
-            while let Some((index, marked)) = next_before(&mut pending, None).await {
-                match marked {
-                    Ok(Extension::Extended { run_id }) => {
-                        letting.answers[index] = Some(Ok(Release::Released { run_id }));
-                    }
-                    Ok(Extension::Foreign(_)) => bare.push(index),
-                    Ok(Extension::Missing) => {}
-                    Err(error) => {
-                        letting.answers[index].get_or_insert(Err(error));
-                    }
-                }
-            }
-        }
-    }
-
-    /// The marker of `parting` as it would stand on a node now; none if its end has come.
-    fn marker(&self, parting: &Parting) -> Option<Arc<Entry>> {
-        let (state, rest_ms) = parting.marker_now()?;
-        let mut value = self.entry.value.clone();
-        value[TOKEN_LEN] = state;
-        Some(Arc::new(Entry {
-            value,
-            ttl: Duration::from_millis(rest_ms),
-            ..(*self.entry).clone()
-        }))
     }
 
     /// The nodes that a release is owed to. A request that is still connecting is given up: nothing
