@@ -149,7 +149,7 @@ fn put(path: &Path, text: &str) -> anyhow::Result<()> {
         Target::File(path) => path,
     };
     let new = beside(&path);
-    let written = write_new(&new, text, sharing_of_ours(&path))
+    let written = write_new(&new, text, access_of_ours(&path))
         .context("its directory takes no new file")
         .and_then(|()| fs::rename(&new, &path).context("the old one cannot be replaced"));
     if written.is_err() {
@@ -186,30 +186,30 @@ fn beside(path: &Path) -> PathBuf {
 
 /// Who may use a file.
 #[derive(Clone, Copy)]
-struct Sharing {
+struct Access {
     mode: u32,
     group: u32,
 }
 
 /// Who may use the file at `path`, if it is one of ours: whoever has narrowed that, or widened it,
 /// finds it so after each run.
-fn sharing_of_ours(path: &Path) -> Option<Sharing> {
+fn access_of_ours(path: &Path) -> Option<Access> {
     let metadata = fs::symlink_metadata(path).ok()?;
     let is_ours = metadata.is_file() && metadata.uid() == Uid::effective().as_raw();
-    is_ours.then_some(Sharing {
+    is_ours.then_some(Access {
         mode: metadata.mode() & 0o777,
         group: metadata.gid(),
     })
 }
 
 /// The name must be new: in a directory of others it could be a link of theirs.
-fn write_new(path: &Path, text: &str, sharing: Option<Sharing>) -> io::Result<()> {
+fn write_new(path: &Path, text: &str, access: Option<Access>) -> io::Result<()> {
     let mut options = OpenOptions::new();
     // Others may read a first one, unless the umask says otherwise.
-    let mode = sharing.map_or(0o644, |sharing| sharing.mode);
+    let mode = access.map_or(0o644, |access| access.mode);
     let options = options.write(true).create_new(true);
     let mut file = options.mode(mode).open(path)?;
-    if let Some(Sharing { mode, group }) = sharing {
+    if let Some(Access { mode, group }) = access {
         // Whoever is not in that group has not set it, and may not: nobody can read more then.
         let _ = fchown(&file, None, Some(group));
         file.set_permissions(fs::Permissions::from_mode(mode))?;

@@ -1,7 +1,7 @@
 //! What one attempt may have left on the nodes, and how it is taken away again.
 //!
 //! A grip exists from before the first byte of an attempt until its release. Invariant I4: whoever
-//! has one lets go of it, whatever came of the attempt. [`letting`] is how that ended, [`marking`]
+//! has one lets go of it, whatever came of the attempt. `letting` is how that ended, `marking`
 //! what may be left in the place of a lock.
 
 mod letting;

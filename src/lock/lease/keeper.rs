@@ -1,5 +1,5 @@
-//! The task that keeps a lock: round after round, each of which extends it on a quorum, or does not,
-//! and puts the key back where it is missing.
+//! The task that keeps a lock: round after round, each of which extends it on a quorum, or does
+//! not, and puts the key back where it is missing.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -140,7 +140,7 @@ pub(super) struct Keeper<N> {
     pub(super) valid_until: Instant,
     pub(super) extensions: u64,
     pub(super) publish: watch::Sender<State>,
-    /// As in [`Lease`].
+    /// As in [`Lease`](super::Lease).
     pub(super) failed: Arc<Mutex<Option<Vec<usize>>>>,
     /// Somebody wants to know now.
     pub(super) hurry: Arc<Notify>,

@@ -22,6 +22,19 @@ struct Host {
 }
 
 impl Host {
+    /// One where a lock was held and released, and the file in which that is kept.
+    fn with_a_record() -> (Self, PathBuf) {
+        let host = Self::new();
+        let node = host.node();
+        acquire(&node, &entry(1)).expect("it is free");
+        release(&node, &entry(1));
+        let [record] = &host.records()[..] else {
+            panic!("one record");
+        };
+        let record = record.clone();
+        (host, record)
+    }
+
     fn new() -> Self {
         let host = Self {
             root: tempfile::tempdir().expect("there is room for tests"),
@@ -717,13 +730,8 @@ fn a_marker_of_another_boot_does_not_grow_when_the_clock_is_set_back() {
 
 #[test]
 fn whoever_may_write_to_the_directory_makes_nobody_touch_anything_else() {
-    let host = Host::new();
+    let (host, ref record) = Host::with_a_record();
     let node = host.node();
-    acquire(&node, &entry(1)).expect("it is free");
-    release(&node, &entry(1));
-    let [record] = &host.records()[..] else {
-        panic!("one record");
-    };
     let folder = record.parent().expect("a folder").to_owned();
     let elsewhere = host.root.path().join("elsewhere");
     fs::create_dir(&elsewhere).expect("ours");
@@ -773,13 +781,8 @@ fn whoever_may_write_to_the_directory_makes_nobody_touch_anything_else() {
 
 #[test]
 fn a_link_in_the_place_of_the_history_is_left_out() {
-    let host = Host::new();
+    let (host, ref record) = Host::with_a_record();
     let node = host.node();
-    acquire(&node, &entry(1)).expect("it is free");
-    release(&node, &entry(1));
-    let [record] = &host.records()[..] else {
-        panic!("one record");
-    };
     let name = record.file_name().expect("a name");
     let folder = record.parent().and_then(Path::file_name).expect("a name");
     let elsewhere = host.root.path().join("elsewhere");
