@@ -1,8 +1,8 @@
 //! The state of a lock on one node, in a word: the same one in tables and in all JSON, whichever
 //! question the node was asked.
 
-use crate::lock::claim::marker_of;
-use crate::lock::view::{NodeStanding, NodeView, Standing};
+use super::words::vote_text;
+use crate::lock::view::{NodeStanding, NodeView, Standing, standing_of};
 use crate::node::{Answer, MarkerKind, NodeError, Release, Vote};
 
 /// The word.
@@ -60,10 +60,8 @@ impl NodeState {
         match (node.standing, &node.look.answer) {
             (NodeStanding::Is(own), _) => own.into(),
             (NodeStanding::Other, _) => Self::Other,
-            (NodeStanding::Failed, answer) => match answer {
-                Err(error) => error.into(),
-                Ok(_) => Self::Failed,
-            },
+            (NodeStanding::Failed, Err(error)) => error.into(),
+            (NodeStanding::Failed, Ok(_)) => Self::Failed,
         }
     }
 
@@ -82,7 +80,7 @@ impl NodeState {
     pub fn of_vote(vote: Option<&Answer<Vote>>) -> Self {
         match vote {
             Some(Ok(Vote::Granted { .. })) => Self::Free,
-            Some(Ok(Vote::Taken { by, .. })) => marker_of(&by.value).map_or(Self::Held, Self::from),
+            Some(Ok(Vote::Taken { by, .. })) => standing_of(&by.value).into(),
             Some(Ok(Vote::Young { .. })) => Self::Restarted,
             // Asked by another name.
             Some(Ok(Vote::Twin { .. })) => Self::Failed,
@@ -141,7 +139,7 @@ impl From<&NodeError> for NodeState {
 #[must_use]
 pub fn vote_error(vote: Option<&Answer<Vote>>) -> Option<String> {
     match vote {
-        Some(Ok(vote @ Vote::Twin { .. })) => Some(super::words::vote_text(vote)),
+        Some(Ok(vote @ Vote::Twin { .. })) => Some(vote_text(vote)),
         Some(Err(error)) => Some(error.to_string()),
         Some(Ok(_)) | None => None,
     }
