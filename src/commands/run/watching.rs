@@ -40,6 +40,16 @@ enum Event {
     Deadline,
 }
 
+impl Event {
+    /// Whether it may have come only because we stood still for long.
+    fn is_about_time(&self) -> bool {
+        match self {
+            Self::Lease(State::Lost(_)) | Self::TimeOver | Self::Deadline => true,
+            Self::Child(_) | Self::Signal(_) | Self::Lease(_) => false,
+        }
+    }
+}
+
 /// How far a job has come.
 struct Course {
     started: Instant,
@@ -116,12 +126,19 @@ impl Run<'_> {
                 () = self.time_is_over(&course) => Event::TimeOver,
                 () = self.deadline(&course) => Event::Deadline,
             };
+            // We may have stood still since we last looked. A job that runs now, when its time is
+            // known to be over, ran on beyond it.
+            let news = event
+                .is_about_time()
+                .then(|| child.look(scope(course.phase)));
+            let event = news.flatten().map_or(event, Event::Child);
             match event {
                 Event::Child(News::Over(command)) if course.is_left_by(command) => {
                     course.phase = Phase::Leaving(clock::now() + self.settings.kill_after);
                 }
                 Event::Child(News::Over(command)) => {
-                    return course.end(command, self.lock_was(&course, lease));
+                    let lock = self.lock_was(&course, lease, child);
+                    return course.end(command, lock);
                 }
                 // We were stopped, and the lock may be gone since; but it was ours until then.
                 Event::Child(News::OverInTime(command)) => return course.end(command, course.lock),
@@ -280,7 +297,7 @@ impl Run<'_> {
 
     /// Whether the lock was ours until the command was over. Invariant I7: a loss that nobody
     /// noticed in time, after a suspend for instance, is a loss all the same.
-    fn lock_was(&self, course: &Course, lease: &Lease<AnyNode>) -> LockWas {
+    fn lock_was(&self, course: &Course, lease: &Lease<AnyNode>, child: &mut Child) -> LockWas {
         let loss = match lease.state() {
             _ if course.lock == LockWas::Lost => return LockWas::Lost,
             State::Lost(loss) => loss,
@@ -290,6 +307,10 @@ impl Run<'_> {
             State::Unknown { .. } if course.until.has_passed() => course.not_extended(),
             State::Held { .. } | State::Unknown { .. } => return LockWas::Kept,
         };
+        // We stood still after we had seen the end, and the guard did not.
+        if loss.why == LossReason::NotExtended && child.has_ended_in_time() {
+            return LockWas::Kept;
+        }
         let what_now = "the command had just ended";
         self.reporter
             .tell(&report::lost(self.names.all(), &loss, what_now));

@@ -355,8 +355,9 @@ impl Child {
         while waitpid(self.leader, None) == Err(Errno::EINTR) {}
     }
 
-    /// What has happened, if anything that somebody must know.
-    fn look(&mut self, scope: Scope) -> Option<News> {
+    /// What has happened by now, if anything that somebody must know: the job's end, or what the
+    /// guard has done.
+    pub fn look(&mut self, scope: Scope) -> Option<News> {
         reap_adopted(&[Some(self.leader), self.guard.as_ref().map(Guard::process)]);
         let ended = self.look_for_end();
         // The guard tells us before it signals: whoever was killed by it is seen here after that.
@@ -378,6 +379,12 @@ impl Child {
             Guarded::FoundItEnded => News::OverInTime(ended),
             Guarded::Nothing | Guarded::Acted => News::Over(ended),
         })
+    }
+
+    /// Whether the guard has seen that the command ended by itself before its deadline.
+    pub fn has_ended_in_time(&mut self) -> bool {
+        self.hear_guard();
+        self.guarded == Guarded::FoundItEnded
     }
 
     fn look_for_end(&mut self) -> Option<Ended> {
