@@ -25,15 +25,19 @@ const FENCING_ROUNDS: usize = 8;
 pub(super) enum Rule {
     /// A majority of servers that have been up for long enough.
     Majority,
-    /// Every server, whatever its age: right after all of them answered that they restarted.
-    ColdStart,
+    /// Every server that has been up for so long: right after all of them answered that they
+    /// restarted.
+    ColdStart {
+        /// As in [`Restarts::cold_start_min_uptime`](super::restart::Restarts).
+        min_uptime: Duration,
+    },
 }
 
 impl Rule {
     fn verdict(self, votes: &Answers<Vote>) -> Verdict {
         match self {
             Self::Majority => quorum::verdict(votes),
-            Self::ColdStart => quorum::cold_start_verdict(votes),
+            Self::ColdStart { .. } => quorum::cold_start_verdict(votes),
         }
     }
 }

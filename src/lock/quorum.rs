@@ -149,17 +149,22 @@ pub fn verdict(votes: &[Option<Answer<Vote>>]) -> Verdict {
 /// The verdict on the `votes` of an attempt that lifts the restart guard, after a
 /// [`Verdict::ColdStart`].
 ///
-/// It takes every node to acquire. The guard may be lifted only because no lock is older than the
-/// restarts, but another contender may have acquired in the same manner since, and one of its nodes
-/// may have restarted again: a majority of young nodes may then have forgotten it, all of them
-/// cannot without a majority having been wiped. Whoever holds the lock is on some node, and that
-/// node refuses.
+/// It takes every node to acquire, but for those that have restarted within the window when others
+/// have not. The guard may be lifted only because no lock is older than the restarts, but another
+/// contender may have acquired in the same manner since, and one of its nodes may have restarted
+/// again: a majority of young nodes may then have forgotten it, all of them cannot without a
+/// majority having been wiped. Whoever holds the lock is on some node, and that node refuses.
 #[must_use]
 pub fn cold_start_verdict(votes: &[Option<Answer<Vote>>]) -> Verdict {
-    let granted = |vote: &Option<_>| matches!(vote, Some(Ok(Vote::Granted { .. })));
+    let knows_of_none =
+        |vote: &Option<_>| matches!(vote, Some(Ok(Vote::Granted { .. } | Vote::Young { .. })));
     match verdict(votes) {
-        Verdict::Acquired if votes.iter().all(granted) => Verdict::Acquired,
-        Verdict::Acquired if votes.iter().all(|vote| vote.is_none() || granted(vote)) => {
+        Verdict::Acquired if votes.iter().all(knows_of_none) => Verdict::Acquired,
+        Verdict::Acquired
+            if votes
+                .iter()
+                .all(|vote| vote.is_none() || knows_of_none(vote)) =>
+        {
             Verdict::Undecided
         }
         Verdict::Acquired => Verdict::Split,
@@ -505,9 +510,10 @@ mod tests {
     }
 
     #[test]
-    fn a_cold_start_takes_every_node() {
+    fn a_cold_start_takes_every_node_that_has_a_vote() {
         let verdict = |third| cold_start_verdict(&[granted(), granted(), third]);
         assert_eq!(verdict(granted()), Verdict::Acquired);
+        assert_eq!(verdict(young(49)), Verdict::Acquired);
         assert_eq!(verdict(None), Verdict::Undecided);
         assert_eq!(verdict(taken("x")), Verdict::Split);
         assert_eq!(verdict(failed()), Verdict::Split);

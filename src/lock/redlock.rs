@@ -253,7 +253,7 @@ impl<'a, N: Node> Contender<'a, N> {
             unix_ms: clock::unix_ms(),
             min_uptime: match self.rule {
                 Rule::Majority => self.restarts.min_uptime(self.claim.ttl),
-                Rule::ColdStart => Duration::ZERO,
+                Rule::ColdStart { min_uptime } => min_uptime,
             },
         };
         let mut pending = JoinSet::new();
@@ -303,10 +303,12 @@ impl<'a, N: Node> Contender<'a, N> {
     fn sequel(&mut self, verdict: &Verdict, attempt: &Attempt<N>) -> Sequel {
         // Once, and at once: any other attempt asks for their age again.
         self.rule = match (self.rule, verdict, self.restarts.guard) {
-            (Rule::Majority, Verdict::ColdStart, RestartGuard::Auto) => Rule::ColdStart,
+            (Rule::Majority, Verdict::ColdStart, RestartGuard::Auto) => Rule::ColdStart {
+                min_uptime: self.restarts.cold_start_min_uptime(uptimes(&attempt.votes)),
+            },
             _ => Rule::Majority,
         };
-        if self.rule == Rule::ColdStart {
+        if self.rule != Rule::Majority {
             return Sequel::AtOnce;
         }
         let (votes, started, now) = (&attempt.votes, attempt.started, clock::now());
@@ -361,6 +363,14 @@ fn listeners(votes: &Answers<Vote>) -> u32 {
         _ => None,
     });
     told.max().unwrap_or(0)
+}
+
+/// For how long those servers have been up that are too young to vote.
+fn uptimes(votes: &Answers<Vote>) -> impl Iterator<Item = Duration> {
+    votes.iter().filter_map(|vote| match vote {
+        Some(Ok(Vote::Young { uptime, .. })) => Some(*uptime),
+        _ => None,
+    })
 }
 
 /// The nodes that granted: they are free again.

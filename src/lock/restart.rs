@@ -14,6 +14,7 @@ pub const USUAL_WINDOW: Duration = Duration::from_mins(1);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RestartGuard {
     /// Not unless all of them have restarted, which is a cold start: then nobody could ever begin.
+    /// See [`Restarts::cold_start_min_uptime`].
     Auto,
     /// Never.
     Strict,
@@ -46,10 +47,31 @@ impl Restarts {
     /// it up. Our own TTL counts if it is longer: whoever uses one may use it elsewhere.
     #[must_use]
     pub fn young_until(&self, ttl: Duration) -> Duration {
-        let window = self.window.max(ttl);
-        let whole = window.as_secs() + u64::from(window.subsec_nanos() > 0);
-        Duration::from_secs(whole.saturating_add(1))
+        certainly_past(self.window.max(ttl))
     }
+
+    /// For how long a server must have been up before it grants in a cold start, when all servers
+    /// are younger than [`Restarts::young_until`], having been up for `uptimes`.
+    ///
+    /// If all have restarted within the window, their age does not count. If some have not, it is
+    /// for our own long TTL alone that they are young, and they did not restart with the others:
+    /// the window counts then, as it does for a shorter TTL. A longer one must not give a lock away
+    /// that a shorter one would not.
+    #[must_use]
+    pub fn cold_start_min_uptime(&self, uptimes: impl IntoIterator<Item = Duration>) -> Duration {
+        let window = certainly_past(self.window);
+        if uptimes.into_iter().all(|uptime| uptime < window) {
+            Duration::ZERO
+        } else {
+            window
+        }
+    }
+}
+
+/// The uptime, in whole seconds, by which a server has been up for as long as `window`.
+fn certainly_past(window: Duration) -> Duration {
+    let whole = window.as_secs() + u64::from(window.subsec_nanos() > 0);
+    Duration::from_secs(whole.saturating_add(1))
 }
 
 #[cfg(test)]
@@ -70,5 +92,20 @@ mod tests {
         assert_eq!(min_uptime(RestartGuard::Auto, 30_000), 61);
         assert_eq!(min_uptime(RestartGuard::Strict, 60_001), 62);
         assert_eq!(min_uptime(RestartGuard::Off, 90_000), 0);
+    }
+
+    #[test]
+    fn servers_that_did_not_all_restart_within_the_window_are_no_cold_start_without_it() {
+        let restarts = Restarts {
+            guard: RestartGuard::Auto,
+            window: Duration::from_mins(1),
+        };
+        let min_uptime = |uptimes: [u64; 3]| {
+            let uptimes = uptimes.map(Duration::from_secs);
+            restarts.cold_start_min_uptime(uptimes).as_secs()
+        };
+        assert_eq!(min_uptime([0, 5, 60]), 0);
+        assert_eq!(min_uptime([0, 5, 61]), 61);
+        assert_eq!(min_uptime([100, 200, 300]), 61);
     }
 }

@@ -4,7 +4,7 @@
 use std::thread;
 use std::time::Duration;
 
-use crate::support::{Cluster, Process, Server, Shim, eventually};
+use crate::support::{Cluster, Process, Redlock, Server, Shim, eventually};
 
 /// Adds the seconds in the file `$SHIM_DIR/CLOCK` to the clock of that number.
 const STEPS: &str = r#"
@@ -146,4 +146,30 @@ fn servers_whose_clock_was_set_back_below_their_start_have_just_restarted() {
     let end = cluster.redlock(["run", "-r", "job", "echo", "done"]).end();
     end.assert_code(0);
     assert_eq!(end.stdout, "done\n");
+}
+
+#[test]
+fn a_long_ttl_gives_no_lock_away_that_a_short_one_would_not() {
+    let clocks = Clocks::new();
+    let up_for_long = || Server::behind(&clocks.0);
+    let servers = vec![Server::start(), Server::start(), up_for_long()];
+    let two_restarted = Cluster { servers };
+    let servers = vec![Server::start(), up_for_long(), up_for_long()];
+    let one_restarted = Cluster { servers };
+    // Twice the window.
+    clocks.step(REALTIME, 120);
+    let run = |cluster: &Cluster, ttl: &str| -> Redlock {
+        let run = cluster.redlock(["run", "-t", ttl, "-r", "job", "true"]);
+        run.env("REDLOCK_RESTART_GUARD", "auto")
+    };
+    for ttl in ["1m", "1h"] {
+        let end = run(&two_restarted, ttl).end();
+        end.assert_code(69)
+            .assert_says(&["restarted", "votes again in", "free"]);
+        assert!(!end.stderr.contains("votes again in 59m"), "{end:?}");
+        run(&one_restarted, ttl).end().assert_code(0);
+    }
+    // Whoever holds it may be on that one only.
+    let _: () = one_restarted.servers[2].ask(&["SET", "lock:job", "somebody's", "PX", "60000"]);
+    run(&one_restarted, "1h").end().assert_code(69);
 }

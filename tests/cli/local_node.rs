@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use redlock::clock;
+use tempfile::TempDir;
 
 use crate::support::process::is_alive;
 use crate::support::{Nobody, Process, Redlock, eventually};
@@ -423,6 +424,76 @@ fn what_another_user_keeps_to_himself_is_named_by_doctor_as_by_a_run() {
     let end = as_nobody(&["doctor"]);
     end.assert_code(69);
     assert!(end.stdout.contains("permission denied"), "{end:?}");
+}
+
+/// A directory of nobody's, in which nobody holds `job`, and the folder of its record.
+fn held_by_nobody(nobody: &Nobody) -> (TempDir, PathBuf) {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    std::os::unix::fs::chown(directory.path(), Some(65_534), None).expect("we are root");
+    let acquire = nobody.redlock("", ["acquire", "-r", "job"]);
+    let acquire = acquire.env("REDLOCK_LOCAL", directory.path());
+    acquire.end().assert_code(0);
+    let record = walk(directory.path())
+        .into_iter()
+        .find(|path| path.file_name().is_some_and(|name| name.len() == 40))
+        .expect("it has a record");
+    let folder = record.parent().expect("it is in a folder").to_owned();
+    (directory, folder)
+}
+
+/// All files below `directory`.
+fn walk(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).expect("we are root");
+    let paths = entries.map(|entry| entry.expect("it is there").path());
+    paths
+        .flat_map(|path| {
+            if path.is_dir() {
+                walk(&path)
+            } else {
+                vec![path]
+            }
+        })
+        .collect()
+}
+
+#[test]
+fn locks_that_cannot_be_read_are_not_told_as_none() {
+    let nobody = Nobody::new();
+    let (directory, folder) = held_by_nobody(&nobody);
+    let list = || {
+        let list = nobody.redlock("", ["list"]);
+        list.env("REDLOCK_LOCAL", directory.path()).end()
+    };
+    let record = walk(&folder)
+        .into_iter()
+        .find(|path| !path.ends_with("lock"));
+    let record = record.expect("it has a record");
+    assert!(list().assert_code(0).stdout.contains("job"));
+    for path in [&folder, &record] {
+        let mode = fs::metadata(path).expect("it is there").permissions();
+        fs::set_permissions(path, fs::Permissions::from_mode(0)).expect("we are root");
+        list().assert_code(77).assert_says(&["permission denied"]);
+        fs::set_permissions(path, mode).expect("we are root");
+    }
+    list().assert_code(0);
+}
+
+#[test]
+fn what_another_boot_has_is_not_swept_away_where_it_cannot_be_looked_at() {
+    let nobody = Nobody::new();
+    let (directory, folder) = held_by_nobody(&nobody);
+    // As on a directory that is shared with a container, which has a boot id of its own.
+    let boot = folder.parent().expect("a boot's");
+    let other = boot.with_file_name("boot-00000000-0000-0000-0000-000000000000");
+    fs::rename(boot, &other).expect("we are root");
+    let folder = other.join(folder.file_name().expect("it has a name"));
+    let before = walk(&folder);
+    let unreadable = fs::Permissions::from_mode(0o300);
+    fs::set_permissions(&folder, unreadable).expect("we are root");
+    let run = nobody.redlock("", ["run", "-r", "job", "true"]);
+    let run = run.env("REDLOCK_LOCAL", directory.path());
+    run.end().assert_code(0);
+    assert_eq!(walk(&folder), before);
 }
 
 #[test]

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::fs::Permissions;
 use std::io::Write as _;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::UNIX_EPOCH;
@@ -10,7 +12,7 @@ use std::time::UNIX_EPOCH;
 use redlock::clock;
 use tempfile::TempDir;
 
-use crate::support::{Place, Redlock};
+use crate::support::{Nobody, Place, Redlock};
 
 /// Every series of a file, judged by the letter of the text format.
 type Series = BTreeMap<String, f64>;
@@ -168,6 +170,30 @@ fn a_failure_or_a_skip_does_not_forget_the_last_success() {
     let last = |series| gauge(series, "last_success_timestamp_seconds");
     assert_eq!(last(&skip).to_bits(), last(&success).to_bits());
     assert!(last(&skip) > now() - 60.0);
+}
+
+#[test]
+fn a_last_success_that_cannot_be_read_is_not_told_as_none() {
+    let metrics = Metrics::new();
+    chown(metrics.directory.path(), Some(65_534), None).expect("we are root");
+    fs::write(metrics.path(), "root's alone").expect("we are root");
+    fs::set_permissions(metrics.path(), Permissions::from_mode(0o600)).expect("we are root");
+    let nobody = Nobody::new();
+    let locks = metrics.directory.path().join("locks");
+    let end = |job: &'static str| {
+        let run = nobody.redlock("", ["run", "-r", "job", "--", "sh", "-c", job]);
+        run.env("REDLOCK_LOCAL", &locks)
+            .env("REDLOCK_METRICS_FILE", metrics.path())
+            .end()
+    };
+    let told = "it cannot be read, and tells of the last success: permission denied";
+    end("exit 4").assert_code(4).assert_says(&[told]);
+    let text = || fs::read_to_string(metrics.path()).expect("we are root");
+    assert_eq!(text(), "root's alone");
+    // A success needs nothing of it.
+    end("exit 0").assert_code(0).assert_silent();
+    let series = parse(&text());
+    assert!(gauge(&series, "last_success_timestamp_seconds") > now() - 60.0);
 }
 
 #[test]

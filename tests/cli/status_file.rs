@@ -373,6 +373,11 @@ fn a_run_that_was_refused_does_not_leave_the_account_of_the_one_before() {
         assert_eq!(told["exit_code"], code, "{told}");
         assert_eq!(told["resource"], "job", "{told}");
     }
+    // Nor does one that had no room to begin.
+    fs::write(status.path(), "old").expect("ours");
+    let limited = ["sh", "-c", "ulimit -n 5; exec \"$0\" \"$@\""];
+    let told = status.after(Redlock::under(&limited, job), 71);
+    assert_eq!(told["outcome"], "not_started", "{told}");
 }
 
 #[test]
@@ -443,7 +448,8 @@ fn a_limit_on_the_size_of_files_kills_neither_us_nor_the_job() {
     let end = Redlock::under(&limited, line)
         .env("REDLOCK_SERVERS", cluster.urls())
         .end();
-    end.assert_code(0).assert_says(&[status, "file too large"]);
+    let told = format!("cannot write {status}: file too large");
+    end.assert_code(0).assert_says(&[&told]);
     assert_eq!(cluster.locks(), [""; 0]);
     assert_eq!(fs::read_dir(directory.path()).expect("ours").count(), 0);
 }

@@ -2,7 +2,7 @@
 //! the new one, also after a crash, and never half of one. A pipe or a descriptor is written to.
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, ErrorKind, Write as _};
 use std::os::fd::{AsFd as _, RawFd};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
@@ -46,8 +46,8 @@ pub fn leave(
     exit_code: u8,
     reporter: Reporter,
 ) {
-    let leave = |path: &Path, text: String| {
-        let written = put(path, &text);
+    let leave = |path: &Path, text: anyhow::Result<String>| {
+        let written = text.and_then(|text| put(path, &text));
         let written = written.with_context(|| format!("cannot write {}", path.display()));
         if let Err(error) = written {
             let reasons: Vec<String> = error
@@ -61,14 +61,30 @@ pub fn leave(
         }
     };
     if let Some(path) = &files.status {
-        leave(path, status::json(resources, account, exit_code));
+        leave(path, Ok(status::json(resources, account, exit_code)));
     }
     if let Some(Metrics { path, labels }) = &files.metrics {
-        let before = match target(path) {
-            Ok(Target::File(path)) => fs::read_to_string(path).unwrap_or_default(),
-            _ => String::new(),
+        let before = if account.succeeded() {
+            Ok(String::new())
+        } else {
+            what_is_in(path)
         };
-        leave(path, metrics::text(labels, account, exit_code, &before));
+        let text = before.map(|before| metrics::text(labels, account, exit_code, &before));
+        leave(path, text);
+    }
+}
+
+/// What a file says of the last success, which is to stay. Nothing if there is none.
+fn what_is_in(path: &Path) -> anyhow::Result<String> {
+    let Ok(Target::File(path)) = target(path) else {
+        return Ok(String::new());
+    };
+    match fs::read(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(String::new()),
+        read => {
+            let bytes = read.context("it cannot be read, and tells of the last success")?;
+            Ok(String::from_utf8_lossy(&bytes).into_owned())
+        }
     }
 }
 
@@ -150,7 +166,6 @@ fn put(path: &Path, text: &str) -> anyhow::Result<()> {
     };
     let new = beside(&path);
     let written = write_new(&new, text, access_of_ours(&path))
-        .context("its directory takes no new file")
         .and_then(|()| fs::rename(&new, &path).context("the old one cannot be replaced"));
     if written.is_err() {
         let _ = fs::remove_file(&new);
@@ -203,12 +218,13 @@ fn access_of_ours(path: &Path) -> Option<Access> {
 }
 
 /// The name must be new: in a directory of others it could be a link of theirs.
-fn write_new(path: &Path, text: &str, access: Option<Access>) -> io::Result<()> {
+fn write_new(path: &Path, text: &str, access: Option<Access>) -> anyhow::Result<()> {
     let mut options = OpenOptions::new();
     // Others may read a first one, unless the umask says otherwise.
     let mode = access.map_or(0o644, |access| access.mode);
     let options = options.write(true).create_new(true);
-    let mut file = options.mode(mode).open(path)?;
+    let file = options.mode(mode).open(path);
+    let mut file = file.context("its directory takes no new file")?;
     if let Some(Access { mode, group }) = access {
         // Whoever is not in that group has not set it, and may not: nobody can read more then.
         let _ = fchown(&file, None, Some(group));
@@ -216,5 +232,6 @@ fn write_new(path: &Path, text: &str, access: Option<Access>) -> io::Result<()> 
     }
     file.write_all(text.as_bytes())?;
     // Or a power cut could leave the new name with nothing in it.
-    file.sync_all()
+    file.sync_all()?;
+    Ok(())
 }

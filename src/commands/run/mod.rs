@@ -37,9 +37,6 @@ use crate::settings::{self, RunSettings, StoreCommand, Wait, World};
 ///
 /// If the command was not started, for whatever reason, or redlock could not do its work.
 pub fn run(settings: &RunSettings, world: &World, reporter: Reporter) -> Result<Exit, Stop> {
-    let runtime = runtime::new()?;
-    // Everything happens on this thread: the kernel kills the child when the thread that started it
-    // ends.
     let run = Run {
         settings,
         world,
@@ -47,10 +44,15 @@ pub fn run(settings: &RunSettings, world: &World, reporter: Reporter) -> Result<
         names: Names::new(&settings.resources, &settings.common.key_format),
     };
     let mut account = Account::begin();
-    let exit = runtime.block_on(run.story(&mut account));
-    // What it still has ends with the process, and sooner than if it were taken to pieces. Nobody
-    // waits for a resolver's thread, which may hang for long.
-    std::mem::forget(runtime);
+    let exit = runtime::new().and_then(|runtime| {
+        // Everything happens on this thread: the kernel kills the child when the thread that
+        // started it ends.
+        let exit = runtime.block_on(run.story(&mut account));
+        // What it still has ends with the process, and sooner than if it were taken to pieces.
+        // Nobody waits for a resolver's thread, which may hang for long.
+        std::mem::forget(runtime);
+        exit
+    });
     let code = exit.as_ref().map_or_else(|stop| stop.exit, |exit| *exit);
     let code = code.code();
     files::leave(

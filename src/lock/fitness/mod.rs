@@ -112,7 +112,7 @@ impl Fitness {
 pub fn judge(nodes: &[(NodeName, Facts)], expectations: &Expectations) -> Fitness {
     let expected = Expected {
         settings: *expectations,
-        cold_start: is_cold_start(nodes, expectations),
+        cold_start: cold_start(nodes, expectations),
         common_offset_ms: together::common_offset_ms(nodes),
     };
     let mut findings = together::judge(nodes, &expected);
@@ -140,8 +140,8 @@ pub fn judge(nodes: &[(NodeName, Facts)], expectations: &Expectations) -> Fitnes
 /// The settings, and what follows from all servers for each.
 struct Expected {
     settings: Expectations,
-    /// All servers restarted within the window, and may grant.
-    cold_start: bool,
+    /// If all servers have restarted: for how long one must have been up to grant all the same.
+    cold_start: Option<Duration>,
     /// By how much the clocks of all servers are ahead of ours, if it is ours that is wrong.
     common_offset_ms: Option<i64>,
 }
@@ -153,15 +153,17 @@ impl Expectations {
     }
 }
 
-fn is_cold_start(nodes: &[(NodeName, Facts)], expectations: &Expectations) -> bool {
-    let young = |facts: &Facts| match facts {
-        Facts::Redis(Ok(facts)) => facts
-            .info
-            .as_ref()
-            .is_some_and(|info| info.uptime < expectations.young_until()),
-        _ => false,
+fn cold_start(nodes: &[(NodeName, Facts)], expectations: &Expectations) -> Option<Duration> {
+    let restarts = expectations.restarts;
+    let uptime = |facts: &Facts| match facts {
+        Facts::Redis(Ok(facts)) => facts.info.as_ref().map(|info| info.uptime),
+        _ => None,
     };
-    expectations.restarts.guard == RestartGuard::Auto && nodes.iter().all(|(_, facts)| young(facts))
+    let uptimes = nodes.iter().map(|(_, facts)| uptime(facts));
+    let uptimes = uptimes.collect::<Option<Vec<Duration>>>()?;
+    let is_young = |uptime: &Duration| *uptime < expectations.young_until();
+    (restarts.guard == RestartGuard::Auto && uptimes.iter().all(is_young))
+        .then(|| restarts.cold_start_min_uptime(uptimes))
 }
 
 /// Whether the node says no to us, and will say so again.

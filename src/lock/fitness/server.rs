@@ -305,9 +305,10 @@ fn disk(facts: &Examination, info: &Info, expected: &Expected) -> Option<Finding
 }
 
 fn age(info: &Info, expected: &Expected) -> Option<Finding> {
-    let min_uptime = expected.settings.young_until();
+    let usual = expected.settings.young_until();
+    let min_uptime = expected.cold_start.unwrap_or(usual);
     let rest = min_uptime.saturating_sub(info.uptime);
-    if rest.is_zero() || expected.cold_start {
+    if rest.is_zero() {
         return None;
     }
     let problem = format!("restarted {} ago", show(info.uptime));

@@ -193,6 +193,23 @@ fn a_young_server_has_no_vote_unless_all_are_young() {
         (off.voters(), off.findings[0].severity),
         (3, Severity::Warning)
     );
+    // Young for a long TTL alone: the window counts.
+    let rare = Expectations {
+        longest_ttl: Duration::from_hours(1),
+        ..USUAL
+    };
+    let up = |minutes| Ok(with(|info| info.uptime = Duration::from_mins(minutes)));
+    let mixed = judged(vec![Ok(young()), up(2), up(3)], &rare);
+    assert_eq!(mixed.votes, [false, true, true]);
+    let findings = mixed.findings.iter().map(|found| &*found.problem);
+    assert_eq!(
+        findings.collect::<Vec<_>>()[..2],
+        [
+            "restarted 1m ago",
+            "the longest TTL in the settings is 1h, the restart window 1m",
+        ]
+    );
+    assert_eq!(judged(vec![Ok(young()), up(2), up(61)], &rare).voters(), 1);
     // One that does not answer may be old: no cold start.
     let away = Err(NodeError::Unreachable("connection refused".to_owned()));
     assert_eq!(

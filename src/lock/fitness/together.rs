@@ -71,14 +71,21 @@ fn window(expected: &Expected) -> Option<Finding> {
 }
 
 fn cold_start(expected: &Expected) -> Option<Finding> {
-    expected.cold_start.then(|| {
-        found(
-            Severity::Note,
-            "all servers restarted within the restart window",
-            "this is taken for a cold start: they grant locks at once (--restart-guard auto)",
-            "nothing, unless locks from before must be honoured: --restart-guard strict",
+    let min_uptime = expected.cold_start?;
+    let (within, effect) = if min_uptime.is_zero() {
+        ("the restart window".to_owned(), "they grant locks at once")
+    } else {
+        (
+            format!("the longest TTL ({})", show(expected.settings.longest_ttl)),
+            "those that have been up for the restart window grant locks",
         )
-    })
+    };
+    Some(found(
+        Severity::Note,
+        format!("all servers restarted within {within}"),
+        format!("this is taken for a cold start: {effect} (--restart-guard auto)"),
+        "nothing, unless locks from before must be honoured: --restart-guard strict",
+    ))
 }
 
 /// If all servers agree that we are wrong, we are.

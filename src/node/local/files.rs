@@ -253,6 +253,30 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
     Ok(Some(bytes))
 }
 
+/// What was read, or `None` if it is damaged.
+pub(super) fn unless_damaged<T>(read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+    match read {
+        Err(StoreError::Damaged(_)) => Ok(None),
+        read => read.map(Some),
+    }
+}
+
+/// The names of what is in `directory`; none if it is not there.
+pub(super) fn names(directory: &Path) -> Result<Vec<String>, StoreError> {
+    let names = || -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(directory)? {
+            // What is not Unicode is not ours.
+            names.extend(entry?.file_name().into_string());
+        }
+        Ok(names)
+    };
+    match names() {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        names => names.map_err(StoreError::system("read", directory)),
+    }
+}
+
 /// Puts `bytes` into the file `name` in `directory`, in one step: a crash leaves the old file or
 /// the new one. The caller holds the directory's lock.
 pub(super) fn replace(

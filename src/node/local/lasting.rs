@@ -78,7 +78,7 @@ impl Lasting<'_> {
             value: &lock.value,
         };
         let folder = self.create_folder(DONE, sharing)?;
-        sweep::neighbours(&folder, &record_names(&folder), |path| {
+        sweep::neighbours(&folder, |path| {
             let bytes = files::read(path).ok().flatten();
             let marker = bytes.as_deref().and_then(Marker::decode);
             marker.is_some_and(|marker| marker.until_ms < clock::unix_ms())
@@ -120,7 +120,11 @@ impl Lasting<'_> {
         if self.append(run) {
             return;
         }
-        let mut runs = self.history().unwrap_or_default();
+        // What cannot be read now may be whole.
+        let Ok(runs) = files::unless_damaged(self.history()) else {
+            return;
+        };
+        let mut runs = runs.unwrap_or_default();
         let is_new = runs.is_empty();
         runs.retain(|known| known != run);
         runs.truncate(HISTORY_RUNS - 1);
@@ -132,7 +136,7 @@ impl Lasting<'_> {
         let durability = Durability::UntilReboot;
         let _ = files::replace(&folder, self.name, text.as_bytes(), sharing, durability);
         if is_new {
-            sweep::neighbours(&folder, &record_names(&folder), is_old_at);
+            sweep::neighbours(&folder, is_old_at);
         }
     }
 
@@ -162,7 +166,7 @@ impl Lasting<'_> {
 }
 
 /// The names of the records that have a marker in the folder of this name.
-pub(super) fn done_in(directory: &Path, folder: &str) -> Vec<String> {
+pub(super) fn done_in(directory: &Path, folder: &str) -> Result<Vec<String>, StoreError> {
     record_names(&directory.join(DONE).join(folder))
 }
 

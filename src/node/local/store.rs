@@ -134,7 +134,7 @@ impl Store {
     /// Looks whether all can be used that others have created in it for locks of this boot.
     pub(super) fn check_contents(&self) -> Result<(), StoreError> {
         let boot = self.boot()?;
-        let folders = names(boot).into_iter().map(|name| boot.join(name));
+        let folders = files::names(boot)?.into_iter().map(|name| boot.join(name));
         let all = folders.chain([boot.to_owned(), self.directory.join(FENCE)]);
         for folder in all {
             files::refuse_link(&folder)?;
@@ -157,15 +157,14 @@ impl Store {
             let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
             modified.is_ok_and(|modified| Some(modified) > since)
         };
-        let boots = names(&self.directory).into_iter();
+        let boots = files::names(&self.directory)?.into_iter();
         let boots = boots.filter(|name| name.starts_with(BOOT_PREFIX));
         let mut others = boots.map(|name| self.directory.join(name));
         Ok(others.any(|boot| {
             boot != own
                 && files::is_directory(&boot)
-                && names(&boot)
-                    .iter()
-                    .any(|folder| is_used(&boot.join(folder)))
+                && files::names(&boot)
+                    .is_ok_and(|folders| folders.iter().any(|name| is_used(&boot.join(name))))
         }))
     }
 
@@ -243,13 +242,17 @@ impl Store {
     pub(super) fn records_in(&self, folder: u8, now: Duration) -> Result<Vec<Record>, StoreError> {
         let name = format!("{folder:02x}");
         let folder = self.boot()?.join(&name);
-        let names: BTreeSet<String> = record_names(&folder).into_iter().collect();
-        let here = names.iter().filter_map(|name| peek(&folder.join(name)));
-        let mut records: Vec<Record> = here.collect();
-        for left in lasting::done_in(&self.directory, &name) {
-            if !names.contains(&left)
-                && let Ok(Some((key, lock))) = self.lasting(&left).done(now)
-            {
+        let names: BTreeSet<String> = record_names(&folder)?.into_iter().collect();
+        let mut records = Vec::new();
+        for name in &names {
+            records.extend(peek(&folder.join(name))?);
+        }
+        for left in lasting::done_in(&self.directory, &name)? {
+            if names.contains(&left) {
+                continue;
+            }
+            let done = files::unless_damaged(self.lasting(&left).done(now))?;
+            if let Some((key, lock)) = done.flatten() {
                 let mut record = Record::new(&key, 0, 0);
                 record.lock = Some(lock);
                 records.push(record);
@@ -476,22 +479,16 @@ fn decode_fences(bytes: &[u8]) -> Option<(u64, u64)> {
 }
 
 /// The record at `path`, or `None` if it is no longer there or damaged.
-pub(super) fn peek(path: &Path) -> Option<Record> {
-    Record::decode(&files::read(path).ok()??)
+pub(super) fn peek(path: &Path) -> Result<Option<Record>, StoreError> {
+    let bytes = files::unless_damaged(files::read(path))?.flatten();
+    Ok(bytes.and_then(|bytes| Record::decode(&bytes)))
 }
 
 /// The names of the records in `folder`: those of SHA-1 digests.
-pub(super) fn record_names(folder: &Path) -> Vec<String> {
-    let mut names = names(folder);
+pub(super) fn record_names(folder: &Path) -> Result<Vec<String>, StoreError> {
+    let mut names = files::names(folder)?;
     let is_digest =
         |name: &String| name.len() == NAME_LEN && name.bytes().all(|byte| byte.is_ascii_hexdigit());
     names.retain(is_digest);
-    names
-}
-
-/// The names in `directory`; none if it cannot be read.
-pub(super) fn names(directory: &Path) -> Vec<String> {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    let names = entries.map(|entry| entry.file_name().into_string());
-    names.filter_map(Result::ok).collect()
+    Ok(names)
 }

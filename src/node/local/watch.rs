@@ -75,7 +75,7 @@ impl Store {
 fn look(paths: &[PathBuf]) -> Vec<Option<Vec<u8>>> {
     let now = clock::host_uptime();
     let value = |path: &PathBuf| {
-        let record = peek(path)?;
+        let record = peek(path).ok()??;
         Some(record.living(now)?.value.clone())
     };
     paths.iter().map(value).collect()
