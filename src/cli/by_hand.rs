@@ -84,7 +84,8 @@ fn extend() -> Definition {
         .about("Prolong a lock that was taken by hand")
         .long_about(
             "Prolong a lock that was taken by hand: raise the rest of its time to at least the \
-             TTL. Never shortens it, and never brings back a lock that has expired.",
+             TTL, and put it back on a server that has lost its data. Never shortens it, and never \
+             brings back a lock that has expired.",
         )
         .after_long_help(AFTER_EXTEND)
         .arg(resource())
@@ -201,10 +202,12 @@ Examples:
     REDLOCK_TOKEN=$(redlock acquire -r deploy-shop -t 15m --note 'deploying v42') || exit
     export REDLOCK_TOKEN
     trap 'redlock release -r deploy-shop' EXIT
+    trap 'exit 1' HUP INT TERM
     ./migrate.sh && redlock extend -r deploy-shop -t 15m && ./switch.sh
 
   With the fencing token for the database:
-    redlock acquire -r deploy-shop --json | jq .fencing_token";
+    LOCK=$(redlock acquire -r deploy-shop --json) || exit
+    REDLOCK_TOKEN=$(echo \"$LOCK\" | jq -r .token) FENCE=$(echo \"$LOCK\" | jq .fencing_token)";
 
 const AFTER_EXTEND: &str = "\
 Exit codes:

@@ -9,7 +9,7 @@ use crate::clock::{self, Instant};
 use crate::exit::Exit;
 use crate::lock::quorum::Verdict;
 use crate::lock::{Failure, Patience, Policy, RestartGuard, Restarts};
-use crate::node::TOKEN_LEN;
+use crate::node::{Foreign, TOKEN_LEN};
 use crate::report::live::LiveLine;
 use crate::report::{self, Names, Reporter};
 use crate::settings::{Common, Servers, Wait, World};
@@ -75,7 +75,12 @@ pub fn tokens_around(world: &World) -> Option<OsString> {
 
 /// Whether the holder is a redlock that we run inside of: waiting for it would never end.
 pub fn is_around(world: &World, failure: &Failure) -> bool {
-    let holder = failure.holder().and_then(|by| by.value.get(..TOKEN_LEN));
+    failure.holder().is_some_and(|by| holds_around(world, by))
+}
+
+/// Whether what is `by` in the way is of a redlock that we run inside of.
+pub fn holds_around(world: &World, by: &Foreign) -> bool {
+    let holder = by.value.get(..TOKEN_LEN);
     holder
         .zip(tokens_around(world))
         .is_some_and(|(holder, tokens)| {

@@ -1,11 +1,13 @@
 //! What the commands of those who handle locks by hand have in common.
 
 use super::Stop;
+use super::attempt::holds_around;
 use crate::exit::Exit;
 use crate::lock::outcome::Outcome;
 use crate::lock::quorum::Named;
 use crate::node::{Foreign, TOKEN_LEN};
 use crate::report::{self, Line};
+use crate::settings::World;
 
 /// What is said of a lock, and with which words its answers are told.
 pub struct About<'a, T> {
@@ -17,6 +19,8 @@ pub struct About<'a, T> {
     pub text: fn(&T) -> String,
     /// What to do without a quorum.
     pub advice: &'a str,
+    /// Where it is asked who runs around us.
+    pub world: &'a World,
 }
 
 /// How to leave after `outcome` when the user has given `token`.
@@ -30,16 +34,21 @@ pub fn leave<T>(outcome: Outcome, token: &[u8], about: &About<T>) -> Result<Exit
         answers,
         text,
         advice,
+        world,
     } = about;
     let (exit, line): (Exit, Line) = match outcome {
         Outcome::Done => return Ok(Exit::Success),
         Outcome::Gone => (Exit::Lost, report::by_hand::gone(name, answers, *text)),
         // What a run leaves behind has its token, and is nobody's.
         Outcome::Taken(by) if is_of(token, &by) => (Exit::Lost, report::by_hand::over(name, &by)),
-        Outcome::Taken(by) => (
-            Exit::Conflict(Exit::CONFLICT),
-            report::by_hand::held_now(name, &by),
-        ),
+        Outcome::Taken(by) => {
+            let line = if holds_around(world, &by) {
+                report::by_hand::held_around(name, &by)
+            } else {
+                report::by_hand::held_now(name, &by)
+            };
+            (Exit::Conflict(Exit::CONFLICT), line)
+        }
         Outcome::Refused => {
             let advice = "check user, password, ACL and certificates";
             (

@@ -4,6 +4,7 @@ use super::by_hand::{self, About};
 use super::{Stop, nodes, runtime};
 use crate::exit::Exit;
 use crate::report;
+use crate::settings::World;
 use crate::settings::by_hand::ExtendSettings;
 
 /// Prolongs the lock.
@@ -11,7 +12,7 @@ use crate::settings::by_hand::ExtendSettings;
 /// # Errors
 ///
 /// If it is not ours any more, or nobody knows.
-pub fn extend(settings: &ExtendSettings) -> Result<Exit, Stop> {
+pub fn extend(settings: &ExtendSettings, world: &World) -> Result<Exit, Stop> {
     runtime::run(async {
         let redlock = nodes::open(&settings.common).await?;
         let key = settings.common.key_format.key(&settings.resource);
@@ -24,6 +25,7 @@ pub fn extend(settings: &ExtendSettings) -> Result<Exit, Stop> {
             answers,
             text: report::extension_text,
             advice: "it may still be yours: try again",
+            world,
         };
         by_hand::leave(outcome, token.as_str().as_bytes(), &about)
     })

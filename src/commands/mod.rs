@@ -134,11 +134,13 @@ fn obey(command: &Command, world: &World, early: impl FnOnce() -> Reporter) -> R
         }
         Command::Extend(arguments) => {
             let settings = settings::by_hand::extend(arguments, world, io::stdin())?;
-            Ok(told(&settings.common, |_| extend::extend(&settings)))
+            Ok(told(&settings.common, |_| extend::extend(&settings, world)))
         }
         Command::Release(arguments) => {
             let settings = settings::by_hand::release(arguments, world, io::stdin())?;
-            Ok(told(&settings.common, |to| release::release(&settings, to)))
+            Ok(told(&settings.common, |to| {
+                release::release(&settings, world, to)
+            }))
         }
         Command::Inspect(arguments) => {
             let settings = settings::by_hand::inspect(arguments, world)?;

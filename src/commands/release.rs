@@ -13,6 +13,7 @@ use crate::lock::outcome::Outcome;
 use crate::lock::view::{NodeView, View};
 use crate::node::AnyNode;
 use crate::report::{self, Reporter};
+use crate::settings::World;
 use crate::settings::by_hand::{GivenToken, ReleaseSettings, Right};
 
 /// What to do without a quorum.
@@ -26,7 +27,11 @@ const TRY_AGAIN: &str = "it never expires by itself, so try again";
 /// # Errors
 ///
 /// If it is somebody else's or nobody's, or nobody knows.
-pub fn release(settings: &ReleaseSettings, reporter: Reporter) -> Result<Exit, Stop> {
+pub fn release(
+    settings: &ReleaseSettings,
+    world: &World,
+    reporter: Reporter,
+) -> Result<Exit, Stop> {
     runtime::run(async {
         let redlock = match &settings.right {
             Right::Ask if !can_ask() => {
@@ -37,8 +42,8 @@ pub fn release(settings: &ReleaseSettings, reporter: Reporter) -> Result<Exit, S
             _ => nodes::open(&settings.common).await?,
         };
         match &settings.right {
-            Right::Token(token) => give_back(&redlock, settings, token).await,
-            Right::Ask | Right::Force => take_away(&redlock, settings, reporter).await,
+            Right::Token(token) => give_back(&redlock, settings, token, world).await,
+            Right::Ask | Right::Force => take_away(&redlock, settings, world, reporter).await,
         }
     })
 }
@@ -47,6 +52,7 @@ async fn give_back(
     redlock: &Redlock<AnyNode>,
     settings: &ReleaseSettings,
     token: &GivenToken,
+    world: &World,
 ) -> Result<Exit, Stop> {
     let key = settings.common.key_format.key(&settings.resource);
     let token = token.reveal();
@@ -58,6 +64,7 @@ async fn give_back(
         answers,
         text: report::by_hand::removed,
         advice: ADVICE,
+        world,
     };
     by_hand::leave(outcome, token, &about)
 }
@@ -65,6 +72,7 @@ async fn give_back(
 async fn take_away(
     redlock: &Redlock<AnyNode>,
     settings: &ReleaseSettings,
+    world: &World,
     reporter: Reporter,
 ) -> Result<Exit, Stop> {
     let name = settings.resource.as_str();
@@ -84,6 +92,7 @@ async fn take_away(
         answers,
         text: report::by_hand::removed,
         advice: if is_permanent { TRY_AGAIN } else { ADVICE },
+        world,
     };
     match outcome {
         Outcome::Taken(by) => Err(Stop::telling(

@@ -19,7 +19,9 @@ use super::redlock::{Held, Redlock};
 use super::view::{Look, View};
 use super::wait;
 use crate::clock::{self, Instant};
-use crate::node::{Answer, ByHand, Entry, Extension, Node, NodeError, Proof, Removal, Sight, Vote};
+use crate::node::{
+    self, Answer, ByHand, Entry, Extension, Node, NodeError, Proof, Removal, Sight, Vote,
+};
 
 /// The least time that nodes beyond the quorum are given to answer when a lock was acquired.
 const LEAST_HEARING: Duration = Duration::from_millis(20);
@@ -74,8 +76,8 @@ impl<N: ByHand> Redlock<N> {
     }
 
     /// Prolongs the lock under `key` that `token` proves to be ours: raises its rest to at least
-    /// `ttl`. Looks at it before: what a minority has left of it is worth nothing, and would only
-    /// be in the way for longer.
+    /// `ttl`, and puts it back where a minority has lost it. Looks at it before: what a minority
+    /// has left of it is worth nothing, and would only be in the way for longer.
     pub async fn extend_by_hand(
         &self,
         key: &str,
@@ -96,6 +98,7 @@ impl<N: ByHand> Redlock<N> {
             ttl,
             stay: ttl,
         });
+        let started = clock::now();
         let decided = |answers: &Answers<_>| extended(&lasting(answers, ttl)) != Outcome::NoQuorum;
         let answers = self
             .ask(node_timeout, decided, |_, node, limit| {
@@ -104,8 +107,50 @@ impl<N: ByHand> Redlock<N> {
                 async move { Ok((node.extend(entry, 0, limit).await?, began)) }
             })
             .await;
-        let answers = lasting(&answers, ttl);
-        (extended(&answers), named(self.nodes(), answers))
+        let mut answers = lasting(&answers, ttl);
+        let outcome = extended(&answers);
+        if outcome == Outcome::Done {
+            let until = quorum::valid_until(started, ttl);
+            self.put_back(&shown, &entry, until, &mut answers, node_timeout)
+                .await;
+        }
+        (outcome, named(self.nodes(), answers))
+    }
+
+    /// Puts a lock that a quorum has just extended back on the nodes that have lost it, as it was
+    /// `shown` by another: those that still have it may be the next to lose it. They are few, and
+    /// asked one after the other, and not once the lock may be over (`until`).
+    async fn put_back(
+        &self,
+        shown: &View,
+        extended: &Entry,
+        until: Instant,
+        answers: &mut Answers<Extension>,
+        node_timeout: Duration,
+    ) {
+        let sights = || {
+            shown
+                .nodes
+                .iter()
+                .filter_map(|node| node.look.answer.as_ref().ok())
+        };
+        let values = sights().filter_map(|sight| Some(&sight.found.as_ref()?.value.value));
+        let is_ours = |value: &&Vec<u8>| node::is_ours(value, extended.token());
+        let Some(value) = values.clone().find(is_ours) else {
+            return;
+        };
+        let fence = sights().filter_map(|sight| sight.fence).max();
+        let entry = Arc::new(Entry {
+            keys: extended.keys.clone(),
+            value: value.clone(),
+            ..*extended
+        });
+        for (node, answer) in self.nodes().iter().zip(answers) {
+            if matches!(answer, Some(Ok(Extension::Missing))) && !until.has_passed() {
+                let (entry, fence) = (Arc::clone(&entry), fence.unwrap_or_default());
+                *answer = Some(node.heal(entry, fence, node_timeout).await);
+            }
+        }
     }
 
     /// Gives back the lock under `key` that `token` proves to be ours; another program's value is

@@ -107,6 +107,17 @@ pub fn held_now(name: &str, by: &Foreign) -> Line {
     with_holder(line, Some(by))
 }
 
+/// The lock is that of a redlock around us, and the token another's.
+#[must_use]
+pub fn held_around(name: &str, by: &Foreign) -> Line {
+    let message = format!(
+        "{name} is held by a redlock around this command, and not with this token; its own is in \
+         REDLOCK_TOKEN or REDLOCK_OUTER_TOKENS"
+    );
+    let line = Line::new(Level::Error, "held", message).with("resource", name);
+    with_holder(line, Some(by))
+}
+
 /// Nobody knows.
 #[must_use]
 pub fn no_quorum<T>(name: &str, answers: &Named<T>, text: fn(&T) -> String, advice: &str) -> Line {

@@ -162,6 +162,46 @@ fn extend_raises_the_rest_and_never_lowers_it() {
 }
 
 #[test]
+fn extend_puts_the_lock_back_where_a_minority_has_lost_it() {
+    let mut cluster = Cluster::start(3);
+    let address = Address::of(&cluster);
+    let token = address.acquire("job", "60s");
+    let value = cluster.servers[2].get("lock:job");
+    let fence = cluster.servers[2].get("{lock:job}:fence");
+    let extend = ["extend", "-r", "job", "--token", &token];
+    // One after the other, every server loses its data.
+    for index in 0..3 {
+        let server = &mut cluster.servers[index];
+        server.kill();
+        server.restart();
+        address.redlock(extend).end().assert_code(0).assert_silent();
+        assert_eq!(cluster.servers[index].get("lock:job"), value);
+        assert_eq!(cluster.servers[index].get("{lock:job}:fence"), fence);
+    }
+    // Not where it is somebody else's by now.
+    let _: () = cluster.servers[0].ask(&["SET", "lock:job", "another's"]);
+    address.redlock(extend).end().assert_code(0);
+    let anothers = Some(b"another's".to_vec());
+    assert_eq!(cluster.servers[0].get("lock:job"), anothers);
+}
+
+#[test]
+fn who_has_the_token_of_an_inner_run_is_told_that_it_is_not_the_one() {
+    let cluster = Cluster::start(3);
+    let address = Address::of(&cluster);
+    let token = address.acquire("job", "60s");
+    for command in ["extend", "release"] {
+        let script = format!("\"$REDLOCK\" {command} -r job");
+        let run = address.redlock(["run", "-r", "inner", "--", "sh", "-c", &script]);
+        let run = run.env("REDLOCK", env!("CARGO_BIN_EXE_redlock"));
+        let end = run.env("REDLOCK_TOKEN", &token).end();
+        end.assert_code(75)
+            .assert_says(&["job is held by a redlock around this command"]);
+    }
+    assert_eq!(cluster.locks().len(), 3);
+}
+
+#[test]
 fn extend_neither_prolongs_nor_deletes_what_is_left_of_a_lock_that_most_servers_have_lost() {
     let cluster = Cluster::start(3);
     let address = Address::of(&cluster);
