@@ -36,6 +36,8 @@ impl Signals {
     ///
     /// If the system refuses.
     pub fn listen() -> io::Result<Self> {
+        // A signal that came between a handler and what it tells would be lost.
+        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None)?;
         let mut streams = Vec::with_capacity(HEARD.len());
         for signal in HEARD {
             if !death::is_ignored(signal) {

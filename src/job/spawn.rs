@@ -9,7 +9,7 @@ use std::ffi::{CStr, CString, OsString};
 use std::iter;
 use std::os::unix::ffi::OsStrExt;
 use std::ptr;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use libc::{c_char, c_int};
 use nix::errno::Errno;
@@ -108,6 +108,8 @@ fn terminated(pointers: impl Iterator<Item = *const c_char>) -> Vec<*const c_cha
 pub enum SpawnError {
     /// There was no process, or it could not be prepared for the program.
     Before(Errno),
+    /// The process was killed before it came to the program.
+    Killed,
     /// The program could not be executed.
     Exec(Errno),
 }
@@ -123,6 +125,7 @@ pub fn spawn(image: &Image, prepare: impl Fn() -> nix::Result<()>) -> Result<Pid
     let environment = &image.environment;
     let mut stack = vec![0_u8; STACK + 2 * size_of_val(&arguments[..])];
     let (unprepared, not_executed) = (AtomicI32::new(0), AtomicI32::new(0));
+    let is_prepared = AtomicBool::new(false);
     let prepare = || -> nix::Result<()> {
         setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
         catch_nothing();
@@ -134,6 +137,7 @@ pub fn spawn(image: &Image, prepare: impl Fn() -> nix::Result<()>) -> Result<Pid
             unprepared.store(errno as i32, Ordering::Relaxed);
             return;
         }
+        is_prepared.store(true, Ordering::Relaxed);
         // SAFETY: all three are terminated as exec wants them, and live until we have returned.
         unsafe { libc::execvpe(image.program(), arguments.as_ptr(), environment.as_ptr()) };
         not_executed.store(Errno::last_raw(), Ordering::Relaxed);
@@ -163,7 +167,8 @@ pub fn spawn(image: &Image, prepare: impl Fn() -> nix::Result<()>) -> Result<Pid
     let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
     let process = process.map_err(SpawnError::Before)?;
     let error = match (unprepared.into_inner(), not_executed.into_inner()) {
-        (0, 0) => return Ok(process),
+        (0, 0) if is_prepared.into_inner() => return Ok(process),
+        (0, 0) => SpawnError::Killed,
         (0, errno) => SpawnError::Exec(Errno::from_raw(errno)),
         (errno, _) => SpawnError::Before(Errno::from_raw(errno)),
     };

@@ -159,59 +159,6 @@ fn a_job_of_a_frozen_redlock_that_ends_by_itself_in_time_keeps_its_code() {
         .assert_says(&["job had expired before", "had ended in time"]);
 }
 
-/// Stands still, once, right after it has looked for the command's end and for the guard's word:
-/// when the one had not come, if there is a file `$SHIM_DIR/runs`, or the other, with `ended`.
-const STILL_AFTER_A_LOOK: &str = r#"
-    #define _GNU_SOURCE
-    #include <errno.h>
-    #include <signal.h>
-    #include <stdio.h>
-    #include <stdlib.h>
-    #include <sys/socket.h>
-    #include <sys/syscall.h>
-    #include <sys/wait.h>
-    #include <unistd.h>
-    static const char *found = "";
-    int waitid(idtype_t kind, id_t id, siginfo_t *end, int options) {
-        end->si_pid = 0;
-        int result = syscall(SYS_waitid, kind, id, end, options, NULL);
-        if (kind == P_PID && options & WEXITED && options & WNOHANG)
-            found = end->si_pid ? "ended" : "runs";
-        return result;
-    }
-    ssize_t recv(int socket, void *buffer, size_t length, int flags) {
-        ssize_t result = syscall(SYS_recvfrom, socket, buffer, length, flags, NULL, NULL);
-        int error = errno;
-        char path[600];
-        snprintf(path, sizeof path, "%s/%s", getenv("SHIM_DIR"), found);
-        if (result < 0 && unlink(path) == 0)
-            raise(SIGSTOP);
-        errno = error;
-        return result;
-    }
-"#;
-
-#[test]
-fn a_job_that_ends_in_time_keeps_its_code_wherever_redlock_was_frozen() {
-    let cluster = Cluster::start(3);
-    for (moment, options) in [
-        ("runs", "-t 2s"),
-        ("runs", "-t 2s --max-runtime 1s"),
-        ("ended", "-t 2s"),
-    ] {
-        let shim = Shim::build(STILL_AFTER_A_LOOK);
-        shim.tell(moment, "");
-        let run = cluster.run(options, "echo ready; sleep 0.3; exit 4");
-        let run = shim.load(run).start_ready();
-        eventually("it stands still", || run.is_stopped());
-        eventually("the lock is free", || cluster.locks().is_empty());
-        run.signal(Signal::SIGCONT);
-        run.end()
-            .assert_code(4)
-            .assert_says(&["job had expired before", "had ended in time"]);
-    }
-}
-
 #[test]
 fn a_loss_that_redlock_sees_itself_is_told_to_the_job_once() {
     let cluster = Cluster::start(3);

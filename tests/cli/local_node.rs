@@ -471,7 +471,7 @@ fn locks_that_cannot_be_read_are_not_told_as_none() {
     assert!(list().assert_code(0).stdout.contains("job"));
     for path in [&folder, &record] {
         let mode = fs::metadata(path).expect("it is there").permissions();
-        fs::set_permissions(path, fs::Permissions::from_mode(0)).expect("we are root");
+        fs::set_permissions(path, fs::Permissions::from_mode(0o000)).expect("we are root");
         list().assert_code(77).assert_says(&["permission denied"]);
         fs::set_permissions(path, mode).expect("we are root");
     }

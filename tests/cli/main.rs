@@ -14,6 +14,7 @@ mod doctor;
 mod faults;
 mod fencing;
 mod force;
+mod frozen;
 mod guard;
 mod history;
 mod host_names;

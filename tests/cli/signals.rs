@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 
 use crate::support::process::{heed_signals, is_alive, is_stopped};
 use crate::support::proxy::{self, Fate};
-use crate::support::{Cluster, PATIENCE, Redlock, eventually};
+use crate::support::{Cluster, PATIENCE, Redlock, Shim, eventually};
 
 const PASSED_ON: [Signal; 6] = [
     Signal::SIGINT,
@@ -22,6 +22,40 @@ const PASSED_ON: [Signal; 6] = [
     Signal::SIGUSR1,
     Signal::SIGUSR2,
 ];
+
+/// Somebody signals it in the very moment in which it begins to listen.
+const SIGNALLED_AT_ONCE: &str = r#"
+    #define _GNU_SOURCE
+    #include <dlfcn.h>
+    #include <signal.h>
+    #include <unistd.h>
+    int sigaction(int signal, const struct sigaction *new, struct sigaction *old) {
+        int (*real)(int, const struct sigaction *, struct sigaction *);
+        real = dlsym(RTLD_NEXT, "sigaction");
+        int result = real(signal, new, old);
+        if (signal == SIGTERM && new && new->sa_handler != SIG_DFL && new->sa_handler != SIG_IGN)
+            kill(getpid(), SIGTERM);
+        return result;
+    }
+"#;
+
+#[test]
+fn a_signal_that_comes_when_it_begins_to_listen_is_heard() {
+    let cluster = Cluster::start(3);
+    let shim = Shim::build(SIGNALLED_AT_ONCE);
+    for command in [
+        &["run", "-r", "job", "echo", "ran"][..],
+        &["acquire", "-r", "job"],
+    ] {
+        let end = shim.load(cluster.redlock(command.iter().copied())).end();
+        assert_eq!(
+            (end.signal(), &*end.stdout),
+            (Some(Signal::SIGTERM), ""),
+            "{end:?}"
+        );
+        assert_eq!(cluster.locks(), [""; 0]);
+    }
+}
 
 #[test]
 fn each_signal_reaches_the_whole_group_as_itself() {

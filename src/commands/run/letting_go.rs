@@ -80,8 +80,6 @@ impl Run<'_> {
         // What the command left behind is nobody's business any more.
         self.in_case_of_panic(&lease, None);
         let until = valid_until(&lease.state());
-        // We were stopped, and the guard saw the command end before.
-        let was_late = until.has_passed();
         let parting = Arc::new(self.parting(&lease, account, exit_code));
         // What each node said is only known to these; and a marker is to be everywhere.
         let has_files = self.settings.files != Files::default();
@@ -105,6 +103,8 @@ impl Run<'_> {
             }
         };
         let (letting, ()) = tokio::join!(leaving.once(), dismissing);
+        // We stood still since the command ended, before that was seen or since.
+        let was_late = until.has_passed();
         let letting = self.insist(letting, &mut leaving, signals).await;
         let marker = leaving.marker();
         account.released(&leaving.names(), &letting, marker);

@@ -89,6 +89,8 @@ impl Child {
         let leader = spawn(&image, preparation.closure());
         let leader = leader.map_err(|error| match error {
             SpawnError::Before(errno) => not_prepared(errno),
+            // Nobody but the guard kills it that early.
+            SpawnError::Killed => StartError::TooLate,
             SpawnError::Exec(errno) => not_executed(program, errno),
         })?;
         Ok(Self {
@@ -156,12 +158,19 @@ impl Preparation {
             if self.must_ask_for_terminal {
                 death::heed(Signal::SIGTTIN)?;
             }
+            // Whoever is introduced too late is killed by the guard, and cannot say why.
+            self.check_time()?;
             self.introduction.make()?;
             // Last of all: from here to the command there is only exec. Should we be stopped right
             // now, the guard has the deadline.
-            if self.not_after.has_passed() {
-                return Err(Errno::ETIME);
-            }
+            self.check_time()
+        }
+    }
+
+    fn check_time(&self) -> nix::Result<()> {
+        if self.not_after.has_passed() {
+            Err(Errno::ETIME)
+        } else {
             Ok(())
         }
     }

@@ -211,8 +211,9 @@ impl<N: Node> Grip<N> {
             None => &Letting::is_complete,
         };
         // Half of the time is for the second attempt, should all connections be dead.
-        let first = telling(&owing, node_timeout.min(RELEASE_LIMIT / 2));
-        self.let_go(&mut letting, first, is_enough).await;
+        let limit = node_timeout.min(RELEASE_LIMIT / 2);
+        self.let_go(&mut letting, telling(&owing, limit), is_enough)
+            .await;
         if letting.is_complete() {
             return letting;
         }
@@ -224,7 +225,8 @@ impl<N: Node> Grip<N> {
         for &index in &failed {
             self.nodes[index].reconnect();
         }
-        let limit = (began + RELEASE_LIMIT).remaining();
+        // If none of the time is left, it is we who stood still.
+        let limit = limit.max((began + RELEASE_LIMIT).remaining());
         let before = letting.answers.clone();
         let second = telling(&failed, limit);
         self.let_go(&mut letting, second, &Letting::is_complete)
@@ -299,11 +301,8 @@ impl<N: Node> Grip<N> {
         };
         let mut until = None;
         if is_enough(letting) {
-            // However late we are: what is to be sent is on its way before anybody gives up. The
-            // requests have their turn first, and then the connections.
-            for _ in 0..2 {
-                tokio::task::yield_now().await;
-            }
+            // However late we are: what is to be sent is on its way before anybody gives up.
+            clock::let_others_go_on().await;
             until = Some(give_up(&letting.answers, &reopened));
         }
         while let Some((index, answer)) = next_before(&mut pending, until).await {
