@@ -63,7 +63,7 @@ fn a_job_that_ends_in_time_keeps_its_code_wherever_redlock_was_frozen() {
 }
 
 /// Stands still, once, when it is about to make a guard.
-const STILL_BEFORE_THE_GUARD: &str = r#"
+const STILL_BEFORE_THE_GUARD: &str = r"
     #define _GNU_SOURCE
     #include <signal.h>
     #include <sys/syscall.h>
@@ -74,10 +74,10 @@ const STILL_BEFORE_THE_GUARD: &str = r#"
             raise(SIGSTOP);
         return syscall(SYS_timerfd_create, clock, flags);
     }
-"#;
+";
 
 /// The command's process comes no further than to its introduction to the guard.
-const NEVER_PREPARED: &str = r#"
+const NEVER_PREPARED: &str = r"
     #define _GNU_SOURCE
     #include <sys/syscall.h>
     #include <sys/timerfd.h>
@@ -94,7 +94,7 @@ const NEVER_PREPARED: &str = r#"
                 pause();
         return result;
     }
-"#;
+";
 
 #[test]
 fn a_command_that_was_never_started_has_not_lost_its_lock() {
