@@ -208,14 +208,6 @@ pub async fn step_back() -> bool {
     true
 }
 
-/// Lets whatever can go on do so: each task of this thread, then those that read and write its
-/// connections. For whoever may be late himself.
-pub async fn let_others_go_on() {
-    for _ in 0..2 {
-        tokio::task::yield_now().await;
-    }
-}
-
 /// Readable once `instant` has come, also if that was in suspend. `None` if it has come already,
 /// for a simulated clock, or if the system has no more descriptors.
 fn alarm(instant: Instant) -> Option<pipe::Receiver> {

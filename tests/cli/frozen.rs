@@ -178,7 +178,7 @@ fn a_lock_that_expired_right_before_it_was_given_back_is_told_as_that() {
 }
 
 #[test]
-fn answers_that_came_while_redlock_stood_still_count() {
+fn a_release_that_was_answered_while_redlock_stood_still_is_one() {
     let cluster = Cluster::start(3);
     let long_enough = || {
         thread::sleep(Duration::from_millis(1_200));

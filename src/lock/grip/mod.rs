@@ -301,8 +301,11 @@ impl<N: Node> Grip<N> {
         };
         let mut until = None;
         if is_enough(letting) {
-            // However late we are: what is to be sent is on its way before anybody gives up.
-            clock::let_others_go_on().await;
+            // However late we are: what is to be sent is on its way before anybody gives up. The
+            // requests have their turn first, and then the connections.
+            for _ in 0..2 {
+                tokio::task::yield_now().await;
+            }
             until = Some(give_up(&letting.answers, &reopened));
         }
         while let Some((index, answer)) = next_before(&mut pending, until).await {

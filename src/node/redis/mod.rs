@@ -14,7 +14,6 @@ mod stream;
 mod tls;
 
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +27,7 @@ use super::{
     Answer, Ballot, Endpoint, Entry, Extension, Foreign, Node, NodeError, NodeName, Notice,
     Notices, Parting, Raised, Release, TOKEN_LEN, Vote,
 };
-use crate::clock::{self, whole_ms};
+use crate::clock::whole_ms;
 
 pub use self::connection::SetupError;
 
@@ -85,16 +84,9 @@ impl RedisNode {
             self.connector.judged(reply).await
         };
         // The one bound over connect and command; no default of the library is in force.
-        let mut exchange = pin!(exchange);
-        if let Ok(answer) = tokio::time::timeout(limit, exchange.as_mut()).await {
-            return answer;
-        }
-        // It may be we who stood still, and the answer is there, but not read.
-        tokio::select! {
-            biased;
-            answer = exchange => answer,
-            () = clock::let_others_go_on() => Err(self.too_late(limit)),
-        }
+        tokio::time::timeout(limit, exchange)
+            .await
+            .unwrap_or_else(|_| Err(self.too_late(limit)))
     }
 
     /// Why there is no answer within `limit`. A port without TLS waits for more of a handshake.
