@@ -148,44 +148,6 @@ fn what_a_run_leaves_behind_is_nobodys_to_prolong_or_release() {
 }
 
 #[test]
-fn extend_raises_the_rest_and_never_lowers_it() {
-    let cluster = Cluster::start(3);
-    let address = Address::of(&cluster);
-    let token = address.acquire("job", "60s");
-    let extend = |ttl| {
-        let line = ["extend", "-r", "job", "--token", &token, "-t", ttl];
-        address.redlock(line).end().assert_code(0);
-        cluster.pttls("lock:job")
-    };
-    assert!(extend("1s").iter().all(|&rest| rest > 30_000));
-    assert!(extend("2h").iter().all(|&rest| rest > 7_000_000));
-}
-
-#[test]
-fn extend_puts_the_lock_back_where_a_minority_has_lost_it() {
-    let mut cluster = Cluster::start(3);
-    let address = Address::of(&cluster);
-    let token = address.acquire("job", "60s");
-    let value = cluster.servers[2].get("lock:job");
-    let fence = cluster.servers[2].get("{lock:job}:fence");
-    let extend = ["extend", "-r", "job", "--token", &token];
-    // One after the other, every server loses its data.
-    for index in 0..3 {
-        let server = &mut cluster.servers[index];
-        server.kill();
-        server.restart();
-        address.redlock(extend).end().assert_code(0).assert_silent();
-        assert_eq!(cluster.servers[index].get("lock:job"), value);
-        assert_eq!(cluster.servers[index].get("{lock:job}:fence"), fence);
-    }
-    // Not where it is somebody else's by now.
-    let _: () = cluster.servers[0].ask(&["SET", "lock:job", "another's"]);
-    address.redlock(extend).end().assert_code(0);
-    let anothers = Some(b"another's".to_vec());
-    assert_eq!(cluster.servers[0].get("lock:job"), anothers);
-}
-
-#[test]
 fn who_has_the_token_of_an_inner_run_is_told_that_it_is_not_the_one() {
     let cluster = Cluster::start(3);
     let address = Address::of(&cluster);
@@ -199,50 +161,6 @@ fn who_has_the_token_of_an_inner_run_is_told_that_it_is_not_the_one() {
             .assert_says(&["job is held by a redlock around this command"]);
     }
     assert_eq!(cluster.locks().len(), 3);
-}
-
-#[test]
-fn extend_neither_prolongs_nor_deletes_what_is_left_of_a_lock_that_most_servers_have_lost() {
-    let cluster = Cluster::start(3);
-    let address = Address::of(&cluster);
-    let token = address.acquire("job", "60s");
-    for server in &cluster.servers[..2] {
-        let _: u32 = server.ask(&["DEL", "lock:job"]);
-    }
-    let line = ["extend", "-r", "job", "--token", &token, "-t", "24h"];
-    let end = address.redlock(line).end();
-    let left = cluster.servers[2].name();
-    end.assert_code(76)
-        .assert_says(&[&left, "not extended, for the others have nothing"]);
-    let rests = cluster.pttls("lock:job");
-    assert!(rests[2] > 0 && rests[2] <= 60_000, "{rests:?}");
-}
-
-#[test]
-fn extend_does_not_prolong_what_is_left_of_a_lock_that_somebody_else_has_now() {
-    let cluster = Cluster::start(3);
-    let address = Address::of(&cluster);
-    let token = address.acquire("job", "60s");
-    for server in &cluster.servers[..2] {
-        let _: () = server.ask(&["SET", "lock:job", "another's"]);
-    }
-    let line = ["extend", "-r", "job", "--token", &token, "-t", "24h"];
-    address.redlock(line).end().assert_code(75);
-    let rests = cluster.pttls("lock:job");
-    assert!(rests[2] > 0 && rests[2] <= 60_000, "{rests:?}");
-}
-
-#[test]
-fn an_extension_that_most_servers_tell_of_only_after_the_ttl_is_none() {
-    let cluster = Cluster::start(3);
-    let (proxies, urls) = proxy::before_each(&cluster);
-    let token = Address::of(&cluster).acquire("job", "60s");
-    proxies[1].set_replies(Fate::Delay(Duration::from_millis(300)));
-    proxies[2].set_requests(Fate::Close);
-    let line = ["extend", "-r", "job", "--token", &token, "-t", "500ms"];
-    let end = Redlock::new(line).env("REDLOCK_SERVERS", urls).end();
-    end.assert_code(69)
-        .assert_says(&["nothing is left of the TTL"]);
 }
 
 #[test]
@@ -269,23 +187,6 @@ fn a_release_by_hand_whose_answers_came_late_is_one() {
     let line = ["release", "-r", "job", "--token", &token];
     let end = Redlock::new(line).env("REDLOCK_SERVERS", &urls).end();
     end.assert_code(76);
-}
-
-#[test]
-fn a_lock_that_was_prolonged_by_hand_is_kept_when_memory_is_full() {
-    let cluster = Cluster::start(3);
-    let address = Address::of(&cluster);
-    let script = "echo $REDLOCK_TOKEN; read _; sleep 2";
-    let line = ["run", "-t", "1s", "-r", "job", "sh", "-c", script];
-    let mut run = address.redlock(line).start();
-    let token = run.next_line();
-    let line = ["extend", "-r", "job", "--token", &token, "-t", "60s"];
-    address.redlock(line).end().assert_code(0);
-    for server in &cluster.servers {
-        let _: () = server.ask(&["CONFIG", "SET", "maxmemory", "1"]);
-    }
-    run.write_line("");
-    run.end().assert_code(0).assert_silent();
 }
 
 #[test]

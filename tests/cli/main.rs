@@ -11,6 +11,7 @@ mod connections;
 mod contention;
 mod cron;
 mod doctor;
+mod extend;
 mod faults;
 mod fencing;
 mod force;
