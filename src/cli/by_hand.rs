@@ -207,7 +207,7 @@ Examples:
 
   With the fencing token for the database:
     LOCK=$(redlock acquire -r deploy-shop --json) || exit
-    REDLOCK_TOKEN=$(echo \"$LOCK\" | jq -r .token) FENCE=$(echo \"$LOCK\" | jq .fencing_token)";
+    export REDLOCK_TOKEN=$(echo \"$LOCK\" | jq -r .token) FENCE=$(echo \"$LOCK\" | jq .fencing_token)";
 
 const AFTER_EXTEND: &str = "\
 Exit codes:

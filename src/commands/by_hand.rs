@@ -50,7 +50,7 @@ pub fn leave<T>(outcome: Outcome, token: &[u8], about: &About<T>) -> Result<Exit
             (Exit::Conflict(Exit::CONFLICT), line)
         }
         Outcome::Refused => {
-            let advice = "check user, password, ACL and certificates";
+            let advice = report::about_refusals(answers);
             (
                 Exit::Refused,
                 report::by_hand::no_quorum(name, answers, *text, advice),
@@ -58,7 +58,7 @@ pub fn leave<T>(outcome: Outcome, token: &[u8], about: &About<T>) -> Result<Exit
         }
         Outcome::NoQuorum => (
             Exit::Unavailable,
-            report::by_hand::no_quorum(name, answers, *text, advice),
+            report::by_hand::no_quorum(name, answers, *text, Some(advice)),
         ),
     };
     Err(Stop::telling(exit, line))

@@ -103,13 +103,20 @@ fn terminated(pointers: impl Iterator<Item = *const c_char>) -> Vec<*const c_cha
     pointers.chain(iter::once(ptr::null())).collect()
 }
 
+/// A process that was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spawned {
+    /// Its id. It is not reaped.
+    pub process: Pid,
+    /// Whether it came to the program. If not, a signal has ended it before.
+    pub is_prepared: bool,
+}
+
 /// Why nothing was started. No process is left then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SpawnError {
     /// There was no process, or it could not be prepared for the program.
     Before(Errno),
-    /// The process was killed before it came to the program.
-    Killed,
     /// The program could not be executed.
     Exec(Errno),
 }
@@ -120,7 +127,7 @@ pub enum SpawnError {
 /// # Errors
 ///
 /// What `prepare` answered, or why there is no process or no program.
-pub fn spawn(image: &Image, prepare: impl Fn() -> nix::Result<()>) -> Result<Pid, SpawnError> {
+pub fn spawn(image: &Image, prepare: impl Fn() -> nix::Result<()>) -> Result<Spawned, SpawnError> {
     let arguments = terminated(image.arguments.iter().map(|word| word.as_ptr()));
     let environment = &image.environment;
     let mut stack = vec![0_u8; STACK + 2 * size_of_val(&arguments[..])];
@@ -167,8 +174,12 @@ pub fn spawn(image: &Image, prepare: impl Fn() -> nix::Result<()>) -> Result<Pid
     let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
     let process = process.map_err(SpawnError::Before)?;
     let error = match (unprepared.into_inner(), not_executed.into_inner()) {
-        (0, 0) if is_prepared.into_inner() => return Ok(process),
-        (0, 0) => SpawnError::Killed,
+        (0, 0) => {
+            return Ok(Spawned {
+                process,
+                is_prepared: is_prepared.into_inner(),
+            });
+        }
         (0, errno) => SpawnError::Exec(Errno::from_raw(errno)),
         (errno, _) => SpawnError::Before(Errno::from_raw(errno)),
     };

@@ -16,11 +16,11 @@ use super::grip::reopen_failed;
 use super::outcome::{Outcome, evicted, extended, has_quorum, refused, removed};
 use super::quorum::{self, Answers, Named, named};
 use super::redlock::{Held, Redlock};
-use super::view::{Look, View};
+use super::view::{Look, Standing, View};
 use super::wait;
 use crate::clock::{self, Instant};
 use crate::node::{
-    self, Answer, ByHand, Entry, Extension, Node, NodeError, Proof, Removal, Sight, Vote,
+    self, Answer, ByHand, Entry, Extension, Node, NodeError, Parting, Proof, Removal, Sight, Vote,
 };
 
 /// The least time that nodes beyond the quorum are given to answer when a lock was acquired.
@@ -30,7 +30,7 @@ const LEAST_HEARING: Duration = Duration::from_millis(20);
 #[derive(Clone)]
 struct Meant {
     proof: Arc<Proof>,
-    /// Whether it was seen there before.
+    /// Whether it was seen there before, or may have been there, as it was not answered.
     seen: bool,
 }
 
@@ -120,6 +120,10 @@ impl<N: ByHand> Redlock<N> {
     /// Puts a lock that a quorum has just extended back on the nodes that have lost it, as it was
     /// `shown` by another: those that still have it may be the next to lose it. They are few, and
     /// asked one after the other, and not once the lock may be over (`until`).
+    ///
+    /// Somebody may have released it meanwhile. So it is looked at once more, and what was put back
+    /// of a lock that is gone, or whose node has not answered in time, is taken away again: on the
+    /// same connection, so that nothing of it comes late.
     async fn put_back(
         &self,
         shown: &View,
@@ -128,15 +132,20 @@ impl<N: ByHand> Redlock<N> {
         answers: &mut Answers<Extension>,
         node_timeout: Duration,
     ) {
+        let is_missing = |answer: &Option<_>| matches!(answer, Some(Ok(Extension::Missing)));
+        let missing: Vec<usize> = (0..answers.len())
+            .filter(|&index| is_missing(&answers[index]))
+            .collect();
+        let is_ours = |value: &[u8]| node::is_ours(value, extended.token());
         let sights = || {
             shown
                 .nodes
                 .iter()
                 .filter_map(|node| node.look.answer.as_ref().ok())
         };
-        let values = sights().filter_map(|sight| Some(&sight.found.as_ref()?.value.value));
-        let is_ours = |value: &&Vec<u8>| node::is_ours(value, extended.token());
-        let Some(value) = values.clone().find(is_ours) else {
+        let mut values = sights().filter_map(|sight| Some(&sight.found.as_ref()?.value.value));
+        let value = values.find(|value| is_ours(value));
+        let (Some(value), false) = (value, missing.is_empty()) else {
             return;
         };
         let fence = sights().filter_map(|sight| sight.fence).max();
@@ -145,10 +154,23 @@ impl<N: ByHand> Redlock<N> {
             value: value.clone(),
             ..*extended
         });
-        for (node, answer) in self.nodes().iter().zip(answers) {
-            if matches!(answer, Some(Ok(Extension::Missing))) && !until.has_passed() {
-                let (entry, fence) = (Arc::clone(&entry), fence.unwrap_or_default());
-                *answer = Some(node.heal(entry, fence, node_timeout).await);
+        for &index in missing.iter().take_while(|_| !until.has_passed()) {
+            let (entry, fence) = (Arc::clone(&entry), fence.unwrap_or_default());
+            let healed = self.nodes()[index].heal(entry, fence, node_timeout).await;
+            answers[index] = Some(healed);
+        }
+        let seen = self.inspect(&entry.keys[0], node_timeout).await;
+        let is_kept =
+            seen.standing == Standing::Held && seen.by.is_some_and(|by| is_ours(&by.value));
+        let parting = Arc::new(Parting {
+            quiet: true,
+            ..Parting::default()
+        });
+        for index in missing {
+            if !is_kept || !matches!(answers[index], Some(Ok(_))) {
+                let (entry, parting) = (Arc::clone(&entry), Arc::clone(&parting));
+                let node = &self.nodes()[index];
+                let _ = node.release(entry, parting, node_timeout).await;
             }
         }
     }
@@ -165,9 +187,10 @@ impl<N: ByHand> Redlock<N> {
         let proof = Arc::new(Proof::Token(token.to_vec()));
         let shown = self.inspect(key, node_timeout).await;
         let meant = shown.nodes.iter().map(|node| Meant {
-            seen: node
-                .found()
-                .is_some_and(|found| proof.fits(&found.value.value, &found.print)),
+            seen: node.look.answer.as_ref().map_or(true, |sight| {
+                let found = sight.found.as_ref();
+                found.is_some_and(|found| proof.fits(&found.value.value, &found.print))
+            }),
             proof: Arc::clone(&proof),
         });
         let meant: Vec<Meant> = meant.collect();
@@ -189,8 +212,10 @@ impl<N: ByHand> Redlock<N> {
         let count = |print: &String| prints.iter().flatten().filter(|p| *p == print).count();
         let most = prints.iter().flatten().max_by_key(|print| count(print));
         let most = most.cloned().unwrap_or_default();
-        let meant = prints.into_iter().map(|print| Meant {
-            seen: print.is_some(),
+        let unanswered = shown.nodes.iter().map(|node| node.look.answer.is_err());
+        let meant = prints.into_iter().zip(unanswered);
+        let meant = meant.map(|(print, is_unanswered)| Meant {
+            seen: is_unanswered || print.is_some(),
             proof: Arc::new(Proof::Print(print.unwrap_or_else(|| most.clone()))),
         });
         let meant: Vec<Meant> = meant.collect();
@@ -201,7 +226,7 @@ impl<N: ByHand> Redlock<N> {
     /// Removes from each node what is `meant` there.
     async fn remove(&self, key: &str, meant: &[Meant], node_timeout: Duration) -> Answers<Removal> {
         let key: Arc<str> = key.into();
-        // An answer that did not come in time may have been a removal.
+        // An answer that did not come, or not whole, may have been a removal.
         let late: Arc<[AtomicBool]> = meant.iter().map(|_| AtomicBool::new(false)).collect();
         self.ask(node_timeout, has_quorum, |index, node, limit| {
             let (key, Meant { proof, seen }) = (Arc::clone(&key), meant[index].clone());
@@ -213,8 +238,8 @@ impl<N: ByHand> Redlock<N> {
                     Ok(Removal::Missing) if seen && late.load(Ordering::Relaxed) => {
                         return Ok(Removal::Removed);
                     }
-                    Err(NodeError::TimedOut(_)) => late.store(true, Ordering::Relaxed),
-                    _ => {}
+                    Err(NodeError::Refused(_)) | Ok(_) => {}
+                    Err(_) => late.store(true, Ordering::Relaxed),
                 }
                 answer
             }

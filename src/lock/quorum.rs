@@ -517,6 +517,8 @@ mod tests {
         assert_eq!(verdict(None), Verdict::Undecided);
         assert_eq!(verdict(taken("x")), Verdict::Split);
         assert_eq!(verdict(failed()), Verdict::Split);
+        let of_five = [granted(), granted(), granted(), young(49), None];
+        assert_eq!(cold_start_verdict(&of_five), Verdict::Undecided);
     }
 
     #[test]

@@ -120,11 +120,18 @@ pub fn held_around(name: &str, by: &Foreign) -> Line {
 
 /// Nobody knows.
 #[must_use]
-pub fn no_quorum<T>(name: &str, answers: &Named<T>, text: fn(&T) -> String, advice: &str) -> Line {
+pub fn no_quorum<T>(
+    name: &str,
+    answers: &Named<T>,
+    text: fn(&T) -> String,
+    advice: Option<&str>,
+) -> Line {
+    let advice = advice.map(|advice| format!("; {advice}"));
     let message = format!(
-        "{}: {}; {advice}",
+        "{}: {}{}",
         without_quorum(name, answers.len()),
-        list(answers, text)
+        list(answers, text),
+        advice.unwrap_or_default()
     );
     Line::new(Level::Error, "unavailable", message).with("resource", name)
 }

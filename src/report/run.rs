@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::names::Names;
 use super::words::{
-    answer_text, each, extension_text, holder_json, in_the_way, is_standing, list, short,
-    vote_text, without_quorum,
+    about_refusals, answer_text, each, extension_text, holder_json, in_the_way, is_standing, list,
+    short, vote_text, without_quorum,
 };
 use super::{Level, Line};
 use crate::clock::{self, whole_ms};
@@ -81,7 +81,7 @@ pub fn trying_again(wanted: &Names, failure: &Failure) -> Line {
         Verdict::Taken(by) => format!("{} {}; waiting", wanted.of(Some(by)), is_standing(by)),
         Verdict::ColdStart => {
             format!(
-                "{names}: all servers restarted, a cold start: {}",
+                "{names}: all servers restarted not long ago, perhaps a cold start: {}",
                 votes(failure)
             )
         }
@@ -118,20 +118,10 @@ pub fn not_acquired(names: &str, failure: &Failure) -> Line {
 /// What to do about it, if the answers leave that open.
 pub(super) fn advice(failure: &Failure) -> Option<&'static str> {
     match &failure.verdict {
-        Verdict::Refused if !advises(failure) => Some("check user, password, ACL and certificates"),
+        Verdict::Refused => about_refusals(&failure.votes),
         Verdict::SameServer(..) => Some("give each server once"),
         _ => None,
     }
-}
-
-/// Whether the node that refused has said what to do: the embedded one does.
-fn advises(failure: &Failure) -> bool {
-    let told = failure
-        .votes
-        .iter()
-        .filter_map(|(_, vote)| vote.as_ref()?.as_ref().err());
-    told.map(ToString::to_string)
-        .any(|text| text.contains("--local=DIR"))
 }
 
 /// Every node's answer, and then `end`.

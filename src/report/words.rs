@@ -203,6 +203,16 @@ pub(super) fn without_quorum(what: &str, nodes: usize) -> String {
     format!("no quorum for {what} ({quorum} of {nodes} servers needed)")
 }
 
+/// What to do about nodes that turned us away, unless one has said so itself: the embedded one does.
+#[must_use]
+pub fn about_refusals<T>(answers: &Named<T>) -> Option<&'static str> {
+    let errors = answers.iter();
+    let errors = errors.filter_map(|(_, answer)| answer.as_ref()?.as_ref().err());
+    let mut texts = errors.map(ToString::to_string);
+    let advises = texts.any(|text| text.contains("--local=DIR"));
+    (!advises).then_some("check user, password, ACL and certificates")
+}
+
 pub(super) fn vote_text(vote: &Vote) -> String {
     match vote {
         Vote::Granted { .. } => "free".to_owned(),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::proxy::{self, Fate};
-use crate::support::{Address, Cluster, Redlock};
+use crate::support::{Address, Cluster, Redlock, eventually};
 
 #[test]
 fn extend_raises_the_rest_and_never_lowers_it() {
@@ -41,6 +41,37 @@ fn extend_puts_the_lock_back_where_a_minority_has_lost_it() {
     address.redlock(extend).end().assert_code(0);
     let anothers = Some(b"another's".to_vec());
     assert_eq!(cluster.servers[0].get("lock:job"), anothers);
+}
+
+#[test]
+fn extend_puts_nothing_back_that_could_outlive_a_release_or_make_a_quorum() {
+    let cluster = Cluster::start(3);
+    let (proxies, urls) = proxy::before_each(&cluster);
+    let token = Address::of(&cluster).acquire("job", "60s");
+    let lost = &cluster.servers[2];
+    let _: u32 = lost.ask(&["DEL", "lock:job"]);
+    let by_hand = |command| {
+        let line = [command, "-r", "job", "--token", &token];
+        Redlock::new(line).env("REDLOCK_SERVERS", &urls).end()
+    };
+    // What puts it back is late, and so may come after the release.
+    let late = Fate::Delay(Duration::from_millis(500));
+    proxies[2].set_requests_that_say("'NX', 'PX'", late);
+    by_hand("extend").assert_code(0);
+    by_hand("release").assert_code(0);
+    eventually("all has arrived", || {
+        let calls: String = lost.ask(&["INFO", "commandstats"]);
+        calls.contains("cmdstat_set:calls=2")
+    });
+    eventually("nothing is left of it", || cluster.locks().is_empty());
+    // Of a lock that a minority has, nothing is put back.
+    let token = Address::of(&cluster).acquire("job", "60s");
+    let _: u32 = lost.ask(&["DEL", "lock:job"]);
+    cluster.servers[1].hang();
+    let line = ["extend", "-r", "job", "--token", &token];
+    let end = Address::of(&cluster).redlock(line).end();
+    end.assert_code(69);
+    assert_eq!(lost.get("lock:job"), None);
 }
 
 #[test]

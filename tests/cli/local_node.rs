@@ -1,7 +1,7 @@
 //! The embedded node: the same story without a server.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -421,6 +421,9 @@ fn what_another_user_keeps_to_himself_is_named_by_doctor_as_by_a_run() {
     let end = as_nobody(&["acquire", "-r", "job"]);
     end.assert_code(77).assert_says(&[told]);
     assert!(!end.stderr.contains("password"), "{end:?}");
+    let end = as_nobody(&["release", "-r", "job", "--token", "x"]);
+    end.assert_code(77).assert_says(&[told]);
+    assert!(!end.stderr.contains("password"), "{end:?}");
     let end = as_nobody(&["doctor"]);
     end.assert_code(69);
     assert!(end.stdout.contains("permission denied"), "{end:?}");
@@ -475,7 +478,31 @@ fn locks_that_cannot_be_read_are_not_told_as_none() {
         list().assert_code(77).assert_says(&["permission denied"]);
         fs::set_permissions(path, mode).expect("we are root");
     }
+    // What somebody else has put there is none.
+    symlink("/etc/passwd", folder.join("0".repeat(40))).expect("we are root");
     list().assert_code(0);
+}
+
+#[test]
+fn a_history_that_cannot_be_read_now_is_not_begun_anew() {
+    let nobody = Nobody::new();
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    std::os::unix::fs::chown(directory.path(), Some(65_534), None).expect("we are root");
+    let redlock = |words: &[&'static str]| {
+        let redlock = nobody.redlock("", words.iter().copied());
+        redlock.env("REDLOCK_LOCAL", directory.path()).end()
+    };
+    let run = ["run", "-r", "job", "true"];
+    redlock(&run).assert_code(0);
+    let history = walk(&directory.path().join("history"));
+    let mode = |mode| fs::set_permissions(&history[0], fs::Permissions::from_mode(mode));
+    mode(0o000).expect("we are root");
+    redlock(&run).assert_code(0);
+    mode(0o600).expect("we are root");
+    redlock(&run).assert_code(0);
+    let told = redlock(&["history", "job"]);
+    // A headline, and the first and the third.
+    assert_eq!(told.stdout.lines().count(), 3, "{told:?}");
 }
 
 #[test]
@@ -488,12 +515,47 @@ fn what_another_boot_has_is_not_swept_away_where_it_cannot_be_looked_at() {
     fs::rename(boot, &other).expect("we are root");
     let folder = other.join(folder.file_name().expect("it has a name"));
     let before = walk(&folder);
-    let unreadable = fs::Permissions::from_mode(0o300);
-    fs::set_permissions(&folder, unreadable).expect("we are root");
-    let run = nobody.redlock("", ["run", "-r", "job", "true"]);
-    let run = run.env("REDLOCK_LOCAL", directory.path());
-    run.end().assert_code(0);
-    assert_eq!(walk(&folder), before);
+    for unreadable in [&folder, &other] {
+        let mode = fs::Permissions::from_mode(0o300);
+        fs::set_permissions(unreadable, mode).expect("we are root");
+        let boot = boot.to_owned();
+        let run = nobody.redlock("", ["run", "-r", "job", "true"]);
+        let run = run.env("REDLOCK_LOCAL", directory.path());
+        run.end().assert_code(0);
+        assert_eq!(walk(&folder), before);
+        // So that the next one has to make it again, and looks around.
+        fs::remove_dir_all(boot).expect("we are root");
+    }
+}
+
+#[test]
+fn doctor_sees_what_no_lock_can_be_taken_with() {
+    for damage in ["fences", "folder"] {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let run = ["run", "-r", "job", "true"];
+        redlock(directory.path(), run).end().assert_code(0);
+        let files = walk(directory.path()).into_iter();
+        let fences = files.clone().find(|path| path.ends_with("fences"));
+        let fences = fences.expect("a boot has one");
+        if damage == "fences" {
+            fs::write(fences, "").expect("it is ours");
+        } else {
+            let boot = fences.parent().expect("a boot's");
+            let mut files = walk(boot).into_iter();
+            let lock = files
+                .find(|path| path.ends_with("lock"))
+                .expect("it was locked");
+            let folder = lock.parent().expect("it is in a folder");
+            fs::remove_dir_all(folder).expect("it is ours");
+            fs::write(folder, "").expect("it is ours");
+        }
+        let doctor = redlock(directory.path(), ["doctor"]).end();
+        doctor.assert_code(69);
+        // The lock of another name, and of the same.
+        let name = if damage == "fences" { "other" } else { "job" };
+        let end = redlock(directory.path(), ["run", "-r", name, "true"]).end();
+        assert_ne!(end.code(), Some(0), "{end:?}");
+    }
 }
 
 #[test]

@@ -57,6 +57,32 @@ fn a_signal_that_comes_when_it_begins_to_listen_is_heard() {
     }
 }
 
+/// Somebody signals its group in the very moment in which the command's process joins another.
+const SIGNALLED_IN_BETWEEN: &str = r"
+    #define _GNU_SOURCE
+    #include <signal.h>
+    #include <sys/syscall.h>
+    #include <unistd.h>
+    int setpgid(pid_t process, pid_t group) {
+        kill(0, SIGTERM);
+        return syscall(SYS_setpgid, process, group);
+    }
+";
+
+#[test]
+fn a_signal_that_comes_when_the_command_is_being_started_ends_it() {
+    let cluster = Cluster::start(3);
+    let shim = Shim::build(SIGNALLED_IN_BETWEEN);
+    let run = shim.load(cluster.redlock(["run", "-r", "job", "echo", "ran"]));
+    let end = run.in_own_group().end();
+    assert_eq!(
+        (end.signal(), &*end.stdout),
+        (Some(Signal::SIGTERM), ""),
+        "{end:?}"
+    );
+    assert_eq!(cluster.locks(), [""; 0]);
+}
+
 #[test]
 fn each_signal_reaches_the_whole_group_as_itself() {
     let cluster = Cluster::start(3);

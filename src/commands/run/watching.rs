@@ -130,8 +130,14 @@ impl Run<'_> {
             // known to be over, ran on beyond it.
             let news = event
                 .is_about_time()
-                .then(|| child.look(scope(course.phase)));
-            let event = news.flatten().map_or(event, Event::Child);
+                .then(|| child.look(scope(course.phase)))
+                .flatten();
+            let event = match news {
+                // What it has left in its group is still there.
+                Some(News::Over(command)) if course.is_left_by(command) => event,
+                Some(news) => Event::Child(news),
+                None => event,
+            };
             match event {
                 Event::Child(News::Over(command)) if course.is_left_by(command) => {
                     course.phase = Phase::Leaving(clock::now() + self.settings.kill_after);

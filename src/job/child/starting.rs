@@ -8,7 +8,7 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
-use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
 use nix::unistd::{getpid, getppid};
 use tokio::signal::unix::{self, SignalKind};
 
@@ -86,13 +86,17 @@ impl Child {
             introduction,
             not_after,
         };
-        let leader = spawn(&image, preparation.closure());
-        let leader = leader.map_err(|error| match error {
+        let spawned = spawn(&image, preparation.closure());
+        let spawned = spawned.map_err(|error| match error {
             SpawnError::Before(errno) => not_prepared(errno),
-            // Nobody but the guard kills it that early.
-            SpawnError::Killed => StartError::TooLate,
             SpawnError::Exec(errno) => not_executed(program, errno),
         })?;
+        let leader = spawned.process;
+        if !spawned.is_prepared && not_after.has_passed() {
+            // Its time was over before it was the command, and the guard has ended it.
+            while waitpid(leader, None) == Err(Errno::EINTR) {}
+            return Err(StartError::TooLate);
+        }
         Ok(Self {
             leader,
             reaped: false,
@@ -158,19 +162,12 @@ impl Preparation {
             if self.must_ask_for_terminal {
                 death::heed(Signal::SIGTTIN)?;
             }
-            // Whoever is introduced too late is killed by the guard, and cannot say why.
-            self.check_time()?;
             self.introduction.make()?;
             // Last of all: from here to the command there is only exec. Should we be stopped right
             // now, the guard has the deadline.
-            self.check_time()
-        }
-    }
-
-    fn check_time(&self) -> nix::Result<()> {
-        if self.not_after.has_passed() {
-            Err(Errno::ETIME)
-        } else {
+            if self.not_after.has_passed() {
+                return Err(Errno::ETIME);
+            }
             Ok(())
         }
     }

@@ -186,6 +186,7 @@ fn a_young_server_has_no_vote_unless_all_are_young() {
     let all = || vec![Ok(young()), Ok(young()), Ok(young())];
     let cold = judged(all(), &USUAL);
     assert_eq!(cold.voters(), 3);
+    assert!(cold.findings[0].effect.contains("they grant locks at once"));
     assert_eq!(cold.findings[0].severity, Severity::Note);
     assert_eq!(judged(all(), &guarded(RestartGuard::Strict)).voters(), 0);
     let off = judged(all(), &guarded(RestartGuard::Off));
@@ -201,6 +202,12 @@ fn a_young_server_has_no_vote_unless_all_are_young() {
     let up = |minutes| Ok(with(|info| info.uptime = Duration::from_mins(minutes)));
     let mixed = judged(vec![Ok(young()), up(2), up(3)], &rare);
     assert_eq!(mixed.votes, [false, true, true]);
+    let note = mixed
+        .findings
+        .iter()
+        .find(|found| found.severity == Severity::Note);
+    let effect = "those that have been up for the restart window grant locks";
+    assert!(note.is_some_and(|note| note.effect.contains(effect)));
     let findings = mixed.findings.iter().map(|found| &*found.problem);
     assert_eq!(
         findings.collect::<Vec<_>>()[..2],

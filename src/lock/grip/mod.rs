@@ -30,7 +30,7 @@ const REOPENING: u32 = 5;
 /// The same in attempts, which were about as many.
 const REOPENING_ATTEMPTS: u32 = 3;
 
-/// How long a release may take in all when no quorum answers.
+/// How long a release may take in all when no quorum answers, unless we stand still meanwhile.
 const RELEASE_LIMIT: Duration = Duration::from_secs(1);
 
 /// The nodes, and what was or is being written to them under one token.

@@ -64,7 +64,7 @@ pub(super) enum StoreError {
 }
 
 impl StoreError {
-    fn system(action: &'static str, path: &Path) -> impl Fn(io::Error) -> Self {
+    pub(super) fn system(action: &'static str, path: &Path) -> impl Fn(io::Error) -> Self {
         move |error| Self::System {
             action,
             path: path.to_owned(),
@@ -253,10 +253,15 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
     Ok(Some(bytes))
 }
 
-/// What was read, or `None` if it is damaged.
+/// What was read, or `None` if it is damaged, or a link or directory that is none of ours.
 pub(super) fn unless_damaged<T>(read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
     match read {
         Err(StoreError::Damaged(_)) => Ok(None),
+        Err(StoreError::System { error, .. })
+            if matches!(error.raw_os_error(), Some(libc::ELOOP | libc::EISDIR)) =>
+        {
+            Ok(None)
+        }
         read => read.map(Some),
     }
 }

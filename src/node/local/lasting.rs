@@ -46,6 +46,7 @@ impl Lasting<'_> {
     /// cannot tell must not run.
     pub(super) fn done(&self, now: Duration) -> Result<Option<(String, Lock)>, StoreError> {
         let path = self.path(DONE);
+        files::refuse_link(&self.directory.join(DONE))?;
         let Some(bytes) = files::read(&path)? else {
             return Ok(None);
         };
@@ -96,7 +97,9 @@ impl Lasting<'_> {
 
     /// Takes the marker away, if there is one.
     pub(super) fn forget_done(&self) {
-        let _ = fs::remove_file(self.path(DONE));
+        if files::refuse_link(&self.directory.join(DONE)).is_ok() {
+            let _ = fs::remove_file(self.path(DONE));
+        }
     }
 
     /// The last runs, the latest first; none if the last was too long ago.

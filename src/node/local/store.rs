@@ -134,12 +134,21 @@ impl Store {
     /// Looks whether all can be used that others have created in it for locks of this boot.
     pub(super) fn check_contents(&self) -> Result<(), StoreError> {
         let boot = self.boot()?;
-        let folders = files::names(boot)?.into_iter().map(|name| boot.join(name));
+        if files::is_directory(boot) {
+            self.fences()?;
+        }
+        let is_folder = |name: &String| ![FENCES, TURNS].contains(&name.as_str());
+        let folders = files::names(boot)?.into_iter().filter(is_folder);
+        let folders = folders.map(|name| boot.join(name));
         let all = folders.chain([boot.to_owned(), self.directory.join(FENCE)]);
         for folder in all {
             files::refuse_link(&folder)?;
-            if !folder.is_dir() {
+            if !folder.exists() {
                 continue;
+            }
+            if !folder.is_dir() {
+                let error = ErrorKind::NotADirectory.into();
+                return Err(StoreError::system("use", &folder)(error));
             }
             files::check_access(&folder)?;
             files::check_lock(&folder.join(LOCK))?;

@@ -34,6 +34,9 @@ pub fn of(error: &RedisError, password: Option<&str>) -> NodeError {
     }
     if is_refusal(error, &text) {
         NodeError::Refused(text)
+    } else if error.kind() == ErrorKind::Parse && error.to_string().contains("end of input") {
+        let text = "the connection was closed in the middle of an answer";
+        NodeError::Unreachable(text.to_owned())
     } else if error.kind() == ErrorKind::Parse {
         NodeError::Failed("answered something that is not Redis' protocol".to_owned())
     } else {

@@ -26,12 +26,21 @@ pub enum Fate {
 /// of ours, which are small.
 struct Rules {
     requests: Fate,
+    /// That of the requests that say this.
+    of_words: Option<(&'static [u8], Fate)>,
     replies: Fate,
     /// How many replies are to come before a connection is closed instead of the next one.
     until_close: Option<usize>,
 }
 
 impl Rules {
+    fn of_request(&self, piece: &[u8]) -> Fate {
+        match self.of_words {
+            Some((words, fate)) if piece.windows(words.len()).any(|part| part == words) => fate,
+            _ => self.requests,
+        }
+    }
+
     fn of_reply(&mut self) -> Fate {
         if self.until_close == Some(0) {
             self.until_close = None;
@@ -70,6 +79,7 @@ impl Proxy {
             target: Arc::new(AtomicU16::new(server.port())),
             rules: Arc::new(Mutex::new(Rules {
                 requests: Fate::Pass,
+                of_words: None,
                 replies: Fate::Pass,
                 until_close: None,
             })),
@@ -94,17 +104,18 @@ impl Proxy {
                 let (from, to) = (clone(&client), clone(&upstream));
                 let (rules_in, requests) = (Arc::clone(&rules), Arc::clone(&requests));
                 thread::spawn(move || {
-                    pump(from, to, || {
+                    pump(from, to, |piece| {
                         requests.fetch_add(1, Ordering::SeqCst);
                         if serial < old.load(Ordering::SeqCst) {
                             return Fate::Drop;
                         }
-                        rules_in.lock().expect("no test panics with it").requests
+                        let rules = rules_in.lock().expect("no test panics with it");
+                        rules.of_request(piece)
                     });
                 });
                 let rules_out = Arc::clone(&rules);
                 thread::spawn(move || {
-                    pump(upstream, client, || {
+                    pump(upstream, client, |_| {
                         rules_out.lock().expect("no test panics with it").of_reply()
                     });
                 });
@@ -119,6 +130,12 @@ impl Proxy {
 
     pub fn set_requests(&self, fate: Fate) {
         self.rules.lock().expect("no test panics with it").requests = fate;
+    }
+
+    /// The fate of those requests alone that say `words`.
+    pub fn set_requests_that_say(&self, words: &'static str, fate: Fate) {
+        let of_words = Some((words.as_bytes(), fate));
+        self.rules.lock().expect("no test panics with it").of_words = of_words;
     }
 
     pub fn set_replies(&self, fate: Fate) {
@@ -158,13 +175,13 @@ fn clone(stream: &TcpStream) -> TcpStream {
     stream.try_clone().expect("a socket can be cloned")
 }
 
-fn pump(mut from: TcpStream, mut to: TcpStream, fate: impl Fn() -> Fate) {
+fn pump(mut from: TcpStream, mut to: TcpStream, fate: impl Fn(&[u8]) -> Fate) {
     let mut piece = vec![0; 64 * 1024];
     while let Ok(length) = from.read(&mut piece) {
         if length == 0 {
             break;
         }
-        match fate() {
+        match fate(&piece[..length]) {
             Fate::Pass => {}
             Fate::Delay(delay) => thread::sleep(delay),
             Fate::Drop => continue,
