@@ -20,7 +20,7 @@ use super::view::{Look, Standing, View};
 use super::wait;
 use crate::clock::{self, Instant};
 use crate::node::{
-    self, Answer, ByHand, Entry, Extension, Node, NodeError, Parting, Proof, Removal, Sight, Vote,
+    self, Answer, ByHand, Entry, Extension, Node, NodeError, Proof, Removal, Sight, Vote,
 };
 
 /// The least time that nodes beyond the quorum are given to answer when a lock was acquired.
@@ -132,46 +132,44 @@ impl<N: ByHand> Redlock<N> {
         answers: &mut Answers<Extension>,
         node_timeout: Duration,
     ) {
-        let is_missing = |answer: &Option<_>| matches!(answer, Some(Ok(Extension::Missing)));
-        let missing: Vec<usize> = (0..answers.len())
-            .filter(|&index| is_missing(&answers[index]))
-            .collect();
         let is_ours = |value: &[u8]| node::is_ours(value, extended.token());
-        let sights = || {
-            shown
-                .nodes
-                .iter()
-                .filter_map(|node| node.look.answer.as_ref().ok())
-        };
-        let mut values = sights().filter_map(|sight| Some(&sight.found.as_ref()?.value.value));
-        let value = values.find(|value| is_ours(value));
-        let (Some(value), false) = (value, missing.is_empty()) else {
+        let (mut entry, mut fence) = (None, 0);
+        for node in &shown.nodes {
+            let Ok(Sight {
+                found: Some(found),
+                fence: counter,
+                ..
+            }) = &node.look.answer
+            else {
+                continue;
+            };
+            if is_ours(&found.value.value) {
+                fence = fence.max(counter.unwrap_or_default());
+                entry = Some(Arc::new(Entry {
+                    keys: extended.keys.clone(),
+                    value: found.value.value.clone(),
+                    ..*extended
+                }));
+            }
+        }
+        let Some(entry) = entry else {
             return;
         };
-        let fence = sights().filter_map(|sight| sight.fence).max();
-        let entry = Arc::new(Entry {
-            keys: extended.keys.clone(),
-            value: value.clone(),
-            ..*extended
-        });
-        for &index in missing.iter().take_while(|_| !until.has_passed()) {
-            let (entry, fence) = (Arc::clone(&entry), fence.unwrap_or_default());
-            let healed = self.nodes()[index].heal(entry, fence, node_timeout).await;
-            answers[index] = Some(healed);
-        }
-        let seen = self.inspect(&entry.keys[0], node_timeout).await;
-        let is_kept =
-            seen.standing == Standing::Held && seen.by.is_some_and(|by| is_ours(&by.value));
-        let parting = Arc::new(Parting {
-            quiet: true,
-            ..Parting::default()
-        });
-        for index in missing {
-            if !is_kept || !matches!(answers[index], Some(Ok(_))) {
-                let (entry, parting) = (Arc::clone(&entry), Arc::clone(&parting));
-                let node = &self.nodes()[index];
-                let _ = node.release(entry, parting, node_timeout).await;
+        let key: Arc<str> = entry.keys[0].as_str().into();
+        for (node, answer) in self.nodes().iter().zip(answers) {
+            if !matches!(answer, Some(Ok(Extension::Missing))) || until.has_passed() {
+                continue;
             }
+            let healed = node.heal(Arc::clone(&entry), fence, node_timeout).await;
+            let is_kept = healed.is_ok() && {
+                let seen = self.inspect(&key, node_timeout).await;
+                seen.standing == Standing::Held && seen.by.is_some_and(|by| is_ours(&by.value))
+            };
+            if !is_kept {
+                let proof = Arc::new(Proof::Token(entry.token().to_vec()));
+                let _ = node.remove(Arc::clone(&key), proof, node_timeout).await;
+            }
+            *answer = Some(healed);
         }
     }
 

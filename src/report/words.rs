@@ -9,7 +9,7 @@ use crate::clock;
 use crate::lock::claim::{holder_of, marker_of};
 use crate::lock::quorum::{Named, majority};
 use crate::lock::{Failure, Holder};
-use crate::node::{Answer, Extension, Foreign, MarkerKind, NodeName, Vote};
+use crate::node::{Answer, Extension, Foreign, MarkerKind, NodeError, NodeName, Vote};
 
 /// What is said of a node that has not answered.
 pub const NO_ANSWER: &str = "no answer yet";
@@ -206,11 +206,14 @@ pub(super) fn without_quorum(what: &str, nodes: usize) -> String {
 /// What to do about nodes that turned us away, unless one has said so itself: the embedded one does.
 #[must_use]
 pub fn about_refusals<T>(answers: &Named<T>) -> Option<&'static str> {
-    let errors = answers.iter();
-    let errors = errors.filter_map(|(_, answer)| answer.as_ref()?.as_ref().err());
-    let mut texts = errors.map(ToString::to_string);
-    let advises = texts.any(|text| text.contains("--local=DIR"));
-    (!advises).then_some("check user, password, ACL and certificates")
+    let mut errors = answers
+        .iter()
+        .filter_map(|(_, answer)| answer.as_ref()?.as_ref().err());
+    (!errors.any(advises)).then_some("check user, password, ACL and certificates")
+}
+
+fn advises(error: &NodeError) -> bool {
+    error.to_string().contains("--local=DIR")
 }
 
 pub(super) fn vote_text(vote: &Vote) -> String {
