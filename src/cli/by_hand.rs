@@ -207,7 +207,9 @@ Examples:
 
   With the fencing token for the database:
     LOCK=$(redlock acquire -r deploy-shop --json) || exit
-    export REDLOCK_TOKEN=$(echo \"$LOCK\" | jq -r .token) FENCE=$(echo \"$LOCK\" | jq .fencing_token)";
+    REDLOCK_TOKEN=$(printf '%s' \"$LOCK\" | jq -r .token)
+    FENCE=$(printf '%s' \"$LOCK\" | jq .fencing_token)
+    export REDLOCK_TOKEN FENCE";
 
 const AFTER_EXTEND: &str = "\
 Exit codes:

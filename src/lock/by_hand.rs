@@ -16,7 +16,7 @@ use super::grip::reopen_failed;
 use super::outcome::{Outcome, evicted, extended, has_quorum, refused, removed};
 use super::quorum::{self, Answers, Named, named};
 use super::redlock::{Held, Redlock};
-use super::view::{Look, Standing, View};
+use super::view::{Look, NodeView, Standing, View};
 use super::wait;
 use crate::clock::{self, Instant};
 use crate::node::{
@@ -30,7 +30,7 @@ const LEAST_HEARING: Duration = Duration::from_millis(20);
 #[derive(Clone)]
 struct Meant {
     proof: Arc<Proof>,
-    /// Whether it was seen there before, or may have been there, as it was not answered.
+    /// Whether it was seen there before; or elsewhere, while this node did not answer.
     seen: bool,
 }
 
@@ -123,7 +123,7 @@ impl<N: ByHand> Redlock<N> {
     ///
     /// Somebody may have released it meanwhile. So it is looked at once more, and what was put back
     /// of a lock that is gone, or whose node has not answered in time, is taken away again: on the
-    /// same connection, so that nothing of it comes late.
+    /// same connection, if that is whole, so that nothing of it comes late.
     async fn put_back(
         &self,
         shown: &View,
@@ -165,11 +165,12 @@ impl<N: ByHand> Redlock<N> {
                 let seen = self.inspect(&key, node_timeout).await;
                 seen.standing == Standing::Held && seen.by.is_some_and(|by| is_ours(&by.value))
             };
+            *answer = Some(healed);
             if !is_kept {
+                *answer = Some(Ok(Extension::Missing));
                 let proof = Arc::new(Proof::Token(entry.token().to_vec()));
                 let _ = node.remove(Arc::clone(&key), proof, node_timeout).await;
             }
-            *answer = Some(healed);
         }
     }
 
@@ -184,16 +185,23 @@ impl<N: ByHand> Redlock<N> {
     ) -> (Outcome, Named<Removal>) {
         let proof = Arc::new(Proof::Token(token.to_vec()));
         let shown = self.inspect(key, node_timeout).await;
+        let fits = |node: &NodeView| {
+            let found = node.found();
+            found.is_some_and(|found| proof.fits(&found.value.value, &found.print))
+        };
+        let is_shown = shown.nodes.iter().any(fits);
         let meant = shown.nodes.iter().map(|node| Meant {
-            seen: node.look.answer.as_ref().map_or(true, |sight| {
-                let found = sight.found.as_ref();
-                found.is_some_and(|found| proof.fits(&found.value.value, &found.print))
-            }),
+            seen: fits(node) || is_shown && node.look.answer.is_err(),
             proof: Arc::clone(&proof),
         });
         let meant: Vec<Meant> = meant.collect();
         let answers = self.remove(key, &meant, node_timeout).await;
-        (removed(&answers), named(self.nodes(), answers))
+        let mut outcome = removed(&answers);
+        // Whether it was there before nobody knows, if a quorum could not be looked at.
+        if outcome == Outcome::Gone && shown.answered() < shown.quorum {
+            outcome = Outcome::NoQuorum;
+        }
+        (outcome, named(self.nodes(), answers))
     }
 
     /// Takes away the lock that `shown` is a view of, and nothing else. A node that showed nothing
@@ -236,8 +244,10 @@ impl<N: ByHand> Redlock<N> {
                     Ok(Removal::Missing) if seen && late.load(Ordering::Relaxed) => {
                         return Ok(Removal::Removed);
                     }
-                    Err(NodeError::Refused(_)) | Ok(_) => {}
-                    Err(_) => late.store(true, Ordering::Relaxed),
+                    Err(NodeError::TimedOut(_) | NodeError::Unreachable(_)) => {
+                        late.store(true, Ordering::Relaxed);
+                    }
+                    _ => {}
                 }
                 answer
             }

@@ -518,7 +518,6 @@ fn what_another_boot_has_is_not_swept_away_where_it_cannot_be_looked_at() {
     for unreadable in [&folder, &other] {
         let mode = fs::Permissions::from_mode(0o300);
         fs::set_permissions(unreadable, mode).expect("we are root");
-        let boot = boot.to_owned();
         let run = nobody.redlock("", ["run", "-r", "job", "true"]);
         let run = run.env("REDLOCK_LOCAL", directory.path());
         run.end().assert_code(0);
@@ -530,15 +529,20 @@ fn what_another_boot_has_is_not_swept_away_where_it_cannot_be_looked_at() {
 
 #[test]
 fn doctor_sees_what_no_lock_can_be_taken_with() {
-    for damage in ["fences", "folder"] {
+    for damage in ["fences", "folder", "link"] {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let run = ["run", "-r", "job", "true"];
         redlock(directory.path(), run).end().assert_code(0);
-        let files = walk(directory.path()).into_iter();
-        let fences = files.clone().find(|path| path.ends_with("fences"));
+        let mut files = walk(directory.path()).into_iter();
+        let fences = files.find(|path| path.ends_with("fences"));
         let fences = fences.expect("a boot has one");
+        // What a crash has left in the middle of a write is no harm.
+        fs::write(fences.with_file_name("new"), "").expect("it is ours");
+        redlock(directory.path(), ["doctor"]).end().assert_code(0);
         if damage == "fences" {
             fs::write(fences, "").expect("it is ours");
+        } else if damage == "link" {
+            symlink("elsewhere", directory.path().join("done")).expect("it is ours");
         } else {
             let boot = fences.parent().expect("a boot's");
             let mut files = walk(boot).into_iter();
@@ -552,7 +556,7 @@ fn doctor_sees_what_no_lock_can_be_taken_with() {
         let doctor = redlock(directory.path(), ["doctor"]).end();
         doctor.assert_code(69);
         // The lock of another name, and of the same.
-        let name = if damage == "fences" { "other" } else { "job" };
+        let name = if damage == "folder" { "job" } else { "other" };
         let end = redlock(directory.path(), ["run", "-r", name, "true"]).end();
         assert_ne!(end.code(), Some(0), "{end:?}");
     }

@@ -73,8 +73,23 @@ const SIGNALLED_IN_BETWEEN: &str = r"
 fn a_signal_that_comes_when_the_command_is_being_started_ends_it() {
     let cluster = Cluster::start(3);
     let shim = Shim::build(SIGNALLED_IN_BETWEEN);
-    let run = shim.load(cluster.redlock(["run", "-r", "job", "echo", "ran"]));
+    let run = [
+        "run",
+        "-r",
+        "job",
+        "--min-hold",
+        "1h",
+        "--status-file",
+        "/dev/stderr",
+        "echo",
+        "ran",
+    ];
+    let run = shim.load(cluster.redlock(run));
     let end = run.in_own_group().end();
+    assert!(
+        end.stderr.contains("\"outcome\":\"not_started\""),
+        "{end:?}"
+    );
     assert_eq!(
         (end.signal(), &*end.stdout),
         (Some(Signal::SIGTERM), ""),

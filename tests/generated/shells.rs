@@ -19,6 +19,8 @@ impl Held {
         let mut holder = Command::new(env!("CARGO_BIN_EXE_redlock"))
             .args(["run", "-r", "deploy:shop", "-r", "odd {{one}"])
             .args(["sh", "-c", "echo ready; read _"])
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").expect("there is a PATH"))
             .env("REDLOCK_CONFIG", "/dev/null")
             .env("REDLOCK_LOCAL", directory.path())
             .stdin(Stdio::piped())

@@ -242,6 +242,8 @@ impl Run<'_> {
 
     fn not_started(&self, error: &StartError) -> Stop {
         let exit = match error {
+            // As whenever one comes before there is a command.
+            StartError::Signalled(signal) => return Stop::silent(Exit::Signal(*signal)),
             StartError::NotFound(_) => Exit::NotFound,
             StartError::NotExecutable(_) => Exit::NotExecutable,
             StartError::System(_) => Exit::System,

@@ -134,7 +134,11 @@ impl Run<'_> {
                 .flatten();
             let event = match news {
                 // What it has left in its group is still there.
-                Some(News::Over(command)) if course.is_left_by(command) => event,
+                Some(News::Over(command))
+                    if course.is_left_by(command) && child.look(Scope::Group).is_none() =>
+                {
+                    event
+                }
                 Some(news) => Event::Child(news),
                 None => event,
             };

@@ -8,8 +8,8 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
-use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
-use nix::unistd::{getpid, getppid};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
+use nix::unistd::{Pid, getpid, getppid};
 use tokio::signal::unix::{self, SignalKind};
 
 use super::{Child, Guarded, Standing, Told};
@@ -43,6 +43,9 @@ pub enum StartError {
     /// The system could not start any process.
     #[error("{0}")]
     System(String),
+    /// This signal has ended the process before it was the command.
+    #[error("it was ended by {0} before it was started")]
+    Signalled(Signal),
     /// The lock's time had come before the command was there.
     #[error("its time was over before it was started")]
     TooLate,
@@ -92,10 +95,10 @@ impl Child {
             SpawnError::Exec(errno) => not_executed(program, errno),
         })?;
         let leader = spawned.process;
-        if !spawned.is_prepared && not_after.has_passed() {
-            // Its time was over before it was the command, and the guard has ended it.
-            while waitpid(leader, None) == Err(Errno::EINTR) {}
-            return Err(StartError::TooLate);
+        if !spawned.is_prepared {
+            // In this order: until the guard is gone, the id must not become somebody else's.
+            drop(guard);
+            return Err(ended_early(leader, not_after));
         }
         Ok(Self {
             leader,
@@ -184,6 +187,23 @@ fn introduced(ready: Option<Guard>, watch: Watch) -> io::Result<(Guard, Introduc
     match guard.introduction(watch) {
         Some(introduction) => Ok((guard, introduction)),
         None => Err(Errno::ETIMEDOUT.into()),
+    }
+}
+
+/// What has ended the process `leader`, which was never the command: the guard, when its time was
+/// over, or a signal to all of our group.
+fn ended_early(leader: Pid, not_after: Instant) -> StartError {
+    let end = loop {
+        match waitpid(leader, None) {
+            Err(Errno::EINTR) => {}
+            end => break end,
+        }
+    };
+    match end {
+        Ok(WaitStatus::Signaled(_, signal, _)) if !not_after.has_passed() => {
+            StartError::Signalled(signal)
+        }
+        _ => StartError::TooLate,
     }
 }
 

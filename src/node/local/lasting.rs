@@ -25,7 +25,7 @@ use crate::clock;
 use crate::node::parting::{HISTORY_DAYS, HISTORY_RUN_LIMIT, HISTORY_RUNS};
 
 /// The directory of the done markers.
-const DONE: &str = "done";
+pub(super) const DONE: &str = "done";
 
 /// The directory of the history.
 const HISTORY: &str = "history";
@@ -170,7 +170,9 @@ impl Lasting<'_> {
 
 /// The names of the records that have a marker in the folder of this name.
 pub(super) fn done_in(directory: &Path, folder: &str) -> Result<Vec<String>, StoreError> {
-    record_names(&directory.join(DONE).join(folder))
+    let done = directory.join(DONE);
+    files::refuse_link(&done)?;
+    record_names(&done.join(folder))
 }
 
 /// What a done marker's file holds.

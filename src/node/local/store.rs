@@ -137,7 +137,8 @@ impl Store {
         if files::is_directory(boot) {
             self.fences()?;
         }
-        let is_folder = |name: &String| ![FENCES, TURNS].contains(&name.as_str());
+        files::refuse_link(&self.directory.join(lasting::DONE))?;
+        let is_folder = |name: &String| name.len() == 2;
         let folders = files::names(boot)?.into_iter().filter(is_folder);
         let folders = folders.map(|name| boot.join(name));
         let all = folders.chain([boot.to_owned(), self.directory.join(FENCE)]);
