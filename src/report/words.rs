@@ -203,7 +203,7 @@ pub(super) fn without_quorum(what: &str, nodes: usize) -> String {
     format!("no quorum for {what} ({quorum} of {nodes} servers needed)")
 }
 
-/// What to do about nodes that turned us away, unless one has said so itself: the embedded one does.
+/// What to do about nodes that turned us away, unless one says so itself: the embedded one does.
 #[must_use]
 pub fn about_refusals<T>(answers: &Named<T>) -> Option<&'static str> {
     let mut errors = answers
