@@ -167,43 +167,24 @@ fn who_has_the_token_of_an_inner_run_is_told_that_it_is_not_the_one() {
 fn a_release_by_hand_whose_answers_came_late_is_one() {
     let cluster = Cluster::start(3);
     let (proxies, urls) = proxy::before_each(&cluster);
-    for forced in [false, true] {
-        let token = Address::of(&cluster).acquire("job", "60s");
-        let right: &[&str] = if forced {
-            &["--force", "--yes"]
-        } else {
-            &["--token", &token]
-        };
-        let line = ["release", "-r", "job"].iter().chain(right).copied();
-        for proxy in &proxies {
-            proxy.set_replies(Fate::Delay(Duration::from_millis(100)));
+    let releases = |trouble: &dyn Fn(&proxy::Proxy)| {
+        for forced in [false, true] {
+            let token = Address::of(&cluster).acquire("job", "60s");
+            let right: &[&str] = if forced {
+                &["--force", "--yes"]
+            } else {
+                &["--token", &token]
+            };
+            let line = ["release", "-r", "job"].iter().chain(right).copied();
+            proxies.iter().for_each(trouble);
+            let end = Redlock::new(line).env("REDLOCK_SERVERS", &urls).end();
+            end.assert_code(0);
+            assert_eq!(cluster.locks(), [""; 0]);
         }
-        let end = Redlock::new(line).env("REDLOCK_SERVERS", &urls).end();
-        end.assert_code(0);
-        assert_eq!(cluster.locks(), [""; 0]);
-    }
+    };
     // Nor does it matter why an answer did not come: a connection that was closed meanwhile.
-    for proxy in &proxies {
-        proxy.set_replies(Fate::Pass);
-    }
-    for forced in [false, true] {
-        let token = Address::of(&cluster).acquire("job", "60s");
-        let right: &[&str] = if forced {
-            &["--force", "--yes"]
-        } else {
-            &["--token", &token]
-        };
-        for proxy in &proxies {
-            proxy.close_after(1);
-        }
-        let line = ["release", "-r", "job"].iter().chain(right).copied();
-        let end = Redlock::new(line).env("REDLOCK_SERVERS", &urls).end();
-        end.assert_code(0);
-        assert_eq!(cluster.locks(), [""; 0]);
-    }
-    for proxy in &proxies {
-        proxy.set_replies(Fate::Delay(Duration::from_millis(100)));
-    }
+    releases(&|proxy| proxy.close_after(1));
+    releases(&|proxy| proxy.set_replies(Fate::Delay(Duration::from_millis(100))));
     // But what was gone before is not, however late that is told.
     let token = "0".repeat(32);
     let line = ["release", "-r", "job", "--token", &token];

@@ -1,6 +1,10 @@
 //! Every way to a server but TLS: TCP, Unix socket; users, passwords and databases. And no password
 //! ever shows.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::thread;
+
 use crate::support::faults::secret_file;
 use crate::support::server::free_port;
 use crate::support::{Cluster, Redlock, Server, eventually};
@@ -259,4 +263,28 @@ fn the_same_server_twice_is_refused_also_by_another_name() {
             .assert_says(&["give each server once"]);
         assert_eq!(cluster.servers[0].locks(), [""; 0]);
     }
+}
+
+#[test]
+fn an_answer_that_was_cut_off_is_told_as_that() {
+    let listeners: Vec<TcpListener> = (0..3)
+        .map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"))
+        .collect();
+    let urls: Vec<String> = listeners
+        .iter()
+        .map(|listener| format!("redis://{}", listener.local_addr().expect("it is bound")))
+        .collect();
+    for listener in listeners {
+        // It ends with the tests: nobody knows how often it is asked.
+        thread::spawn(move || {
+            for mut client in listener.incoming().map_while(Result::ok) {
+                let _ = client.read(&mut [0; 64 * 1024]);
+                let _ = client.write_all(b"*3\r\n$7\r\ngran");
+            }
+        });
+    }
+    let end = run_on(&urls.join(",")).end();
+    end.assert_code(69);
+    let told = "the connection was closed in the middle of an answer";
+    assert!(end.stderr.contains(told), "{end:?}");
 }
