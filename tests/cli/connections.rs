@@ -278,7 +278,7 @@ fn an_answer_that_was_cut_off_is_told_as_that() {
         // It ends with the tests: nobody knows how often it is asked.
         thread::spawn(move || {
             for mut client in listener.incoming().map_while(Result::ok) {
-                let _ = client.read(&mut [0; 64 * 1024]);
+                let _ = client.read(&mut [0; 8 * 1024]);
                 let _ = client.write_all(b"*3\r\n$7\r\ngran");
             }
         });
