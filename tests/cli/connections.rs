@@ -58,6 +58,44 @@ fn a_server_that_has_answered_and_hangs_up_is_not_taken_for_one_with_tls() {
 }
 
 #[test]
+fn a_firewall_that_forgets_silent_connections_hears_of_them_every_minute() {
+    let cluster = Cluster::start(3);
+    let run = cluster.run("-t 10m", "echo ready; read _");
+    let mut run = run.start_ready();
+    // Between two rounds, minutes apart, nothing else is sent.
+    eventually("keepalive on every connection", || {
+        cluster.servers.iter().all(|server| {
+            let timers = timers_towards(server.port());
+            let is_kept = |&(timer, rest)| timer == KEEPALIVE_TIMER && rest <= 60 * TICKS;
+            !timers.is_empty() && timers.iter().all(is_kept)
+        })
+    });
+    run.write_line("");
+    run.end().assert_code(0);
+}
+
+/// What the kernel calls the timer of keepalive in `/proc/net/tcp`, and its ticks of a second.
+const KEEPALIVE_TIMER: u64 = 2;
+const TICKS: u64 = 100;
+
+/// The timer of each open connection to `port` of this host, and what is left of it in ticks.
+fn timers_towards(port: u16) -> Vec<(u64, u64)> {
+    let number = |hex: &str| u64::from_str_radix(hex, 16).expect("a number");
+    let text = std::fs::read_to_string("/proc/net/tcp").expect("the kernel's table");
+    let mut timers = Vec::new();
+    for line in text.lines().skip(1) {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let (_, towards) = fields[2].split_once(':').expect("an address");
+        let (timer, rest) = fields[5].split_once(':').expect("a timer");
+        let is_open = fields[3] == "01";
+        if is_open && number(towards) == u64::from(port) {
+            timers.push((number(timer), number(rest)));
+        }
+    }
+    timers
+}
+
+#[test]
 fn passwords_come_from_the_url_or_from_a_file() {
     let servers = guarded();
     let directory = tempfile::tempdir().expect("a temporary directory");
