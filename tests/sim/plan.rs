@@ -142,6 +142,9 @@ impl Plan {
             plan.servers_up = Duration::ZERO;
         }
         if matches!(kind, Kind::Fair | Kind::Harsh) {
+            if rng.u32(0..4) == 0 {
+                plan.begin_cold(rng, Duration::from_millis(ttl_ms));
+            }
             plan.draw_faults(rng);
         }
         plan
@@ -161,6 +164,19 @@ impl Plan {
     pub fn longest_ttl(&self) -> Duration {
         let ttls = self.habits.iter().map(|habits| habits.ttl);
         ttls.max().expect("there are clients")
+    }
+
+    /// All servers have started not long ago, and the window may be shorter than the `ttl` that all
+    /// use: where some are older than the one and younger than the other, the rules of a cold start
+    /// are at their most delicate.
+    fn begin_cold(&mut self, rng: &mut Rng, ttl: Duration) {
+        self.servers_up = Duration::from_millis(rng.u64(0..4_000));
+        if rng.bool() {
+            self.restarts.window = Duration::from_millis(rng.u64(0..1_000)).min(ttl);
+            for habits in &mut self.habits {
+                habits.ttl = ttl;
+            }
+        }
     }
 
     fn draw_faults(&mut self, rng: &mut Rng) {
