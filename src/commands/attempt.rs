@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::clock::{self, Instant};
 use crate::exit::Exit;
+use crate::lock::claim::marker_of;
 use crate::lock::quorum::Verdict;
 use crate::lock::{Failure, Patience, Policy, RestartGuard, Restarts};
 use crate::node::{Foreign, TOKEN_LEN};
@@ -78,10 +79,12 @@ pub fn is_around(world: &World, failure: &Failure) -> bool {
     failure.holder().is_some_and(|by| holds_around(world, by))
 }
 
-/// Whether what is `by` in the way is of a redlock that we run inside of.
+/// Whether what is `by` in the way is a lock of a redlock that we run inside of, or inside of which
+/// we were started: a marker that it has left is nobody's any more.
 pub fn holds_around(world: &World, by: &Foreign) -> bool {
     let holder = by.value.get(..TOKEN_LEN);
     holder
+        .filter(|_| marker_of(&by.value).is_none())
         .zip(tokens_around(world))
         .is_some_and(|(holder, tokens)| {
             let mut tokens = tokens.as_encoded_bytes().split(|byte| *byte == b' ');

@@ -20,11 +20,18 @@ use super::view::{Look, NodeView, Standing, View};
 use super::wait;
 use crate::clock::{self, Instant};
 use crate::node::{
-    self, Answer, ByHand, Entry, Extension, Node, NodeError, Proof, Removal, Sight, Vote,
+    self, Answer, ByHand, Entry, Extension, Found, Node, NodeError, Proof, Removal, Sight, Vote,
 };
 
 /// The least time that nodes beyond the quorum are given to answer when a lock was acquired.
 const LEAST_HEARING: Duration = Duration::from_millis(20);
+
+/// For how long a lock is put back before it is known to be still held: longer than a look takes
+/// with all its retries.
+const MOMENT: Duration = Duration::from_secs(3);
+
+/// How often a lock is taken away that its holder puts back.
+const EVICTIONS: u32 = 3;
 
 /// What is to be removed from a node.
 #[derive(Clone)]
@@ -121,19 +128,19 @@ impl<N: ByHand> Redlock<N> {
     /// `shown` by another: those that still have it may be the next to lose it. They are few, and
     /// asked one after the other, and not once the lock may be over (`until`).
     ///
-    /// Somebody may have released it meanwhile. So it is looked at once more, and what was put back
-    /// of a lock that is gone, or whose node has not answered in time, is taken away again: on the
-    /// same connection, if that is whole, so that nothing of it comes late.
+    /// Somebody may have released it meanwhile. So it is put there for a moment only, and prolonged
+    /// if it is still held then. It is never taken away again, invariant I5: somebody else who
+    /// extends this lock may have counted it by now.
     async fn put_back(
         &self,
         shown: &View,
-        extended: &Entry,
+        extended: &Arc<Entry>,
         until: Instant,
         answers: &mut Answers<Extension>,
         node_timeout: Duration,
     ) {
         let is_ours = |value: &[u8]| node::is_ours(value, extended.token());
-        let (mut entry, mut fence) = (None, 0);
+        let (mut for_a_moment, mut fence) = (None, 0);
         for node in &shown.nodes {
             let Ok(Sight {
                 found: Some(found),
@@ -145,32 +152,32 @@ impl<N: ByHand> Redlock<N> {
             };
             if is_ours(&found.value.value) {
                 fence = fence.max(counter.unwrap_or_default());
-                entry = Some(Arc::new(Entry {
+                for_a_moment = Some(Arc::new(Entry {
                     keys: extended.keys.clone(),
                     value: found.value.value.clone(),
-                    ..*extended
+                    ttl: MOMENT.min(extended.ttl),
+                    stay: extended.stay,
                 }));
             }
         }
-        let Some(entry) = entry else {
+        let Some(for_a_moment) = for_a_moment else {
             return;
         };
-        let key: Arc<str> = entry.keys[0].as_str().into();
         for (node, answer) in self.nodes().iter().zip(answers) {
             if !matches!(answer, Some(Ok(Extension::Missing))) || until.has_passed() {
                 continue;
             }
-            let healed = node.heal(Arc::clone(&entry), fence, node_timeout).await;
-            let is_kept = healed.is_ok() && {
-                let seen = self.inspect(&key, node_timeout).await;
-                seen.standing == Standing::Held && seen.by.is_some_and(|by| is_ours(&by.value))
-            };
-            *answer = Some(healed);
-            if !is_kept {
-                *answer = Some(Ok(Extension::Missing));
-                let proof = Arc::new(Proof::Token(entry.token().to_vec()));
-                let _ = node.remove(Arc::clone(&key), proof, node_timeout).await;
+            let entry = Arc::clone(&for_a_moment);
+            let mut healed = node.heal(entry, fence, node_timeout).await;
+            if matches!(healed, Ok(Extension::Extended { .. })) {
+                let seen = self.inspect(&extended.keys[0], node_timeout).await;
+                if seen.standing != Standing::Held || !seen.by.is_some_and(|by| is_ours(&by.value))
+                {
+                    continue;
+                }
+                healed = node.extend(Arc::clone(extended), 0, node_timeout).await;
             }
+            *answer = Some(healed);
         }
     }
 
@@ -205,7 +212,8 @@ impl<N: ByHand> Redlock<N> {
     }
 
     /// Takes away the lock that `shown` is a view of, and nothing else. A node that showed nothing
-    /// is asked for what most others showed: its answer may have been lost.
+    /// is asked for what most others showed: its answer may have been lost. Looks at it afterwards:
+    /// its holder, if he found it missing on one node and did not hear why, has put it back.
     pub async fn evict(
         &self,
         key: &str,
@@ -225,8 +233,32 @@ impl<N: ByHand> Redlock<N> {
             proof: Arc::new(Proof::Print(print.unwrap_or_else(|| most.clone()))),
         });
         let meant: Vec<Meant> = meant.collect();
-        let answers = self.remove(key, &meant, node_timeout).await;
-        (evicted(&answers), named(self.nodes(), answers))
+        let mut answers = Vec::new();
+        let mut outcome = Outcome::NoQuorum;
+        for eviction in 0..EVICTIONS {
+            answers = self.remove(key, &meant, node_timeout).await;
+            outcome = match evicted(&answers) {
+                // Its holder has let go of what he had put back.
+                Outcome::Gone if eviction > 0 => Outcome::Done,
+                outcome => outcome,
+            };
+            if outcome != Outcome::Done {
+                break;
+            }
+            let seen = self.inspect(key, node_timeout).await;
+            for ((node, meant), answer) in seen.nodes.iter().zip(&meant).zip(&mut answers) {
+                let is_back = |found: &Found| meant.proof.fits(&found.value.value, &found.print);
+                if node.found().is_some_and(is_back) {
+                    let text = "released, and put back by its holder";
+                    *answer = Some(Err(NodeError::Failed(text.to_owned())));
+                    outcome = Outcome::NoQuorum;
+                }
+            }
+            if outcome == Outcome::Done {
+                break;
+            }
+        }
+        (outcome, named(self.nodes(), answers))
     }
 
     /// Removes from each node what is `meant` there.

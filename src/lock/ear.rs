@@ -181,11 +181,16 @@ impl Ear {
         self.listening.len() >= majority(self.nodes)
     }
 
-    /// Forgets what was heard so far.
-    pub fn forget(&mut self) {
+    /// Forgets what was heard so far, and tells which nodes told of a release.
+    pub fn released_so_far(&mut self) -> BTreeSet<usize> {
+        let mut released = BTreeSet::new();
         while let Ok(heard) = self.heard.try_recv() {
             self.note(heard);
+            if let Heard::Released(node, _) = heard {
+                released.insert(node);
+            }
         }
+        released
     }
 
     /// Sleeps until `until`, or until so many nodes told of a release that a majority can be free,

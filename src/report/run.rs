@@ -267,24 +267,37 @@ pub fn not_marked_done(names: &str, nodes: &[NodeName], letting: &Letting, rest:
     Line::new(Level::Error, "not_marked_done", message).with("resource", names)
 }
 
-/// The lock was gone before it was given back, without having been reported lost.
+/// The lock was gone before it was given back, without having been reported lost, and before
+/// `marker` could be left in its place.
 #[must_use]
-pub fn gone_before_release(names: &str) -> Line {
+pub fn gone_before_release(names: &str, marker: Option<MarkerKind>) -> Line {
+    let also = without_marker(marker, ", and ");
     let message = format!(
-        "no majority of servers had the lock of {names} any more when the command ended; somebody may have run beside it"
+        "no majority of servers had the lock of {names} any more when the command ended; somebody may have run beside it{also}"
     );
     Line::new(Level::Error, "gone", message).with("resource", names)
 }
 
-/// The command ended while the lock was valid, but redlock was stopped and could not give it back
-/// before it expired.
+/// The command ended while the lock was valid, but redlock was stopped and could not give it back,
+/// or leave `marker` in its place, before it expired.
 #[must_use]
-pub fn expired_before_release(names: &str) -> Line {
+pub fn expired_before_release(names: &str, marker: Option<MarkerKind>) -> Line {
+    let also = without_marker(marker, ", but ");
     let message = format!(
         "{names} had expired before it could be given back, since redlock stood still; the command \
-         had ended in time"
+         had ended in time{also}"
     );
     Line::new(Level::Error, "expired", message).with("resource", names)
+}
+
+/// What it means, after `conjunction`, that `marker` was left nowhere.
+fn without_marker(marker: Option<MarkerKind>, conjunction: &str) -> String {
+    let meaning = match marker {
+        Some(MarkerKind::Done) => "it may run again in this period",
+        Some(MarkerKind::Kept) => "it may run again before --min-hold is over",
+        None => return String::new(),
+    };
+    format!("{conjunction}{meaning}")
 }
 
 pub(super) fn with_holder(line: Line, by: Option<&Foreign>) -> Line {

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStringExt;
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Cluster, End, Redlock};
+use crate::support::{Cluster, End, Redlock, eventually};
 
 /// Runs `sh -c script` under the lock of a fresh resource.
 fn run_script(cluster: &Cluster, script: &str) -> End {
@@ -320,6 +320,25 @@ fn a_nested_run_on_the_name_that_its_own_job_holds_says_so() {
         cluster.redlock(other).end().assert_code(0).stdout,
         "inside\n"
     );
+}
+
+#[test]
+fn what_a_job_has_left_behind_waits_for_its_name_like_anybody() {
+    let cluster = Cluster::start(3);
+    let binary = env!("CARGO_BIN_EXE_redlock");
+    // It begins when the run around it is over.
+    let left = format!("(read _ <&3; {binary} run -w -r job -- echo left; echo \"code $?\") &");
+    let mut run = cluster
+        .run("--min-hold 2s", &format!("exec 3<&0; {left} echo ready"))
+        .start_ready();
+    eventually("the run is over", || {
+        let values = cluster.values("lock:job").into_iter().flatten();
+        values.filter(|value| value[32] == b'~').count() == 3
+    });
+    run.write_line("");
+    run.wait_for("left");
+    run.wait_for("code 0");
+    run.end().assert_code(0).assert_silent();
 }
 
 #[test]

@@ -58,14 +58,7 @@ fn extend_puts_nothing_back_that_could_outlive_a_release_or_make_a_quorum() {
             .env("REDLOCK_TOKEN", &token)
             .end()
     };
-    let sets = || -> u64 {
-        let stats: String = lost.ask(&["INFO", "commandstats"]);
-        let calls = stats.split("cmdstat_set:calls=").nth(1);
-        let calls = calls.and_then(|rest| rest.split(',').next());
-        calls
-            .and_then(|calls| calls.parse().ok())
-            .unwrap_or_default()
-    };
+    let sets = || lost.calls_of("set");
     let before = sets();
     // What puts it back is late, and comes after the release.
     let late = Fate::Delay(Duration::from_secs(4));
@@ -82,6 +75,33 @@ fn extend_puts_nothing_back_that_could_outlive_a_release_or_make_a_quorum() {
     let end = Address::of(&cluster).redlock(line).end();
     end.assert_code(69);
     assert_eq!(lost.get("lock:job"), None);
+}
+
+#[test]
+fn extend_takes_nothing_away_that_another_extension_may_have_counted() {
+    let cluster = Cluster::start(3);
+    let (proxies, urls) = proxy::before_each(&cluster);
+    let token = Address::of(&cluster).acquire("job", "60s");
+    let lost = &cluster.servers[2];
+    let _: u32 = lost.ask(&["DEL", "lock:job"]);
+    let deletions = || lost.calls_of("del");
+    let before = deletions();
+    // It is put back, and then nobody can be asked whether it is still held.
+    proxies[2].set_replies(Fate::Delay(Duration::from_millis(500)));
+    let extend = Redlock::new(["extend", "-r", "job", "-t", "1h"])
+        .env("REDLOCK_SERVERS", &urls)
+        .env("REDLOCK_NODE_TIMEOUT", "2s")
+        .env("REDLOCK_TOKEN", &token)
+        .start();
+    eventually("it is put back", || lost.get("lock:job").is_some());
+    for proxy in &proxies[..2] {
+        proxy.set_requests(Fate::Close);
+    }
+    extend.end().assert_code(0);
+    assert_eq!(deletions(), before);
+    // For a moment.
+    eventually("it is gone", || lost.get("lock:job").is_none());
+    assert_eq!(deletions(), before);
 }
 
 #[test]

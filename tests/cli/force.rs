@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use crate::support::proxy::{self, Fate};
 use crate::support::pty::{ON_TERMINAL, Pty};
-use crate::support::{Address, BadNode, Cluster, json};
+use crate::support::{Address, BadNode, Cluster, Redlock, json};
 
 const FORCE: [&str; 5] = ["release", "-r", "job", "--force", "--yes"];
 const ASK: [&str; 4] = ["release", "-r", "job", "--force"];
@@ -46,6 +47,65 @@ fn the_holder_that_loses_its_lock_stops_its_job_at_once() {
             .end()
             .assert_code(3);
     }
+}
+
+#[test]
+fn a_holder_puts_nothing_back_of_what_somebody_far_away_takes_from_one_server_after_the_other() {
+    for is_one_away in [false, true] {
+        let cluster = Cluster::start(3);
+        let (proxies, urls) = proxy::before_each(&cluster);
+        let run = cluster.run("-t 1h", "echo ready; sleep 600").start_ready();
+        cluster.wait_for_listeners(1);
+        if is_one_away {
+            cluster.servers[2].hang();
+        }
+        for (proxy, ms) in proxies.iter().zip([0, 150, 300]) {
+            proxy.set_requests(Fate::Delay(Duration::from_millis(ms)));
+        }
+        Redlock::new(FORCE)
+            .env("REDLOCK_SERVERS", &urls)
+            .env("REDLOCK_NODE_TIMEOUT", "2s")
+            .end()
+            .assert_code(0)
+            .assert_silent();
+        run.end().assert_code(76);
+        // And did not come back either.
+        for server in cluster.servers.iter().take(if is_one_away { 2 } else { 3 }) {
+            assert_eq!(server.get("lock:job"), None);
+        }
+    }
+}
+
+#[test]
+fn what_a_holder_puts_back_all_the_same_is_not_told_to_be_free() {
+    let cluster = Cluster::start(3);
+    let (proxies, urls) = proxy::before_each(&cluster);
+    Address::of(&cluster).acquire("job", "60s");
+    let value = cluster.servers[0].get("lock:job").expect("it is held");
+    // It is looked at so much later that there is time to put it back.
+    for proxy in &proxies {
+        let later = Fate::Delay(Duration::from_millis(700));
+        proxy.set_requests_that_say("return {'free', about", later);
+    }
+    let put_back = |times: usize| {
+        let force = Redlock::new(FORCE)
+            .env("REDLOCK_SERVERS", &urls)
+            .env("REDLOCK_NODE_TIMEOUT", "3s");
+        let mut force = force.start();
+        let mut put = 0;
+        while !force.has_ended() {
+            if put < times && cluster.locks().is_empty() {
+                set(&cluster, "lock:job", &value);
+                put += 1;
+            }
+        }
+        force.end()
+    };
+    put_back(usize::MAX)
+        .assert_code(69)
+        .assert_says(&["released, and put back by its holder"]);
+    put_back(1).assert_code(0).assert_silent();
+    assert_eq!(cluster.locks(), [""; 0]);
 }
 
 #[test]

@@ -147,17 +147,18 @@ const STILL_WHEN_RELEASING: &str = r#"
     }
 "#;
 
-/// How a run with these `options` ends that has stood still when it released its lock, until
-/// `is_over`.
+/// How a run of `job` with these `options` ends that has stood still when it released its lock,
+/// until `is_over`.
 fn frozen_when_releasing(
     cluster: &Cluster,
     moment: &str,
     options: &str,
+    job: &str,
     is_over: impl Fn() -> bool,
 ) -> End {
     let shim = Shim::build(STILL_WHEN_RELEASING);
     shim.tell(moment, "");
-    let run = shim.load(cluster.run(options, "exit 4")).start();
+    let run = shim.load(cluster.run(options, job)).start();
     eventually("it stands still", || run.is_stopped());
     eventually("it has done so for long enough", is_over);
     run.signal(Signal::SIGCONT);
@@ -167,11 +168,17 @@ fn frozen_when_releasing(
 #[test]
 fn a_lock_that_expired_right_before_it_was_given_back_is_told_as_that() {
     let cluster = Cluster::start(3);
-    for options in ["-t 1s", "-t 1s --min-hold 1h"] {
+    for (options, code, parts) in [
+        ("-t 1s", 4, &["had ended in time"][..]),
+        ("-t 1s --min-hold 1h", 4, &["before --min-hold is over"]),
+        ("-t 1s --once-per 1h", 0, &["run again in this period"]),
+    ] {
         let is_free = || cluster.locks().is_empty();
-        frozen_when_releasing(&cluster, "before", options, is_free)
-            .assert_code(4)
-            .assert_says(&["job had expired before", "had ended in time"]);
+        let job = format!("exit {code}");
+        frozen_when_releasing(&cluster, "before", options, &job, is_free)
+            .assert_code(code)
+            .assert_says(&["job had expired before it could be given back"])
+            .assert_says(parts);
     }
 }
 
@@ -182,7 +189,7 @@ fn a_release_has_time_however_long_redlock_stood_still() {
         thread::sleep(Duration::from_millis(1_200));
         true
     };
-    frozen_when_releasing(&cluster, "sending", "-t 1m", long_enough)
+    frozen_when_releasing(&cluster, "sending", "-t 1m", "exit 4", long_enough)
         .assert_code(4)
         .assert_silent();
     assert_eq!(cluster.locks(), [""; 0]);

@@ -292,16 +292,20 @@ fn a_marker_on_one_server_only_is_told_and_not_called_released() {
 #[test]
 fn a_lock_that_was_gone_is_not_told_as_one_that_stays_taken() {
     let cluster = Cluster::start(3);
-    let mut run = cluster
-        .run("--min-hold 1h", "echo ready; read _")
-        .start_ready();
-    for server in &cluster.servers {
-        let _: () = server.ask(&["DEL", "lock:job"]);
+    for (options, also) in [
+        ("", "beside it"),
+        ("--min-hold 1h", "and it may run again before --min-hold"),
+        ("--once-per 1h", "and it may run again in this period"),
+    ] {
+        let mut run = cluster.run(options, "echo ready; read _").start_ready();
+        for server in &cluster.servers {
+            let _: () = server.ask(&["DEL", "lock:job"]);
+        }
+        run.write_line("");
+        run.end()
+            .assert_code(0)
+            .assert_says(&["somebody may have run", also]);
     }
-    run.write_line("");
-    run.end()
-        .assert_code(0)
-        .assert_says(&["somebody may have run beside it"]);
 }
 
 #[test]

@@ -110,8 +110,8 @@ impl Run<'_> {
         account.released(&leaving.names(), &letting, marker);
         let is_told = exit_code.is_none() || !letting.was_gone();
         if lock == LockWas::Kept && is_told {
-            let line = if was_late && letting.was_gone() && marker != Some(MarkerKind::Done) {
-                Some(report::expired_before_release(self.names.all()))
+            let line = if was_late && letting.was_gone() {
+                Some(report::expired_before_release(self.names.all(), marker))
             } else {
                 self.about_release(&leaving, &letting)
             };
@@ -158,10 +158,10 @@ impl Run<'_> {
         // A server that has not answered may have the marker instead.
         let rest_of_marker = rest.max(leaving.rest_of_marker());
         Some(match leaving.marker().filter(|_| !letting.is_left()) {
+            marker if letting.was_gone() => report::gone_before_release(names, marker),
             Some(MarkerKind::Done) => {
                 report::not_marked_done(names, &nodes, letting, rest_of_marker)
             }
-            _ if letting.was_gone() => report::gone_before_release(names),
             Some(MarkerKind::Kept) => report::not_kept(names, &nodes, letting, rest_of_marker),
             None if !letting.is_complete() => report::not_released(names, &nodes, letting, rest),
             None => return None,

@@ -1,6 +1,7 @@
 //! The task that keeps a lock: round after round, each of which extends it on a quorum, or does
 //! not, and puts the key back where it is missing.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -43,23 +44,40 @@ const DEAF_BESIDE_OTHERS: Duration = Duration::from_millis(50);
 /// one after the other, and strangers who come to nothing are heard as well.
 const HEARKEN: Duration = Duration::from_millis(10);
 
+/// For how long nothing is put back once a node has told that our key was released there: somebody
+/// is taking the lock away, from one node after the other, and the farther one of them is from him
+/// the later it is there. As long as he asks those again that do not answer, and a little longer.
+const TAKING_AWAY: Duration = Duration::from_secs(3);
+
 /// How often a round looks for answers before it sleeps until they come. A look takes a microsecond
 /// or two, and servers nearby have answered by then: all of them would wake us, one by one, and an
 /// idle processor is put to rest and fetched back each time.
 const LOOKS: u32 = 500;
 
-/// Comes a moment after somebody released the lock, on whatever node, or could have done so
-/// unheard: before the node was listened to.
-async fn released(ear: &mut Ear) {
-    while matches!(ear.hear().await, Heard::Deaf(_)) {}
+/// Comes a moment after somebody released the lock, on whatever node, which is noted in `on`, or
+/// could have done so unheard: before the node was listened to.
+async fn released(ear: &mut Ear, on: &mut BTreeSet<usize>) {
+    loop {
+        match ear.hear().await {
+            Heard::Deaf(_) => {}
+            Heard::Listening(_) => break,
+            Heard::Released(node, _) => {
+                on.insert(node);
+                break;
+            }
+        }
+    }
     clock::sleep_until(clock::now() + HEARKEN).await;
-    ear.forget();
+    on.extend(ear.released_so_far());
 }
 
-/// The places of the nodes that have no key.
-fn missing(answers: &Answers<Extension>) -> Vec<usize> {
-    let is_missing = |index: &usize| matches!(answers[*index], Some(Ok(Extension::Missing)));
-    (0..answers.len()).filter(is_missing).collect()
+/// The places of the nodes that do not have our key.
+fn without_ours(answers: &Answers<Extension>) -> BTreeSet<usize> {
+    let is_not_ours = |index: &usize| {
+        let answer = &answers[*index];
+        matches!(answer, Some(Ok(Extension::Missing | Extension::Foreign(_))))
+    };
+    (0..answers.len()).filter(is_not_ours).collect()
 }
 
 /// After what time a round is followed by the next, when so many in a row have found somebody else
@@ -146,6 +164,8 @@ pub(super) struct Keeper<N> {
     pub(super) hurry: Arc<Notify>,
     /// Somebody wanted to, and does not know yet.
     pub(super) is_in_a_hurry: bool,
+    /// From when on keys are put back that are missing.
+    pub(super) heals_from: Instant,
 }
 
 impl<N: Node> Keeper<N> {
@@ -159,6 +179,9 @@ impl<N: Node> Keeper<N> {
         let mut last_failed = None;
         // How many rounds in a row have found somebody else on a node.
         let mut beside_others = 0;
+        // Where a release is none of ours, and where one was heard.
+        let mut strangers = BTreeSet::new();
+        let mut released_on = BTreeSet::new();
         loop {
             let next = if failures == 0 {
                 started + round_after(ttl, beside_others)
@@ -168,7 +191,7 @@ impl<N: Node> Keeper<N> {
             tokio::select! {
                 () = clock::sleep_until(next.min(self.valid_until)) => {}
                 // A hint that it was taken away from us: to be asked, never to be believed.
-                () = released(&mut ear) => {}
+                () = released(&mut ear, &mut released_on) => {}
                 () = self.hurry.notified() => self.is_in_a_hurry = true,
             }
             if self.valid_until.has_passed()
@@ -178,6 +201,9 @@ impl<N: Node> Keeper<N> {
                 return self.lost(LossReason::NotExtended, answers);
             }
             let round_started = clock::now();
+            if !std::mem::take(&mut released_on).is_subset(&strangers) {
+                self.heals_from = round_started + TAKING_AWAY;
+            }
             let limit = limit(self.node_timeout, failures, self.valid_until.remaining());
             let (keeping, round) = self.ask(limit).await;
             // A round that ends after the validity is lost, whatever the replies: somebody else may
@@ -194,6 +220,7 @@ impl<N: Node> Keeper<N> {
                     self.extended(quorum::valid_until(started, ttl));
                     let next = started + ttl / ROUNDS_PER_TTL;
                     let answers = self.finish(round, limit, next).await;
+                    strangers = without_ours(&answers);
                     beside_others = if is_beside_others(&answers) {
                         beside_others + 1
                     } else {
@@ -204,18 +231,17 @@ impl<N: Node> Keeper<N> {
                 Keeping::Lost => return self.lost(LossReason::NotOurs, round.answers),
                 Keeping::Unknown | Keeping::Undecided => {
                     failures += 1;
-                    let missing = missing(&round.answers);
-                    self.note_failed(&round.answers);
-                    reopen_failed(&self.nodes, &round.answers);
+                    let answers = round.answers;
+                    self.note_failed(&answers);
+                    reopen_failed(&self.nodes, &answers);
                     if last_failed.is_none() || limit >= self.node_timeout {
-                        last_failed = Some(round.answers.clone());
+                        last_failed = Some(answers.clone());
                     }
-                    let answers = quorum::named(&self.nodes, round.answers);
                     self.publish.send_replace(State::Unknown {
                         until: self.valid_until,
-                        answers,
+                        answers: quorum::named(&self.nodes, answers.clone()),
                     });
-                    self.heal_all(missing).await;
+                    strangers = without_ours(&self.heal_all(answers).await);
                 }
             }
         }
@@ -266,7 +292,7 @@ impl<N: Node> Keeper<N> {
             let mut healing = JoinSet::new();
             let mut healed = vec![false; round.answers.len()];
             loop {
-                for index in missing(&round.answers) {
+                for index in self.to_heal(&round.answers) {
                     if !std::mem::replace(&mut healed[index], true) {
                         healing.spawn(self.heal(index, limit));
                     }
@@ -288,15 +314,28 @@ impl<N: Node> Keeper<N> {
         round.answers
     }
 
-    /// Puts the key on the nodes that have none, after a round that extended on no quorum. Until
+    /// Puts the key on the nodes that have none, after a round with these `answers` that extended on
+    /// no quorum, and answers what came of it. Until
     /// `valid_until` the lock is ours, so that nobody else has a quorum, and none of these keys
     /// counts before a later round has found it there: without them a lock would hang on the very
     /// nodes that it was acquired on, although others are there. They have just answered, so they
     /// have no more time than in a first round: the next one must not wait for one that hangs now.
-    async fn heal_all(&self, missing: Vec<usize>) {
+    async fn heal_all(&self, mut answers: Answers<Extension>) -> Answers<Extension> {
         let limit = limit(self.node_timeout, 0, self.valid_until.remaining());
-        let healing = missing.into_iter().map(|index| self.heal(index, limit));
-        healing.collect::<JoinSet<_>>().join_all().await;
+        let to_heal = self.to_heal(&answers).into_iter();
+        let healing: JoinSet<_> = to_heal.map(|index| self.heal(index, limit)).collect();
+        for (index, answer) in healing.join_all().await {
+            answers[index] = Some(answer);
+        }
+        answers
+    }
+
+    /// The places of the nodes that have no key and shall have ours again.
+    fn to_heal(&self, answers: &Answers<Extension>) -> Vec<usize> {
+        let is_missing = |index: &usize| matches!(answers[*index], Some(Ok(Extension::Missing)));
+        let may_heal = self.heals_from.has_passed();
+        let places = (0..answers.len()).filter(|_| may_heal);
+        places.filter(is_missing).collect()
     }
 
     /// Puts the key on the node at this place, unless it is somebody else's there.

@@ -111,6 +111,7 @@ impl<N: Node> Lease<N> {
             failed: Arc::clone(&failed),
             hurry: Arc::clone(&hurry),
             is_in_a_hurry: false,
+            heals_from: held.started,
         };
         let listen_from = held.started + deaf(&held.votes);
         let mut task = JoinSet::new();

@@ -136,6 +136,16 @@ impl Server {
         self.ask(&["GET", key])
     }
 
+    /// How often `command` was called, by scripts too.
+    pub fn calls_of(&self, command: &str) -> u64 {
+        let statistics: String = self.ask(&["INFO", "commandstats"]);
+        let calls = statistics
+            .split(&format!("cmdstat_{command}:calls="))
+            .nth(1);
+        let calls = calls.and_then(|calls| calls.split(',').next()?.parse().ok());
+        calls.unwrap_or_default()
+    }
+
     /// Every key that is a lock, and not a fencing counter or a history.
     pub fn locks(&self) -> Vec<String> {
         let keys: Vec<String> = self.ask(&["KEYS", "*"]);
