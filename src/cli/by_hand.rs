@@ -105,7 +105,8 @@ fn release() -> Definition {
         "Give back the lock that TOKEN was printed for. Or, with --force, take it from whoever \
          holds it: the holder is shown first, and exactly the lock that was shown is deleted, on \
          every server; if somebody else holds it by then, it is left alone. A 'redlock run' that \
-         loses its lock in this way stops its command at once.",
+         loses its lock in this way stops its command at once. Who tries to get the lock just \
+         then may get it: look again before you rely on its being free.",
     )
     .after_long_help(AFTER_RELEASE)
     .arg(resource())

@@ -67,9 +67,10 @@ fn put_within(bytes: &[u8], patience_ms: u16) -> bool {
         let rest = PollTimeout::try_from(until.remaining()).unwrap_or(PollTimeout::ZERO);
         // A pipe that is ready takes a page at least, which is more than a line.
         match poll(&mut wanted, rest) {
-            Ok(1..) => break,
             Err(Errno::EINTR) => {}
-            Ok(_) | Err(_) => return false,
+            Ok(0) => return false,
+            // Who may not ask does not wait.
+            Ok(_) | Err(_) => break,
         }
     }
     let stops = SigSet::from(Signal::SIGTTOU);

@@ -95,10 +95,11 @@ impl World {
     /// The host's name, as others see it in a lock.
     #[must_use]
     pub fn host(&self) -> String {
-        gethostname().map_or_else(
-            |_| "?".to_owned(),
-            |name| name.to_string_lossy().into_owned(),
-        )
+        let name = gethostname().unwrap_or_default();
+        if name.is_empty() {
+            return "?".to_owned();
+        }
+        name.to_string_lossy().into_owned()
     }
 
     /// The user's name without asking the system's directory of users, which may hang on a server:

@@ -69,7 +69,7 @@ fn a_part_of_path_that_may_not_be_looked_into_has_no_command() {
 fn with_too_few_descriptors_nothing_is_started_and_the_message_says_so() {
     let cluster = Cluster::start(3);
     let mut not_started = 0;
-    for limit in 9..20 {
+    for limit in 4..20 {
         let limited = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
         let run = Redlock::under(&["sh", "-c", &limited], ["run", "-r", "job", "echo", "ran"]);
         let end = run.env("REDLOCK_SERVERS", cluster.urls()).end();
@@ -98,13 +98,54 @@ fn in_a_sandbox_no_job_runs_that_could_not_be_watched() {
         (libc::SYS_setpgid, "operation not permitted"),
         (libc::SYS_timerfd_create, "its guard cannot be started"),
         (libc::SYS_timerfd_settime, "its guard did not start"),
+        (libc::SYS_recvmsg, "its guard did not start"),
     ] {
-        let run = cluster.redlock(["run", "-r", "job", "echo", "never"]);
-        let end = run.without(call).end();
-        end.assert_code(71).assert_says(&["cannot run 'echo'", why]);
-        assert_eq!(end.stdout, "", "{why}");
-        assert_eq!(cluster.locks(), [""; 0]);
+        not_run(&cluster, |run| run.without(call), why);
     }
+    let no_signals = |run: Redlock| {
+        let run = run.without(libc::SYS_kill);
+        run.without(libc::SYS_pidfd_send_signal)
+    };
+    not_run(&cluster, no_signals, "its guard did not start");
+    for (call, why) in [
+        (libc::SYS_pidfd_send_signal, "its guard did not start"),
+        (libc::SYS_pidfd_open, "a sandbox ends processes"),
+    ] {
+        not_run(&cluster, |run| run.ended_by(call), why);
+    }
+}
+
+fn not_run(cluster: &Cluster, confined: impl Fn(Redlock) -> Redlock, why: &str) {
+    let run = cluster.redlock(["run", "-r", "job", "echo", "never"]);
+    let end = confined(run).end();
+    end.assert_code(71).assert_says(&["cannot run 'echo'", why]);
+    assert_eq!(end.stdout, "", "{why}");
+    assert_eq!(cluster.locks(), [""; 0]);
+}
+
+#[test]
+fn a_sandbox_without_pairs_of_sockets_is_no_bug_of_ours() {
+    let cluster = Cluster::start(3);
+    for line in [&["run", "-r", "job", "echo", "never"][..], &["list"]] {
+        let line = line.iter().copied();
+        let end = cluster.redlock(line).without(libc::SYS_socketpair).end();
+        end.assert_code(71)
+            .assert_says(&["cannot start: operation not permitted"]);
+        assert_eq!(end.stdout, "");
+    }
+}
+
+#[test]
+fn without_path_a_command_is_looked_for_where_the_system_does() {
+    let cluster = Cluster::start(3);
+    let run = |command| {
+        let run = cluster.redlock(["run", "-r", "job", command]);
+        run.without_env("PATH").end()
+    };
+    run("true").assert_code(0).assert_silent();
+    run("nothing-like-it")
+        .assert_code(127)
+        .assert_says(&["not found in /bin:/usr/bin (PATH is not set)"]);
 }
 
 #[test]

@@ -20,6 +20,9 @@ use crate::job::guard::{Guard, Introduction, Watch};
 use crate::job::spawn::{Image, SpawnError, spawn};
 use crate::job::terminal::{self, Terminal};
 
+/// Where libc looks for a command if `PATH` is not set.
+const UNSET_PATH: &str = "/bin:/usr/bin";
+
 /// What to start.
 #[derive(Clone, Debug)]
 pub struct Order {
@@ -200,6 +203,9 @@ fn ended_early(leader: Pid, not_after: Instant) -> StartError {
         }
     };
     match end {
+        Ok(WaitStatus::Signaled(_, Signal::SIGSYS, _)) => StartError::System(
+            "a sandbox ends processes for a system call that is needed (SIGSYS)".to_owned(),
+        ),
         Ok(WaitStatus::Signaled(_, signal, _)) if !not_after.has_passed() => {
             StartError::Signalled(signal)
         }
@@ -220,20 +226,18 @@ fn not_prepared(errno: Errno) -> StartError {
 fn not_executed(program: &OsStr, errno: Errno) -> StartError {
     match errno {
         Errno::ENOENT if !has_directory(program) => {
-            let path = std::env::var_os("PATH").unwrap_or_default();
-            StartError::NotFound(format!("not found in PATH ({})", path.to_string_lossy()))
+            StartError::NotFound(format!("not found in {}", search_path().1))
         }
         // Also of a directory of PATH that may not be looked into.
         Errno::EACCES if !has_directory(program) => {
-            let path = std::env::var_os("PATH").unwrap_or_default();
+            let (path, named) = search_path();
             let mut places = std::env::split_paths(&path).map(|place| place.join(program));
             match places.find(|place| place.exists()) {
                 Some(place) => {
                     StartError::NotExecutable(format!("{}: permission denied", place.display()))
                 }
                 None => StartError::NotFound(format!(
-                    "not found in PATH ({}), parts of which may not be looked into",
-                    path.to_string_lossy()
+                    "not found in {named}, parts of which may not be looked into"
                 )),
             }
         }
@@ -246,6 +250,20 @@ fn not_executed(program: &OsStr, errno: Errno) -> StartError {
             StartError::NotExecutable("it is a directory".to_owned())
         }
         _ => StartError::NotExecutable(errno::reason(&errno.into())),
+    }
+}
+
+/// Where libc looks for a command, and what that is called in a message.
+fn search_path() -> (OsString, String) {
+    match std::env::var_os("PATH") {
+        Some(path) => {
+            let named = format!("PATH ({})", path.to_string_lossy());
+            (path, named)
+        }
+        None => {
+            let named = format!("{UNSET_PATH} (PATH is not set)");
+            (UNSET_PATH.into(), named)
+        }
     }
 }
 

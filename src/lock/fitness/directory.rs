@@ -20,7 +20,7 @@ pub(super) fn judge(facts: &Result<LocalExamination, String>) -> Vec<Finding> {
             Severity::NoVote,
             format!("cannot be used: {reason}"),
             "no lock can be taken",
-            "--local=DIR, a directory that you may write to",
+            "that, or --local=DIR, a directory that you may write to",
         )],
     }
 }

@@ -391,8 +391,9 @@ fn clock(facts: &Examination, expected: &Expected) -> Option<Finding> {
     Some(found(
         Severity::Warning,
         format!("its clock is {amount} {direction} {whose}"),
-        "a lock does not depend on it, unless somebody puts it right in one step: forward, and \
-         its locks expire early",
+        "fencing tokens can become smaller when another server loses its data, if that is more \
+         than the restart window; a lock does not depend on it, unless somebody puts it right in \
+         one step: forward, and its locks expire early",
         "synchronise it with chrony or ntpd, which change a clock gradually",
     ))
 }

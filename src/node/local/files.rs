@@ -59,7 +59,7 @@ pub(super) enum StoreError {
     #[error("{} was removed by hand; remove the whole directory once nobody holds a lock there", .0.display())]
     Missing(PathBuf),
     /// Nobody can tell which boot this is.
-    #[error("{} is missing, which tells one boot from the next; mount /proc", .0.display())]
+    #[error("{} is missing, which tells one boot from the next; mount /proc, all of it (ProcSubset=all)", .0.display())]
     NoBoot(PathBuf),
 }
 

@@ -12,7 +12,7 @@ use nix::sys::signal::{SigHandler, Signal, kill};
 use nix::unistd::Pid;
 use redlock::clock::{self, Instant};
 
-use super::sandbox::forbid;
+use super::sandbox::{Punishment, forbid};
 use super::{PATIENCE, eventually};
 
 /// A command line of redlock, in an environment in which nothing is set but `PATH`.
@@ -61,9 +61,15 @@ impl Redlock {
         Self { command }
     }
 
-    /// In a sandbox that forbids `call`, by its number.
+    /// In a sandbox that refuses `call`, by its number.
     pub fn without(mut self, call: libc::c_long) -> Self {
-        forbid(&mut self.command, call);
+        forbid(&mut self.command, call, Punishment::Refusal);
+        self
+    }
+
+    /// In a sandbox that ends whoever makes this call.
+    pub fn ended_by(mut self, call: libc::c_long) -> Self {
+        forbid(&mut self.command, call, Punishment::Death);
         self
     }
 

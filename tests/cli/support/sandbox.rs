@@ -3,10 +3,22 @@
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
-/// Lets `command` and all that it starts be refused `call` with EPERM.
-pub fn forbid(command: &mut Command, call: libc::c_long) {
+/// What a sandbox does about a call that it forbids.
+#[derive(Clone, Copy, Debug)]
+pub enum Punishment {
+    /// It is refused with EPERM.
+    Refusal,
+    /// Who makes it is ended by SIGSYS.
+    Death,
+}
+
+/// Forbids `call` to `command` and all that it starts.
+pub fn forbid(command: &mut Command, call: libc::c_long, punishment: Punishment) {
     let number = u32::try_from(call).expect("a number of a call");
-    let refuse = libc::SECCOMP_RET_ERRNO | libc::EPERM.unsigned_abs();
+    let refuse = match punishment {
+        Punishment::Refusal => libc::SECCOMP_RET_ERRNO | libc::EPERM.unsigned_abs(),
+        Punishment::Death => libc::SECCOMP_RET_KILL_PROCESS,
+    };
     // The number is what seccomp_data begins with: if it is this one, refuse; else allow.
     let filter = [
         statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0),
