@@ -482,4 +482,29 @@ mod tests {
         assert!(matches!(next(59), Next::Again(_)));
         assert_eq!(next(60), Next::GiveUp);
     }
+
+    #[test]
+    fn an_outage_that_is_over_does_not_count_for_the_next_one() {
+        let node_timeout = Duration::from_millis(80);
+        let at = |s| ORIGIN + Duration::from_secs(s);
+        let (held, votes) = held_for(Duration::from_mins(10));
+        for over in [held, Verdict::Split] {
+            let mut retries = retries(Patience::Forever);
+            let mut next = |verdict: &Verdict, s| retries.next(verdict, &votes, at(s), at(s));
+            assert!(matches!(next(&Verdict::Unreachable, 0), Next::Again(_)));
+            assert!(matches!(next(&over, 59), Next::Again(_)));
+            assert!(matches!(next(&Verdict::Unreachable, 61), Next::Again(_)));
+            assert!(matches!(next(&over, 62), Next::Again(_)));
+            assert_eq!(retries.limit(node_timeout), node_timeout);
+        }
+    }
+
+    #[test]
+    fn who_waits_does_not_give_up_a_split() {
+        let mut retries = retries(Patience::Forever);
+        let at = |s| ORIGIN + Duration::from_secs(s);
+        let mut next = |s| retries.next(&Verdict::Split, &vec![], at(s), at(s));
+        assert!(matches!(next(0), Next::Again(_)));
+        assert!(matches!(next(60), Next::Again(_)));
+    }
 }

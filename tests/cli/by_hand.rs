@@ -613,3 +613,49 @@ fn servers_that_are_far_away_are_as_good_by_hand_as_for_a_run() {
     redlock(&["release", "-r", "job", "--force", "--yes"]).assert_code(0);
     redlock(&["inspect", "job"]).assert_code(3);
 }
+
+#[test]
+fn a_majority_that_turns_us_away_is_told_apart_from_an_outage_by_hand() {
+    let cluster = Cluster::start(3);
+    let token = Address::of(&cluster).acquire("job", "60s");
+    for server in &cluster.servers[..2] {
+        let _: () = server.ask(&["ACL", "SETUSER", "default", "-eval"]);
+    }
+    let lines: [&[&str]; 3] = [
+        &["extend", "-r", "job", "--token", &token],
+        &["release", "-r", "job", "--token", &token],
+        &["release", "-r", "job", "--force", "--yes"],
+    ];
+    for line in lines {
+        let end = cluster.redlock(line.iter().copied()).end();
+        end.assert_code(77).assert_says(&["NOPERM"]);
+    }
+}
+
+#[test]
+fn the_beginning_of_a_token_is_none() {
+    let cluster = Cluster::start(3);
+    let directory = tempfile::tempdir().expect("a directory");
+    for address in [Address::of(&cluster), Address::local(directory.path())] {
+        let token = address.acquire("job", "60s");
+        let line = ["release", "-r", "job", "--token", &token[..4]];
+        address.redlock(line).end().assert_code(75);
+        let line = ["release", "-r", "job", "--token", &token];
+        address.redlock(line).end().assert_code(0);
+    }
+}
+
+#[test]
+fn nobody_knows_whether_a_lock_was_there_that_no_quorum_could_be_looked_at() {
+    let cluster = Cluster::start(3);
+    let (proxies, urls) = proxy::before_each(&cluster);
+    for proxy in &proxies[..2] {
+        proxy.set_requests_that_say("return {'free', about", Fate::Drop);
+    }
+    let token = "0123456789abcdef0123456789abcdef";
+    Redlock::new(["release", "-r", "job", "--token", token])
+        .env("REDLOCK_SERVERS", &urls)
+        .end()
+        .assert_code(69)
+        .assert_says(&["job", "gone"]);
+}

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::support::proxy::{self, Fate, Proxy};
-use crate::support::{Cluster, Process, Redlock, eventually};
+use crate::support::{Address, Cluster, Process, Redlock, Server, eventually};
 
 const CONTENDERS: usize = 20;
 
@@ -299,4 +299,34 @@ fn everybody_of_a_crowd_that_is_too_large_to_listen_gets_a_turn_and_nobody_is_di
         })
         .collect();
     all_run(&cluster, runs);
+}
+
+#[test]
+fn a_skip_names_whom_a_quorum_names_and_not_what_is_left_on_the_first_server() {
+    let cluster = Cluster::start(3);
+    let address = Address::of(&cluster);
+    address.acquire("job", "60s");
+    let _: () = cluster.servers[0].ask(&["SET", "lock:job", "what is left of another"]);
+    let end = cluster.redlock(["run", "-v", "-r", "job", "true"]).end();
+    end.assert_code(75).assert_says(&["(pid "]);
+}
+
+#[test]
+fn the_end_of_a_run_is_told_to_who_listens() {
+    let cluster = Cluster::start(3);
+    let mut run = cluster.run("", "echo ready; read _").start_ready();
+    let mut clients: Vec<_> = cluster.servers.iter().map(Server::client).collect();
+    let mut listeners: Vec<_> = clients
+        .iter_mut()
+        .map(|client| client.as_pubsub())
+        .collect();
+    for listener in &mut listeners {
+        let channel = "released:lock:job";
+        listener.subscribe(channel).expect("it may be listened to");
+    }
+    run.write_line("");
+    run.end().assert_code(0);
+    for listener in &mut listeners {
+        listener.get_message().expect("the notice");
+    }
 }

@@ -164,3 +164,38 @@ fn a_lock_that_was_prolonged_by_hand_is_kept_when_memory_is_full() {
     run.write_line("");
     run.end().assert_code(0).assert_silent();
 }
+
+#[test]
+fn extend_puts_back_for_no_more_than_a_moment_what_was_released_meanwhile() {
+    let cluster = Cluster::start(3);
+    let (proxies, urls) = proxy::before_each(&cluster);
+    let address = Address::of(&cluster);
+    let token = address.acquire("job", "60s");
+    let _: u32 = cluster.servers[2].ask(&["DEL", "lock:job"]);
+    // What puts it back is late, but not too late.
+    let late = Fate::Delay(Duration::from_secs(2));
+    proxies[2].set_requests_that_say("'NX', 'PX'", late);
+    let line = ["extend", "-r", "job", "--token", &token, "-t", "1h"];
+    let extend = Redlock::new(line)
+        .env("REDLOCK_SERVERS", &urls)
+        .env("REDLOCK_NODE_TIMEOUT", "10s")
+        .start();
+    eventually("it is extended", || cluster.pttls("lock:job")[0] > 60_000);
+    let line = ["release", "-r", "job", "--token", &token];
+    address.redlock(line).end().assert_code(0);
+    extend.end().assert_code(0);
+    eventually("it is gone", || cluster.locks().is_empty());
+}
+
+#[test]
+fn extend_puts_back_what_is_ours_and_not_what_another_has_on_a_minority() {
+    let cluster = Cluster::start(5);
+    let address = Address::of(&cluster);
+    let token = address.acquire("job", "60s");
+    let ours = cluster.servers[0].get("lock:job");
+    let _: u32 = cluster.servers[3].ask(&["DEL", "lock:job"]);
+    let _: () = cluster.servers[4].ask(&["SET", "lock:job", "another's"]);
+    let line = ["extend", "-r", "job", "--token", &token];
+    address.redlock(line).end().assert_code(0);
+    assert_eq!(cluster.servers[3].get("lock:job"), ours);
+}

@@ -456,3 +456,20 @@ fn of_several_resources_one_that_was_taken_away_is_not_done() {
             .all(Option::is_none)
     );
 }
+
+#[test]
+fn a_success_that_is_noted_on_a_quorum_in_two_steps_is_noted() {
+    let mut cluster = Cluster::start(3);
+    let mut run = cluster
+        .run("--once-per 1h -t 1h", "echo ready; read _")
+        .start_ready();
+    cluster.wait_for_listeners(1);
+    let _: u32 = cluster.servers[0].ask(&["DEL", "lock:job"]);
+    cluster.servers[2].kill();
+    run.write_line("");
+    run.end().assert_code(0).assert_silent();
+    for server in &cluster.servers[..2] {
+        let value = server.get("lock:job").expect("a marker");
+        assert_eq!(value[32], b'!');
+    }
+}
