@@ -255,16 +255,12 @@ fn not_executed(program: &OsStr, errno: Errno) -> StartError {
 
 /// Where libc looks for a command, and what that is called in a message.
 fn search_path() -> (OsString, String) {
-    match std::env::var_os("PATH") {
-        Some(path) => {
-            let named = format!("PATH ({})", path.to_string_lossy());
-            (path, named)
-        }
-        None => {
-            let named = format!("{UNSET_PATH} (PATH is not set)");
-            (UNSET_PATH.into(), named)
-        }
-    }
+    let path = std::env::var_os("PATH");
+    let named = path.as_ref().map_or_else(
+        || format!("{UNSET_PATH} (PATH is not set)"),
+        |path| format!("PATH ({})", path.to_string_lossy()),
+    );
+    (path.unwrap_or_else(|| UNSET_PATH.into()), named)
 }
 
 /// The system has no room for a process.

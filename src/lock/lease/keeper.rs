@@ -314,12 +314,12 @@ impl<N: Node> Keeper<N> {
         round.answers
     }
 
-    /// Puts the key on the nodes that have none, after a round with these `answers` that extended on
-    /// no quorum, and answers what came of it. Until
-    /// `valid_until` the lock is ours, so that nobody else has a quorum, and none of these keys
-    /// counts before a later round has found it there: without them a lock would hang on the very
-    /// nodes that it was acquired on, although others are there. They have just answered, so they
-    /// have no more time than in a first round: the next one must not wait for one that hangs now.
+    /// Puts the key on the nodes that have none, after a round with these `answers` that extended
+    /// on no quorum, and answers what came of it. Until `valid_until` the lock is ours, so that
+    /// nobody else has a quorum, and none of these keys counts before a later round has found it
+    /// there: without them a lock would hang on the very nodes that it was acquired on, although
+    /// others are there. They have just answered, so they have no more time than in a first round:
+    /// the next one must not wait for one that hangs now.
     async fn heal_all(&self, mut answers: Answers<Extension>) -> Answers<Extension> {
         let limit = limit(self.node_timeout, 0, self.valid_until.remaining());
         let to_heal = self.to_heal(&answers).into_iter();
