@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::support::proxy::{self, Fate};
 use crate::support::pty::{ON_TERMINAL, Pty};
-use crate::support::{Address, BadNode, Cluster, Redlock, json};
+use crate::support::{Address, BadNode, Cluster, Redlock, eventually, json};
 
 const FORCE: [&str; 5] = ["release", "-r", "job", "--force", "--yes"];
 const ASK: [&str; 4] = ["release", "-r", "job", "--force"];
@@ -74,6 +74,21 @@ fn a_holder_puts_nothing_back_of_what_somebody_far_away_takes_from_one_server_af
             assert_eq!(server.get("lock:job"), None);
         }
     }
+}
+
+#[test]
+fn a_key_that_was_released_on_one_server_alone_is_put_back_after_a_while() {
+    let cluster = Cluster::start(3);
+    let mut run = cluster.run("-t 1h", "echo ready; read _").start_ready();
+    cluster.wait_for_listeners(1);
+    let server = &cluster.servers[1];
+    let _: u32 = server.ask(&["DEL", "lock:job"]);
+    let heard: u32 = server.ask(&["PUBLISH", "released:lock:job", "1"]);
+    assert_eq!(heard, 1);
+    eventually("it is there again", || server.get("lock:job").is_some());
+    run.write_line("");
+    run.end().assert_code(0).assert_silent();
+    assert_eq!(cluster.locks(), [""; 0]);
 }
 
 #[test]

@@ -136,8 +136,8 @@ fn stand() -> ! {
         libc::chdir(c"/".as_ptr());
         libc::prctl(libc::PR_SET_NAME, NAME.as_ptr());
     }
-    // What the deadline will take is tried now: in a sandbox that forbids it, or kills for it, nobody
-    // stands here, and the command does not run.
+    // What the deadline will take is tried now: in a sandbox that forbids it, or kills for it,
+    // nobody stands here, and the command does not run.
     match receive(SOCKET) {
         Heard::Job(job, leader) => post.hear(job, leader),
         Heard::Nothing => {}

@@ -179,15 +179,19 @@ impl<N: Node> Keeper<N> {
         let mut last_failed = None;
         // How many rounds in a row have found somebody else on a node.
         let mut beside_others = 0;
-        // Where a release is none of ours, and where one was heard.
+        // The nodes that do not have our key, of which a release tells nothing, and those on which
+        // one was heard.
         let mut strangers = BTreeSet::new();
         let mut released_on = BTreeSet::new();
         loop {
-            let next = if failures == 0 {
+            let mut next = if failures == 0 {
                 started + round_after(ttl, beside_others)
             } else {
                 self.next_retry(failures)
             };
+            if !self.heals_from.has_passed() && !strangers.is_empty() {
+                next = next.min(self.heals_from);
+            }
             tokio::select! {
                 () = clock::sleep_until(next.min(self.valid_until)) => {}
                 // A hint that it was taken away from us: to be asked, never to be believed.
