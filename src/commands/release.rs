@@ -17,7 +17,7 @@ use crate::settings::World;
 use crate::settings::by_hand::{GivenToken, ReleaseSettings, Right};
 
 /// What to do without a quorum.
-const ADVICE: &str = "what is left of it expires by itself";
+const ADVICE: &str = "what is left of it expires by itself, unless a run keeps it: then try again";
 
 /// The same if nothing of it does.
 const TRY_AGAIN: &str = "it never expires by itself, so try again";

@@ -11,7 +11,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use tokio::task::JoinSet;
 
-use super::claim::Token;
+use super::claim::{Token, holder_of, marker_of};
 use super::grip::reopen_failed;
 use super::outcome::{Outcome, evicted, extended, has_quorum, refused, removed};
 use super::quorum::{self, Answers, Named, named};
@@ -27,11 +27,12 @@ use crate::node::{
 const LEAST_HEARING: Duration = Duration::from_millis(20);
 
 /// For how long a lock is put back before it is known to be still held: longer than a look takes
-/// with all its retries.
+/// with all its pauses. So many times a node's time limit are added for its retries.
 const MOMENT: Duration = Duration::from_secs(3);
+const LOOKS: u32 = 1 + wait::OUTAGE_RETRIES;
 
 /// How often a lock is taken away that its holder puts back.
-const EVICTIONS: u32 = 3;
+const REMOVALS: u32 = 3;
 
 /// What is to be removed from a node.
 #[derive(Clone)]
@@ -115,11 +116,18 @@ impl<N: ByHand> Redlock<N> {
             })
             .await;
         let mut answers = lasting(&answers, ttl);
-        let outcome = extended(&answers);
+        let mut outcome = extended(&answers);
         if outcome == Outcome::Done {
             let until = quorum::valid_until(started, ttl);
-            self.put_back(&shown, &entry, until, &mut answers, node_timeout)
-                .await;
+            let putting_back = self.put_back(&shown, &entry, until, &mut answers, node_timeout);
+            let seen = putting_back.await;
+            if let Some(not_ours) = seen.as_ref().and_then(|seen| not_ours(seen, token)) {
+                outcome = not_ours;
+                answers = seen.map_or(answers, |seen| without_extending(&seen, token));
+            } else if until.has_passed() {
+                outcome = Outcome::NoQuorum;
+                answers.iter_mut().for_each(expire);
+            }
         }
         (outcome, named(self.nodes(), answers))
     }
@@ -130,7 +138,8 @@ impl<N: ByHand> Redlock<N> {
     ///
     /// Somebody may have released it meanwhile. So it is put there for a moment only, and prolonged
     /// if it is still held then. It is never taken away again, invariant I5: somebody else who
-    /// extends this lock may have counted it by now.
+    /// extends this lock may have counted it by now. Answers what was seen last, if anything was
+    /// put back.
     async fn put_back(
         &self,
         shown: &View,
@@ -138,7 +147,7 @@ impl<N: ByHand> Redlock<N> {
         until: Instant,
         answers: &mut Answers<Extension>,
         node_timeout: Duration,
-    ) {
+    ) -> Option<View> {
         let is_ours = |value: &[u8]| node::is_ours(value, extended.token());
         let (mut for_a_moment, mut fence) = (None, 0);
         for node in &shown.nodes {
@@ -155,14 +164,13 @@ impl<N: ByHand> Redlock<N> {
                 for_a_moment = Some(Arc::new(Entry {
                     keys: extended.keys.clone(),
                     value: found.value.value.clone(),
-                    ttl: MOMENT.min(extended.ttl),
+                    ttl: (MOMENT + node_timeout * LOOKS).min(extended.ttl),
                     stay: extended.stay,
                 }));
             }
         }
-        let Some(for_a_moment) = for_a_moment else {
-            return;
-        };
+        let for_a_moment = for_a_moment?;
+        let mut last_seen = None;
         for (node, answer) in self.nodes().iter().zip(answers) {
             if !matches!(answer, Some(Ok(Extension::Missing))) || until.has_passed() {
                 continue;
@@ -171,14 +179,17 @@ impl<N: ByHand> Redlock<N> {
             let mut healed = node.heal(entry, fence, node_timeout).await;
             if matches!(healed, Ok(Extension::Extended { .. })) {
                 let seen = self.inspect(&extended.keys[0], node_timeout).await;
-                if seen.standing != Standing::Held || !seen.by.is_some_and(|by| is_ours(&by.value))
-                {
+                let by = seen.by.as_ref().filter(|_| seen.standing == Standing::Held);
+                let is_held = by.is_some_and(|by| is_ours(&by.value));
+                last_seen = Some(seen);
+                if !is_held {
                     continue;
                 }
                 healed = node.extend(Arc::clone(extended), 0, node_timeout).await;
             }
             *answer = Some(healed);
         }
+        last_seen
     }
 
     /// Gives back the lock under `key` that `token` proves to be ours; another program's value is
@@ -201,8 +212,9 @@ impl<N: ByHand> Redlock<N> {
             seen: fits(node) || is_shown && node.look.answer.is_err(),
             proof: Arc::clone(&proof),
         });
-        let meant: Vec<Meant> = meant.collect();
-        let answers = self.remove(key, &meant, node_timeout).await;
+        let answers = self
+            .remove_for_good(key, meant.collect(), node_timeout)
+            .await;
         let mut outcome = removed(&answers);
         // Whether it was there before nobody knows, if a quorum could not be looked at.
         if outcome == Outcome::Gone && shown.answered() < shown.quorum {
@@ -212,8 +224,7 @@ impl<N: ByHand> Redlock<N> {
     }
 
     /// Takes away the lock that `shown` is a view of, and nothing else. A node that showed nothing
-    /// is asked for what most others showed: its answer may have been lost. Looks at it afterwards:
-    /// its holder, if he found it missing on one node and did not hear why, has put it back.
+    /// is asked for what most others showed: its answer may have been lost.
     pub async fn evict(
         &self,
         key: &str,
@@ -232,33 +243,62 @@ impl<N: ByHand> Redlock<N> {
             seen: is_unanswered || print.is_some(),
             proof: Arc::new(Proof::Print(print.unwrap_or_else(|| most.clone()))),
         });
-        let meant: Vec<Meant> = meant.collect();
-        let mut answers = Vec::new();
-        let mut outcome = Outcome::NoQuorum;
-        for eviction in 0..EVICTIONS {
-            answers = self.remove(key, &meant, node_timeout).await;
-            outcome = match evicted(&answers) {
-                // Its holder has let go of what he had put back.
-                Outcome::Gone if eviction > 0 => Outcome::Done,
-                outcome => outcome,
-            };
-            if outcome != Outcome::Done {
-                break;
-            }
+        let answers = self
+            .remove_for_good(key, meant.collect(), node_timeout)
+            .await;
+        (evicted(&answers), named(self.nodes(), answers))
+    }
+
+    /// Removes from each node what is `meant` there, and looks whether it stays away: its holder, if
+    /// he found it missing on one node and did not hear why, puts it back, also where something else
+    /// was removed. Only a redlock does that; what looks like another program's lock that was
+    /// removed may be its next.
+    async fn remove_for_good(
+        &self,
+        key: &str,
+        mut meant: Vec<Meant>,
+        node_timeout: Duration,
+    ) -> Answers<Removal> {
+        let proofs: Vec<_> = meant.iter().map(|meant| Arc::clone(&meant.proof)).collect();
+        let mut answers = self.remove(key, &meant, node_timeout).await;
+        if !answers.contains(&Some(Ok(Removal::Removed))) {
+            return answers;
+        }
+        for removal in 1..=REMOVALS {
             let seen = self.inspect(key, node_timeout).await;
-            for ((node, meant), answer) in seen.nodes.iter().zip(&meant).zip(&mut answers) {
-                let is_back = |found: &Found| meant.proof.fits(&found.value.value, &found.print);
-                if node.found().is_some_and(is_back) {
+            let mut back = Vec::new();
+            for (index, node) in seen.nodes.iter().enumerate() {
+                let is_gone = matches!(
+                    answers[index],
+                    Some(Ok(Removal::Removed | Removal::Missing))
+                );
+                let held = node
+                    .found()
+                    .filter(|found| is_gone && is_run(&found.value.value));
+                let fits = |proof: &&Arc<Proof>, found: &Found| {
+                    proof.fits(&found.value.value, &found.print)
+                };
+                let proof = held.and_then(|held| proofs.iter().find(|proof| fits(proof, held)));
+                if let Some(proof) = proof {
                     let text = "released, and put back by its holder";
-                    *answer = Some(Err(NodeError::Failed(text.to_owned())));
-                    outcome = Outcome::NoQuorum;
+                    answers[index] = Some(Err(NodeError::Failed(text.to_owned())));
+                    meant[index].proof = Arc::clone(proof);
+                    back.push(index);
                 }
             }
-            if outcome == Outcome::Done {
+            if back.is_empty() || removal == REMOVALS {
                 break;
             }
+            let mut again = self.remove(key, &meant, node_timeout).await;
+            for index in back {
+                answers[index] = match again[index].take() {
+                    // Its holder has let go of it himself.
+                    Some(Ok(Removal::Missing)) => Some(Ok(Removal::Removed)),
+                    answer => answer,
+                };
+            }
         }
-        (outcome, named(self.nodes(), answers))
+        answers
     }
 
     /// Removes from each node what is `meant` there.
@@ -322,6 +362,23 @@ impl<N: ByHand> Redlock<N> {
     }
 }
 
+/// Whether a redlock wrote this `value`, and holds the lock.
+fn is_run(value: &[u8]) -> bool {
+    holder_of(value).is_some() && marker_of(value).is_none()
+}
+
+/// What an extension comes to by now, if a quorum says in `seen` that the lock of `token` is over.
+fn not_ours(seen: &View, token: &Token) -> Option<Outcome> {
+    let by = seen.by.as_ref();
+    match seen.standing {
+        Standing::Undecided => None,
+        Standing::Free => Some(Outcome::Gone),
+        Standing::Held | Standing::Kept | Standing::Done => by
+            .filter(|by| !node::is_ours(&by.value, token.as_str().as_bytes()))
+            .map(|by| Outcome::Taken(by.clone())),
+    }
+}
+
 /// What the nodes would answer to an extension, as far as they show it, of which none was made.
 fn without_extending(shown: &View, token: &Token) -> Answers<Extension> {
     let proof = Proof::Token(token.as_str().as_bytes().to_vec());
@@ -341,6 +398,19 @@ fn without_extending(shown: &View, token: &Token) -> Answers<Extension> {
     nodes.map(Some).collect()
 }
 
+/// Why an extension is none of which nothing is left.
+fn too_late() -> NodeError {
+    let text = "extended, but the others took so long that nothing is left of the TTL";
+    NodeError::Failed(text.to_owned())
+}
+
+/// Makes an extension none.
+fn expire(answer: &mut Option<Answer<Extension>>) {
+    if matches!(answer, Some(Ok(Extension::Extended { .. }))) {
+        *answer = Some(Err(too_late()));
+    }
+}
+
 /// What was answered, without the extensions of which nothing may be left: asking nodes again and
 /// again can take longer than a short TTL, invariant I3. And of a server that has two names, one.
 fn lasting(answers: &Answers<(Extension, Instant)>, ttl: Duration) -> Answers<Extension> {
@@ -348,8 +418,7 @@ fn lasting(answers: &Answers<(Extension, Instant)>, ttl: Duration) -> Answers<Ex
         Ok((Extension::Extended { .. }, began))
             if quorum::valid_until(*began, ttl).has_passed() =>
         {
-            let text = "extended, but the others took so long that nothing is left of the TTL";
-            Err(NodeError::Failed(text.to_owned()))
+            Err(too_late())
         }
         Ok((extension, _)) => Ok(extension.clone()),
         Err(error) => Err(error.clone()),

@@ -32,7 +32,7 @@ use tokio::task::JoinSet;
 
 use super::quorum::majority;
 use crate::clock::{self, Instant};
-use crate::node::{Node, NodeError};
+use crate::node::{Node, NodeError, Print};
 
 /// The pause before a node whose connection broke is listened to again.
 const LISTEN_AGAIN: Duration = Duration::from_secs(1);
@@ -63,6 +63,8 @@ pub enum Heard {
     Listening(usize),
     /// Somebody released one of the locks there, and so many listened.
     Released(usize, u32),
+    /// A person took this value away there. Followed by the release that it was.
+    TakenAway(usize, Print),
     /// The node is not listened to for the time being.
     Deaf(usize),
 }
@@ -171,7 +173,7 @@ impl Ear {
         match heard {
             Heard::Listening(node) => self.listening.insert(node),
             Heard::Deaf(node) => self.listening.remove(&node),
-            Heard::Released(..) => false,
+            Heard::Released(..) | Heard::TakenAway(..) => false,
         };
     }
 
@@ -181,16 +183,14 @@ impl Ear {
         self.listening.len() >= majority(self.nodes)
     }
 
-    /// Forgets what was heard so far, and tells which nodes told of a release.
-    pub fn released_so_far(&mut self) -> BTreeSet<usize> {
-        let mut released = BTreeSet::new();
+    /// All that was heard meanwhile, without waiting.
+    pub fn heard_so_far(&mut self) -> Vec<Heard> {
+        let mut all = Vec::new();
         while let Ok(heard) = self.heard.try_recv() {
             self.note(heard);
-            if let Heard::Released(node, _) = heard {
-                released.insert(node);
-            }
+            all.push(heard);
         }
-        released
+        all
     }
 
     /// Sleeps until `until`, or until so many nodes told of a release that a majority can be free,
@@ -263,6 +263,9 @@ async fn listen<N: Node>(
             Ok(mut notices) => {
                 let _ = tell.send(Heard::Listening(index));
                 while let Some(notice) = notices.next().await {
+                    if let Some(print) = notice.taken {
+                        let _ = tell.send(Heard::TakenAway(index, print));
+                    }
                     let _ = tell.send(Heard::Released(index, notice.listeners));
                 }
                 let _ = tell.send(Heard::Deaf(index));

@@ -242,7 +242,7 @@ impl<'a, N: Node> Contender<'a, N> {
     fn begin(&mut self) -> Attempt<N> {
         // What was told before an attempt is in its answers.
         if let Some(ear) = &mut self.ear {
-            ear.released_so_far();
+            ear.heard_so_far();
         }
         let limit = self.retries.limit(self.node_timeout);
         let token = Token::random();

@@ -27,7 +27,7 @@ pub use by_hand::{ByHand, Fences, Found, Listed, Page, Proof, Removal, Sight, Va
 pub use endpoint::{Credentials, Endpoint, Secret, TlsFiles};
 pub use local::LocalNode;
 pub use local::examine::{FileSystem, LocalExamination};
-pub use notices::{Notice, Notices};
+pub use notices::{Notice, Notices, Print};
 pub use parting::{Marker, MarkerKind, Parting};
 pub use redis::examine::{Config, Examination, Info, Role};
 pub use redis::{RedisNode, acl};

@@ -11,6 +11,29 @@ use tokio::task::JoinHandle;
 pub struct Notice {
     /// How many listened, as far as the node may tell; at least one.
     pub listeners: u32,
+    /// The value that a person has taken away, or given back; `None` if its holder has let go.
+    pub taken: Option<Print>,
+}
+
+/// What a value is known by in a notice: the beginning of its SHA-1 digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Print(u64);
+
+impl Print {
+    const DIGITS: usize = 16;
+
+    /// The print of `value`.
+    #[must_use]
+    pub fn of(value: &[u8]) -> Option<Self> {
+        Self::of_digest(&sha1_smol::Sha1::from(value).digest().to_string())
+    }
+
+    /// The print of a value with this `digest`, in hexadecimal digits.
+    #[must_use]
+    pub fn of_digest(digest: &str) -> Option<Self> {
+        let begin = digest.get(..Self::DIGITS)?;
+        u64::from_str_radix(begin, 16).ok().map(Self)
+    }
 }
 
 /// The notices of one node, until its connection breaks.

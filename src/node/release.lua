@@ -16,7 +16,7 @@ for i = 1, n do
     end
     left, may_be_again = left + 1, false
     -- After the release, and through pcall: a user without channel rights has released all the same.
-    if ARGV[7] == '' then notify(i) end
+    if ARGV[7] == '' then notify(i, '') end
   elseif state ~= '' and ours(value, token .. state) then
     -- This very release again: its answer was lost, or came late, and with it the marker's end.
     if redis.call('PTTL', KEYS[i]) > tonumber(ARGV[3]) then redis.call('PEXPIRE', KEYS[i], ARGV[3]) end

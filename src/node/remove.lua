@@ -10,6 +10,7 @@ else
   meant = print_of(1, kind, value) == ARGV[2]
 end
 if not meant then return foreign(1, kind, value) end
+local taken = print_of(1, kind, value)
 redis.call('DEL', KEYS[1])
-notify(1)
+notify(1, taken)
 return {'removed'}

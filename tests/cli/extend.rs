@@ -34,6 +34,7 @@ fn extend_puts_the_lock_back_where_a_minority_has_lost_it() {
         server.restart();
         address.redlock(extend).end().assert_code(0).assert_silent();
         assert_eq!(cluster.servers[index].get("lock:job"), value);
+        assert!(cluster.pttls("lock:job")[index] > 20_000);
         assert_eq!(cluster.servers[index].get("{lock:job}:fence"), fence);
     }
     // Not where it is somebody else's by now.
@@ -90,7 +91,7 @@ fn extend_takes_nothing_away_that_another_extension_may_have_counted() {
     proxies[2].set_replies(Fate::Delay(Duration::from_millis(500)));
     let extend = Redlock::new(["extend", "-r", "job", "-t", "1h"])
         .env("REDLOCK_SERVERS", &urls)
-        .env("REDLOCK_NODE_TIMEOUT", "2s")
+        .env("REDLOCK_NODE_TIMEOUT", "5s")
         .env("REDLOCK_TOKEN", &token)
         .start();
     eventually("it is put back", || lost.get("lock:job").is_some());
@@ -183,7 +184,8 @@ fn extend_puts_back_for_no_more_than_a_moment_what_was_released_meanwhile() {
     eventually("it is extended", || cluster.pttls("lock:job")[0] > 60_000);
     let line = ["release", "-r", "job", "--token", &token];
     address.redlock(line).end().assert_code(0);
-    extend.end().assert_code(0);
+    // It sees that.
+    extend.end().assert_code(76).assert_says(&["job"]);
     eventually("it is gone", || cluster.locks().is_empty());
 }
 
@@ -198,4 +200,20 @@ fn extend_puts_back_what_is_ours_and_not_what_another_has_on_a_minority() {
     let line = ["extend", "-r", "job", "--token", &token];
     address.redlock(line).end().assert_code(0);
     assert_eq!(cluster.servers[3].get("lock:job"), ours);
+}
+
+#[test]
+fn an_extension_whose_time_is_over_when_the_lock_is_put_back_is_none() {
+    let cluster = Cluster::start(3);
+    let (proxies, urls) = proxy::before_each(&cluster);
+    let token = Address::of(&cluster).acquire("job", "60s");
+    let _: u32 = cluster.servers[2].ask(&["DEL", "lock:job"]);
+    proxies[2].set_requests_that_say("'NX', 'PX'", Fate::Delay(Duration::from_secs(1)));
+    let line = ["extend", "-r", "job", "--token", &token, "-t", "1s"];
+    let end = Redlock::new(line)
+        .env("REDLOCK_SERVERS", urls)
+        .env("REDLOCK_NODE_TIMEOUT", "10s")
+        .end();
+    end.assert_code(69)
+        .assert_says(&["nothing is left of the TTL"]);
 }

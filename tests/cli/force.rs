@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::support::proxy::{self, Fate};
 use crate::support::pty::{ON_TERMINAL, Pty};
-use crate::support::{Address, BadNode, Cluster, Redlock, eventually, json};
+use crate::support::{Address, BadNode, Cluster, Redlock, Server, eventually, json};
 
 const FORCE: [&str; 5] = ["release", "-r", "job", "--force", "--yes"];
 const ASK: [&str; 4] = ["release", "-r", "job", "--force"];
@@ -76,19 +76,70 @@ fn a_holder_puts_nothing_back_of_what_somebody_far_away_takes_from_one_server_af
     }
 }
 
+/// Takes away the lock of `server` alone, as somebody does who reaches no other.
+fn take_away_from(server: &Server) {
+    let one_and_two_away = format!("{} redis://127.0.0.1:1 redis://127.0.0.1:2", server.url());
+    let end = Redlock::new(["release", "-r", "job", "--token", &token_on(server)])
+        .env("REDLOCK_SERVERS", one_and_two_away)
+        .end();
+    end.assert_code(69);
+    assert_eq!(server.get("lock:job"), None);
+}
+
+fn token_on(server: &Server) -> String {
+    let value = server.get("lock:job").expect("it is held");
+    String::from_utf8_lossy(&value[..32]).into_owned()
+}
+
 #[test]
 fn a_key_that_was_released_on_one_server_alone_is_put_back_after_a_while() {
     let cluster = Cluster::start(3);
     let mut run = cluster.run("-t 1h", "echo ready; read _").start_ready();
     cluster.wait_for_listeners(1);
     let server = &cluster.servers[1];
-    let _: u32 = server.ask(&["DEL", "lock:job"]);
-    let heard: u32 = server.ask(&["PUBLISH", "released:lock:job", "1"]);
-    assert_eq!(heard, 1);
+    take_away_from(server);
     eventually("it is there again", || server.get("lock:job").is_some());
     run.write_line("");
     run.end().assert_code(0).assert_silent();
     assert_eq!(cluster.locks(), [""; 0]);
+}
+
+#[test]
+fn a_holder_whose_lock_is_taken_from_the_one_server_that_both_reach_stops_his_command() {
+    let mut cluster = Cluster::start(3);
+    let (proxies, urls) = proxy::before_each(&cluster);
+    let run = Redlock::new([
+        "run",
+        "-r",
+        "job",
+        "-t",
+        "1h",
+        "--min-hold",
+        "1h",
+        "sh",
+        "-c",
+        "echo ready; sleep 600",
+    ]);
+    let run = run.env("REDLOCK_SERVERS", &urls).start_ready();
+    cluster.wait_for_listeners(1);
+    // What he does not reach any more may have it, and may not.
+    proxies[2].set_requests(Fate::Close);
+    cluster.servers[1].kill();
+    take_away_from(&cluster.servers[0]);
+    let end = run.end();
+    end.assert_code(76)
+        .assert_says(&["somebody has taken it away"]);
+    // And no marker is in the way.
+    assert_eq!(cluster.servers[0].get("lock:job"), None);
+}
+
+#[test]
+fn a_server_that_cannot_delete_does_not_stop_a_forced_release() {
+    let cluster = Cluster::start(3);
+    Address::of(&cluster).acquire("job", "60s");
+    let _: () = cluster.servers[2].ask(&["CONFIG", "SET", "min-replicas-to-write", "1"]);
+    let end = Address::of(&cluster).redlock(FORCE).end();
+    end.assert_code(0).assert_silent();
 }
 
 #[test]

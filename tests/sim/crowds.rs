@@ -146,7 +146,10 @@ impl Lan {
             }
             tokio::spawn(async move {
                 tokio::time::sleep(latency).await;
-                let _ = tell.send(Notice { listeners });
+                let _ = tell.send(Notice {
+                    listeners,
+                    taken: None,
+                });
             });
         }
     }

@@ -11,7 +11,7 @@ use super::{Run, valid_until};
 use crate::clock::{self, Instant};
 use crate::job::{Child, Signals};
 use crate::lock::quorum;
-use crate::lock::{Audience, Grip, Lease, Letting, Ours};
+use crate::lock::{Audience, Grip, Lease, Letting, LossReason, Ours, State};
 use crate::node::{AnyNode, Marker, MarkerKind, Node, NodeName, Parting};
 use crate::report::{self, Line};
 use crate::settings::{Files, History};
@@ -48,9 +48,14 @@ impl Run<'_> {
     }
 
     /// A job that was never started keeps nobody out. Failure is not "done", and neither is a
-    /// success beside which another may have run. Nothing is left of a time that is over.
+    /// success beside which another may have run. Nothing is left of a time that is over, and of a
+    /// lock that is not ours any more: on the nodes that still have it a marker would keep nobody
+    /// out, and be in the way.
     fn marker(&self, lease: &Lease<AnyNode>, account: &Account) -> Option<Marker> {
         account.child?;
+        if matches!(lease.state(), State::Lost(loss) if loss.why != LossReason::NotExtended) {
+            return None;
+        }
         let kept = lease.since + self.settings.min_hold;
         let marker = match self.settings.once_per.filter(|_| account.succeeded()) {
             Some(period) => Marker {

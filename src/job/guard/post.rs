@@ -143,9 +143,12 @@ fn stand() -> ! {
         Heard::Nothing => {}
         Heard::Silence => leave(),
     }
-    if !Target::may_be_signalled() {
+    let target = Target::to_try();
+    if !target.signal(0) {
         leave();
     }
+    // SAFETY: nobody uses it any more, if there is one.
+    unsafe { libc::close(target.leader) };
     let _ = send_byte(SOCKET, STANDING);
     loop {
         post.wait();
@@ -252,23 +255,21 @@ impl Target {
         self.leader >= 0 && is_readable(self.leader)
     }
 
-    /// Whether one of the two calls that send a signal is not forbidden.
-    fn may_be_signalled() -> bool {
-        // SAFETY: these calls take numbers; a null pointer stands for the usual information.
+    /// Ourselves, in a group of our own, to try whether signals are forbidden here.
+    fn to_try() -> Self {
+        // SAFETY: these calls take numbers; the descriptor is new.
         unsafe {
-            let (call, nobody) = (libc::SYS_pidfd_send_signal, -1);
-            let information = ptr::null::<libc::siginfo_t>();
-            libc::syscall(call, nobody, 0, information, TO_GROUP);
-            // No such descriptor, or, before Linux 6.9, no such flag.
-            matches!(Errno::last(), Errno::EBADF | Errno::EINVAL)
-                || libc::kill(libc::getpid(), 0) == 0
+            let group = libc::getpid();
+            let leader = libc::syscall(libc::SYS_pidfd_open, group, 0);
+            let leader = RawFd::try_from(leader).unwrap_or(-1);
+            Self { group, leader }
         }
     }
 
-    /// Sends `signal` to the group, if there is one.
-    fn signal(&self, signal: c_int) {
+    /// Sends `signal` to the group, if there is one; false if that is forbidden.
+    fn signal(&self, signal: c_int) -> bool {
         if self.group <= 1 {
-            return;
+            return true;
         }
         // SAFETY: these calls take numbers; a null pointer stands for the usual information.
         unsafe {
@@ -283,7 +284,7 @@ impl Target {
                     send(signal, 0);
                 }
                 if send(signal, TO_GROUP) == 0 || Errno::last() == Errno::ESRCH {
-                    return;
+                    return true;
                 }
                 // Linux before 6.9: by number, if that is still the group's. It is while the leader
                 // is not reaped (signal 0 reaches a zombie), and while any member lives, since the
@@ -294,10 +295,10 @@ impl Target {
                 let is_reaped = send(0, 0) != 0 && Errno::last() == Errno::ESRCH;
                 let is_taken = libc::kill(self.group, 0) == 0 || Errno::last() == Errno::EPERM;
                 if is_reaped && is_taken {
-                    return;
+                    return true;
                 }
             }
-            libc::kill(-self.group, signal);
+            libc::kill(-self.group, signal) == 0
         }
     }
 }

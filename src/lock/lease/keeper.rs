@@ -1,7 +1,6 @@
 //! The task that keeps a lock: round after round, each of which extends it on a quorum, or does
 //! not, and puts the key back where it is missing.
 
-use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,7 +14,7 @@ use crate::lock::ear::{Ear, Heard};
 use crate::lock::grip::{self, reopen_failed};
 use crate::lock::quorum::{self, Answers, Keeping};
 use crate::lock::wait;
-use crate::node::{Answer, Entry, Extension, Node, Vote};
+use crate::node::{Answer, Entry, Extension, Node, Print, Vote};
 
 /// How often a lock is extended within its TTL: two rounds may fail and a third still be in time.
 const ROUNDS_PER_TTL: u32 = 3;
@@ -44,9 +43,8 @@ const DEAF_BESIDE_OTHERS: Duration = Duration::from_millis(50);
 /// one after the other, and strangers who come to nothing are heard as well.
 const HEARKEN: Duration = Duration::from_millis(10);
 
-/// For how long nothing is put back once a node has told that our key was released there: somebody
-/// is taking the lock away, from one node after the other, and the farther one of them is from him
-/// the later it is there. As long as he asks those again that do not answer, and a little longer.
+/// For how long somebody who has taken our key away from one node may be about to take it from the
+/// others: as long as he asks those again that do not answer, and a little longer.
 const TAKING_AWAY: Duration = Duration::from_secs(3);
 
 /// How often a round looks for answers before it sleeps until they come. A look takes a microsecond
@@ -54,30 +52,24 @@ const TAKING_AWAY: Duration = Duration::from_secs(3);
 /// idle processor is put to rest and fetched back each time.
 const LOOKS: u32 = 500;
 
-/// Comes a moment after somebody released the lock, on whatever node, which is noted in `on`, or
-/// could have done so unheard: before the node was listened to.
-async fn released(ear: &mut Ear, on: &mut BTreeSet<usize>) {
+/// Comes a moment after somebody released the lock, on whatever node, or could have done so
+/// unheard: before the node was listened to. Notes in `taken_at` if it was what is known by `ours`
+/// that a person has taken away.
+async fn released(ear: &mut Ear, ours: Option<Print>, taken_at: &mut Option<Instant>) {
+    let mut note = |heard| {
+        if matches!(heard, Heard::TakenAway(_, print) if Some(print) == ours) {
+            *taken_at = Some(clock::now());
+        }
+    };
     loop {
         match ear.hear().await {
+            Heard::Listening(_) | Heard::Released(..) => break,
+            heard @ Heard::TakenAway(..) => note(heard),
             Heard::Deaf(_) => {}
-            Heard::Listening(_) => break,
-            Heard::Released(node, _) => {
-                on.insert(node);
-                break;
-            }
         }
     }
     clock::sleep_until(clock::now() + HEARKEN).await;
-    on.extend(ear.released_so_far());
-}
-
-/// The places of the nodes that do not have our key.
-fn without_ours(answers: &Answers<Extension>) -> BTreeSet<usize> {
-    let is_not_ours = |index: &usize| {
-        let answer = &answers[*index];
-        matches!(answer, Some(Ok(Extension::Missing | Extension::Foreign(_))))
-    };
-    (0..answers.len()).filter(is_not_ours).collect()
+    ear.heard_so_far().into_iter().for_each(note);
 }
 
 /// After what time a round is followed by the next, when so many in a row have found somebody else
@@ -164,8 +156,8 @@ pub(super) struct Keeper<N> {
     pub(super) hurry: Arc<Notify>,
     /// Somebody wanted to, and does not know yet.
     pub(super) is_in_a_hurry: bool,
-    /// From when on keys are put back that are missing.
-    pub(super) heals_from: Instant,
+    /// When we last heard that a person had taken our key away from a node.
+    pub(super) taken_at: Option<Instant>,
 }
 
 impl<N: Node> Keeper<N> {
@@ -179,23 +171,20 @@ impl<N: Node> Keeper<N> {
         let mut last_failed = None;
         // How many rounds in a row have found somebody else on a node.
         let mut beside_others = 0;
-        // The nodes that do not have our key, of which a release tells nothing, and those on which
-        // one was heard.
-        let mut strangers = BTreeSet::new();
-        let mut released_on = BTreeSet::new();
+        let ours = Print::of(&self.entry.value);
         loop {
             let mut next = if failures == 0 {
                 started + round_after(ttl, beside_others)
             } else {
                 self.next_retry(failures)
             };
-            if !self.heals_from.has_passed() && !strangers.is_empty() {
-                next = next.min(self.heals_from);
+            if let Some(over) = self.taking_away_until() {
+                next = next.min(over);
             }
             tokio::select! {
                 () = clock::sleep_until(next.min(self.valid_until)) => {}
                 // A hint that it was taken away from us: to be asked, never to be believed.
-                () = released(&mut ear, &mut released_on) => {}
+                () = released(&mut ear, ours, &mut self.taken_at) => {}
                 () = self.hurry.notified() => self.is_in_a_hurry = true,
             }
             if self.valid_until.has_passed()
@@ -205,9 +194,6 @@ impl<N: Node> Keeper<N> {
                 return self.lost(LossReason::NotExtended, answers);
             }
             let round_started = clock::now();
-            if !std::mem::take(&mut released_on).is_subset(&strangers) {
-                self.heals_from = round_started + TAKING_AWAY;
-            }
             let limit = limit(self.node_timeout, failures, self.valid_until.remaining());
             let (keeping, round) = self.ask(limit).await;
             // A round that ends after the validity is lost, whatever the replies: somebody else may
@@ -224,7 +210,6 @@ impl<N: Node> Keeper<N> {
                     self.extended(quorum::valid_until(started, ttl));
                     let next = started + ttl / ROUNDS_PER_TTL;
                     let answers = self.finish(round, limit, next).await;
-                    strangers = without_ours(&answers);
                     beside_others = if is_beside_others(&answers) {
                         beside_others + 1
                     } else {
@@ -233,6 +218,10 @@ impl<N: Node> Keeper<N> {
                     self.note_failed(&answers);
                 }
                 Keeping::Lost => return self.lost(LossReason::NotOurs, round.answers),
+                // It was not the data of a server that went: what does not answer may be gone too.
+                _ if self.taking_away_until().is_some() => {
+                    return self.lost(LossReason::TakenAway, round.answers);
+                }
                 Keeping::Unknown | Keeping::Undecided => {
                     failures += 1;
                     let answers = round.answers;
@@ -245,7 +234,7 @@ impl<N: Node> Keeper<N> {
                         until: self.valid_until,
                         answers: quorum::named(&self.nodes, answers.clone()),
                     });
-                    strangers = without_ours(&self.heal_all(answers).await);
+                    self.heal_all(answers).await;
                 }
             }
         }
@@ -319,27 +308,33 @@ impl<N: Node> Keeper<N> {
     }
 
     /// Puts the key on the nodes that have none, after a round with these `answers` that extended
-    /// on no quorum, and answers what came of it. Until `valid_until` the lock is ours, so that
-    /// nobody else has a quorum, and none of these keys counts before a later round has found it
-    /// there: without them a lock would hang on the very nodes that it was acquired on, although
-    /// others are there. They have just answered, so they have no more time than in a first round:
-    /// the next one must not wait for one that hangs now.
-    async fn heal_all(&self, mut answers: Answers<Extension>) -> Answers<Extension> {
+    /// on no quorum. Until `valid_until` the lock is ours, so that nobody else has a quorum, and
+    /// none of these keys counts before a later round has found it there: without them a lock would
+    /// hang on the very nodes that it was acquired on, although others are there. They have just
+    /// answered, so they have no more time than in a first round: the next one must not wait for
+    /// one that hangs now.
+    async fn heal_all(&self, answers: Answers<Extension>) {
         let limit = limit(self.node_timeout, 0, self.valid_until.remaining());
         let to_heal = self.to_heal(&answers).into_iter();
-        let healing: JoinSet<_> = to_heal.map(|index| self.heal(index, limit)).collect();
-        for (index, answer) in healing.join_all().await {
-            answers[index] = Some(answer);
-        }
-        answers
+        let healing = to_heal.map(|index| self.heal(index, limit));
+        healing.collect::<JoinSet<_>>().join_all().await;
     }
 
-    /// The places of the nodes that have no key and shall have ours again.
+    /// The places of the nodes that have no key and shall have ours again: none while somebody is
+    /// taking the lock away. He comes to one node after the other, and the farther one of them is
+    /// from him the later he is there.
     fn to_heal(&self, answers: &Answers<Extension>) -> Vec<usize> {
+        if self.taking_away_until().is_some() {
+            return Vec::new();
+        }
         let is_missing = |index: &usize| matches!(answers[*index], Some(Ok(Extension::Missing)));
-        let may_heal = self.heals_from.has_passed();
-        let places = (0..answers.len()).filter(|_| may_heal);
-        places.filter(is_missing).collect()
+        (0..answers.len()).filter(is_missing).collect()
+    }
+
+    /// Until when somebody may be taking the lock away; `None` if nobody is.
+    fn taking_away_until(&self) -> Option<Instant> {
+        let over = self.taken_at? + TAKING_AWAY;
+        (!over.has_passed()).then_some(over)
     }
 
     /// Puts the key on the node at this place, unless it is somebody else's there.

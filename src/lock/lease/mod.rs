@@ -57,6 +57,8 @@ pub struct Loss {
 pub enum LossReason {
     /// So many nodes have no key of ours that a quorum cannot be kept.
     NotOurs,
+    /// A person has taken our key away from some nodes, and no quorum is known to have it still.
+    TakenAway,
     /// No quorum extended it before its validity ended.
     NotExtended,
 }
@@ -65,6 +67,7 @@ impl fmt::Display for LossReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotOurs => "a majority of the servers says that it is not ours any more",
+            Self::TakenAway => "somebody has taken it away",
             Self::NotExtended => "it could not be extended in time",
         })
     }
@@ -111,7 +114,7 @@ impl<N: Node> Lease<N> {
             failed: Arc::clone(&failed),
             hurry: Arc::clone(&hurry),
             is_in_a_hurry: false,
-            heals_from: held.started,
+            taken_at: None,
         };
         let listen_from = held.started + deaf(&held.votes);
         let mut task = JoinSet::new();

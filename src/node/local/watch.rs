@@ -22,7 +22,10 @@ use crate::clock;
 use crate::node::{MarkerKind, Notice, Notices};
 
 /// Waiters of this host are not counted: each in turn, or all within [`SPREAD`].
-const ALONE: Notice = Notice { listeners: 1 };
+const ALONE: Notice = Notice {
+    listeners: 1,
+    taken: None,
+};
 
 /// Over how much time those spread out who hear of the same change since there is no queue.
 const SPREAD: Duration = Duration::from_millis(1);

@@ -25,7 +25,7 @@ use super::links::{Creates, End, Link, Links};
 use super::parting::{HISTORY_DAYS, HISTORY_RUNS};
 use super::{
     Answer, Ballot, Endpoint, Entry, Extension, Foreign, Node, NodeError, NodeName, Notice,
-    Notices, Parting, Raised, Release, TOKEN_LEN, Vote,
+    Notices, Parting, Print, Raised, Release, TOKEN_LEN, Vote,
 };
 use crate::clock::whole_ms;
 
@@ -338,15 +338,17 @@ fn foreign(reply: &[Vec<u8>]) -> Answer<Foreign> {
     })
 }
 
-/// What a message says: a channel, and how many listen to it, or nothing if the server did not
-/// tell.
+/// What a message says: a channel; how many listen to it, or nothing if the server did not tell; a
+/// blank; and what a person has taken away.
 fn notice(push: &PushInfo) -> Notice {
-    let listeners = push.data.last().and_then(|payload| match payload {
-        Value::BulkString(text) => std::str::from_utf8(text).ok()?.parse().ok(),
+    let payload = push.data.last().and_then(|payload| match payload {
+        Value::BulkString(text) => std::str::from_utf8(text).ok()?.split_once(' '),
         _ => None,
     });
+    let (listeners, taken) = payload.unwrap_or_default();
     Notice {
-        listeners: listeners.unwrap_or(1).max(1),
+        listeners: listeners.parse().unwrap_or(1).max(1),
+        taken: Print::of_digest(taken),
     }
 }
 
