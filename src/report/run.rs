@@ -278,6 +278,17 @@ pub fn gone_before_release(names: &str, marker: Option<MarkerKind>) -> Line {
     Line::new(Level::Error, "gone", message).with("resource", names)
 }
 
+/// The lock is gone, and it is not known whether it was before it was given back, since connections
+/// broke meanwhile.
+#[must_use]
+pub fn perhaps_released(names: &str) -> Line {
+    let message = format!(
+        "connections broke while {names} was given back; it is free now, and unless its servers had lost it \
+         before, all is well"
+    );
+    Line::new(Level::Warning, "perhaps_released", message).with("resource", names)
+}
+
 /// The command ended while the lock was valid, but redlock was stopped and could not give it back,
 /// or leave `marker` in its place, before it expired.
 #[must_use]

@@ -374,3 +374,20 @@ fn what_is_left_of_an_own_attempt_on_one_server_is_taken_back_as_well() {
         assert_eq!(server.locks(), [""; 0]);
     }
 }
+
+#[test]
+fn a_release_whose_answers_are_cut_off_is_not_told_as_a_lock_that_was_gone() {
+    let cluster = Cluster::start(3);
+    let (proxies, urls) = proxy::before_each(&cluster);
+    let run = ["run", "-r", "job", "sh", "-c", "echo ready; read _"];
+    let run = Redlock::new(run).env("REDLOCK_SERVERS", &urls);
+    let mut run = run.start_ready();
+    cluster.wait_for_listeners(1);
+    for proxy in &proxies {
+        proxy.close_after(0);
+    }
+    run.write_line("");
+    let end = run.end();
+    end.assert_code(0)
+        .assert_says(&["connections broke while job was given back; it is free now"]);
+}

@@ -163,6 +163,7 @@ impl Run<'_> {
         // A server that has not answered may have the marker instead.
         let rest_of_marker = rest.max(leaving.rest_of_marker());
         Some(match leaving.marker().filter(|_| !letting.is_left()) {
+            None if letting.may_be_released() => report::perhaps_released(names),
             marker if letting.was_gone() => report::gone_before_release(names, marker),
             Some(MarkerKind::Done) => {
                 report::not_marked_done(names, &nodes, letting, rest_of_marker)

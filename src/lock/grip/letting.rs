@@ -12,6 +12,9 @@ pub struct Letting {
     pub answers: Answers<Release>,
     /// How many nodes must have let go: a quorum, or all that were sent a byte if those are fewer.
     wanted: usize,
+    /// The nodes that were told once more, since the connection broke before they answered: what
+    /// they have not any more they may have let go of when they were told first.
+    pub(super) told_again: Vec<usize>,
 }
 
 impl Letting {
@@ -20,6 +23,7 @@ impl Letting {
         Self {
             answers: vec![None; nodes],
             wanted: quorum::majority(nodes).min(owing),
+            told_again: Vec::new(),
         }
     }
 
@@ -32,8 +36,22 @@ impl Letting {
     /// Whether the lock was gone before it was released: a quorum had nothing of ours any more.
     #[must_use]
     pub fn was_gone(&self) -> bool {
-        let gone = |answer: &&Option<_>| matches!(answer, Some(Ok(Release::NotOurs)));
-        self.answers.iter().filter(gone).count() >= quorum::majority(self.answers.len())
+        self.gone().count() >= quorum::majority(self.answers.len())
+    }
+
+    /// Whether it was gone only if what nodes have not any more that were told once more was gone
+    /// before they were told first.
+    #[must_use]
+    pub fn may_be_released(&self) -> bool {
+        let is_certain = |index: &usize| !self.told_again.contains(index);
+        let certain = self.gone().filter(is_certain).count();
+        self.was_gone() && certain < quorum::majority(self.answers.len())
+    }
+
+    /// The nodes that had nothing of ours any more.
+    fn gone(&self) -> impl Iterator<Item = usize> {
+        let gone = |index: &usize| matches!(self.answers[*index], Some(Ok(Release::NotOurs)));
+        (0..self.answers.len()).filter(gone)
     }
 
     /// Whether a quorum had the lock still as ours, so that what was to be left there is known to

@@ -313,6 +313,7 @@ impl<N: Node> Grip<N> {
             if let (Err(NodeError::Unreachable(_)), Some(known)) = (&answer, known) {
                 connected.swap_remove(known);
                 reopened.push(index);
+                letting.told_again.push(index);
                 send(&mut pending, index, (began + limit).remaining());
             } else {
                 reopened.retain(|&node| node != index);
