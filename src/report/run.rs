@@ -283,8 +283,8 @@ pub fn gone_before_release(names: &str, marker: Option<MarkerKind>) -> Line {
 #[must_use]
 pub fn perhaps_released(names: &str) -> Line {
     let message = format!(
-        "connections broke while {names} was given back; it is free now, and unless its servers had lost it \
-         before, all is well"
+        "connections to servers broke while {names} was given back; it is free now, and only if they \
+         had lost it before, as by a restart, somebody may have run beside it"
     );
     Line::new(Level::Warning, "perhaps_released", message).with("resource", names)
 }

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use nix::unistd::Pid;
+
+use crate::support::process::is_alive;
 use crate::support::proxy::{self, Fate};
 use crate::support::pty::{ON_TERMINAL, Pty};
 use crate::support::{Address, BadNode, Cluster, Redlock, Server, eventually, json};
@@ -407,4 +410,17 @@ fn locks_of_other_libraries_are_listed_inspected_and_taken_away() {
     assert_eq!(cluster.locks().len(), 3);
     address.redlock(FORCE).end().assert_code(0).assert_silent();
     assert_eq!(cluster.locks(), [""; 0]);
+}
+
+#[test]
+fn what_is_left_of_a_job_whose_lock_was_taken_is_killed_after_its_grace_and_waited_for() {
+    let cluster = Cluster::start(3);
+    let member = "trap \"\" TERM; echo $$; exec >/dev/null 2>&1; while :; do sleep 0.05; done";
+    let script = format!("sh -c '{member}' & wait");
+    // The lock would be valid for an hour.
+    let mut run = cluster.run("-t 1h -k 300ms", &script).start();
+    let member = Pid::from_raw(run.next_line().parse().expect("a pid"));
+    cluster.redlock(FORCE).end().assert_code(0);
+    run.end().assert_code(76);
+    assert!(!is_alive(member));
 }

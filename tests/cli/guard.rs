@@ -24,6 +24,9 @@ const TRIBE: &str = "trap '' TERM; export LOOP='while :; do sleep 0.05; done'
     sh -c 'sh -c \"$LOOP\" & echo $!'
     sleep 0.2; echo $$; echo ready; eval \"$LOOP\"";
 
+/// In front of redlock: what it says comes as lines of its job's do.
+const ALOUD: [&str; 3] = ["sh", "-c", "exec \"$0\" \"$@\" 2>&1"];
+
 const TTL: Duration = Duration::from_secs(2);
 
 struct Job {
@@ -41,6 +44,11 @@ impl Job {
         let job = ["sh", "-c", TRIBE];
         let words = head.iter().chain(options).chain(&job).copied();
         let run = Redlock::under(wrapper, words).env("REDLOCK_SERVERS", cluster.urls());
+        Self::of(run)
+    }
+
+    /// The `run` of a [`TRIBE`].
+    fn of(run: Redlock) -> Self {
         let mut run = run.start();
         let mut members = Vec::new();
         loop {
@@ -111,6 +119,30 @@ fn a_killed_redlock_takes_its_whole_job_with_it_at_once() {
         assert!(took < Duration::from_secs(1), "{took:?}");
         job.assert_dead_before_free(&cluster);
         eventually("the guard has left", || !is_alive(guard));
+    }
+}
+
+#[test]
+fn where_the_kernel_is_older_the_guard_does_what_it_has_to_in_other_ways() {
+    let cluster = Cluster::start(3);
+    // Of Linux 6.9, as far as groups are concerned, of 5.3, and of 5.9.
+    for call in [
+        libc::SYS_pidfd_send_signal,
+        libc::SYS_pidfd_open,
+        libc::SYS_close_range,
+    ] {
+        let run = cluster.run("-t 1h", TRIBE).without(call);
+        let mut job = Job::of(run);
+        let guard = guard_of(job.run.pid());
+        let kept = fs::read_dir(format!("/proc/{guard}/fd")).expect("it is ours");
+        assert!(kept.count() <= 4, "{call}");
+        job.run.signal(Signal::SIGKILL);
+        job.run.wait();
+        eventually("the whole job is dead", || !job.any_alive());
+        eventually("the guard has left", || !is_alive(guard));
+        for server in &cluster.servers {
+            let _: () = server.ask(&["DEL", "lock:job"]);
+        }
     }
 }
 
@@ -264,6 +296,38 @@ fn nothing_is_left_of_the_guard_and_what_a_command_left_behind_runs_on() {
 }
 
 #[test]
+fn what_a_command_left_behind_outlives_a_redlock_that_is_killed_when_it_gives_the_lock_back() {
+    let cluster = Cluster::start(3);
+    let script = "sleep 300 >/dev/null 2>&1 & echo $!; read _";
+    let words = [
+        "run",
+        "-r",
+        "job",
+        "-t",
+        "1h",
+        "--once-per",
+        "1h",
+        "sh",
+        "-c",
+        script,
+    ];
+    let run = Redlock::under(&ALOUD, words).env("REDLOCK_SERVERS", cluster.urls());
+    let mut run = run.start();
+    let left = pid(&run.next_line());
+    let guard = guard_of(run.pid());
+    for server in &cluster.servers[..2] {
+        server.hang();
+    }
+    run.write_line("");
+    while !run.next_line().contains("noted on no quorum") {}
+    run.signal(Signal::SIGKILL);
+    run.wait();
+    eventually("the guard has left", || !is_alive(guard));
+    assert!(is_alive(left));
+    kill(left, Signal::SIGKILL).expect("it is ours");
+}
+
+#[test]
 fn a_command_that_cannot_be_executed_leaves_no_lock() {
     let cluster = Cluster::start(3);
     let end = cluster
@@ -353,6 +417,37 @@ fn with_on_lost_warn_a_frozen_redlock_costs_the_job_nothing() {
     let mut run = cluster.run("-t 1s --on-lost warn", script).start_ready();
     run.signal(Signal::SIGSTOP);
     thread::sleep(Duration::from_millis(2500));
+    run.write_line("");
+    run.wait_for("done");
+    run.signal(Signal::SIGCONT);
+    run.end().assert_code(76);
+}
+
+#[test]
+fn a_lock_that_ran_out_in_an_outage_while_redlock_stood_still_was_lost() {
+    let cluster = Cluster::start(3);
+    let script = "echo ready; read _; echo done; exit 0";
+    let words = [
+        "run",
+        "-v",
+        "-r",
+        "job",
+        "-t",
+        "3s",
+        "--on-lost",
+        "warn",
+        "sh",
+        "-c",
+        script,
+    ];
+    let run = Redlock::under(&ALOUD, words).env("REDLOCK_SERVERS", cluster.urls());
+    let mut run = run.start_ready();
+    for server in &cluster.servers[..2] {
+        server.hang();
+    }
+    while !run.next_line().contains("on no quorum") {}
+    run.signal(Signal::SIGSTOP);
+    eventually("its time is over", || cluster.servers[2].locks().is_empty());
     run.write_line("");
     run.wait_for("done");
     run.signal(Signal::SIGCONT);

@@ -389,5 +389,5 @@ fn a_release_whose_answers_are_cut_off_is_not_told_as_a_lock_that_was_gone() {
     run.write_line("");
     let end = run.end();
     end.assert_code(0)
-        .assert_says(&["connections broke while job was given back; it is free now"]);
+        .assert_says(&["connections to servers broke while job was given back; it is free now"]);
 }

@@ -534,3 +534,27 @@ fn what_does_not_heed_a_signal_that_its_shell_died_of_is_waited_for_no_longer_th
     assert!(is_alive(program));
     kill(program, Signal::SIGKILL).expect("it is ours");
 }
+
+#[test]
+fn what_still_cleans_up_is_stopped_before_the_lock_ends_that_cannot_be_extended_any_more() {
+    let cluster = Cluster::start(3);
+    let program =
+        "trap \"\" TERM; echo pid; echo $$; exec >/dev/null 2>&1; while :; do sleep 0.05; done";
+    let script = shell_and_program(program);
+    let words = [
+        "run", "-v", "-r", "job", "-t", "6s", "-k", "2500ms", "sh", "-c", &script,
+    ];
+    let aloud = ["sh", "-c", "exec \"$0\" \"$@\" 2>&1"];
+    let run = Redlock::under(&aloud, words).env("REDLOCK_SERVERS", cluster.urls());
+    let mut run = run.start();
+    run.wait_for("pid");
+    let program = Pid::from_raw(run.next_line().parse().expect("a number"));
+    for server in &cluster.servers {
+        server.hang();
+    }
+    // From here on its grace is longer than the time that is left.
+    while !run.next_line().contains("on no quorum") {}
+    run.signal(Signal::SIGTERM);
+    run.end().assert_code(76);
+    assert!(!is_alive(program));
+}

@@ -373,6 +373,15 @@ fn a_run_that_was_refused_does_not_leave_the_account_of_the_one_before() {
         assert_eq!(told["exit_code"], code, "{told}");
         assert_eq!(told["resource"], "job", "{told}");
     }
+    // Nor does one whose servers are not so many as it says.
+    let cluster = Cluster::start(2);
+    let _: () = cluster.servers[1].ask(&["SET", "lock:job", "another's"]);
+    let socket = cluster.servers[0].socket();
+    let twice = format!("{},redis+unix://{}", cluster.urls(), socket.display());
+    fs::write(status.path(), "old").expect("ours");
+    let run = Redlock::new(["run", "-r", "job", "true"]).env("REDLOCK_SERVERS", twice);
+    let told = status.after(run, 78);
+    assert_eq!(told["outcome"], "not_started", "{told}");
     // Nor does one that had no room to begin.
     fs::write(status.path(), "old").expect("ours");
     let limited = ["sh", "-c", "ulimit -n 5; exec \"$0\" \"$@\""];

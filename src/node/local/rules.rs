@@ -480,6 +480,8 @@ mod tests {
         assert_eq!(late, unchanged(Release::NotOurs));
         let kept = release(&mut marked, &entry(OURS), Some((b'~', 1)), NOW);
         assert_eq!(kept, unchanged(Release::NotOurs));
+        let another = release(&mut marked, &entry(THEIRS), Some((b'!', 1)), NOW);
+        assert_eq!(another, unchanged(Release::NotOurs));
         let late = extend(&mut marked, &entry(OURS), 900, NOW);
         assert!(matches!(late.answer, Extension::Foreign(_)));
         let late = heal(&mut marked, &entry(OURS), 900, NOW);

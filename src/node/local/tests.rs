@@ -588,13 +588,17 @@ fn who_adds_a_record_sweeps_and_who_does_not_pays_nothing() {
     fs::write(&spent, Record::new("lock:old", 5, 100).encode()).expect("written");
     extend(&node, &entry(1));
     assert!(spent.exists());
-    // Another key whose file stands in the same folder.
+    acquire(&node, &neighbour(&folder)).expect("it is free");
+    assert!(!spent.exists());
+}
+
+/// An entry of another key, whose file stands in the same folder.
+fn neighbour(folder: &Path) -> Arc<Entry> {
     let name = folder.file_name().expect("a name").to_string_lossy();
     let hash = |key: &String| sha1_smol::Sha1::from(key).digest().to_string();
     let mut keys = (0..).map(|number| format!("lock:{number}"));
     let key = keys.find(|key| hash(key).starts_with(&*name));
-    acquire(&node, &entry_of(&[&key.expect("one of 256")], 1, TTL)).expect("it is free");
-    assert!(!spent.exists());
+    entry_of(&[&key.expect("one of 256")], 1, TTL)
 }
 
 #[test]
@@ -611,6 +615,40 @@ fn folders_of_former_boots_are_swept_when_nobody_touched_them_for_long() {
     assert!(!former.exists());
     assert!(host.directory().join("boot-2222-bbbb").exists());
     assert_eq!(acquire(&host.node(), &entry(4)), None);
+}
+
+#[test]
+fn a_folder_of_another_boot_stays_if_anything_in_it_is_young_and_what_is_no_boots_stays() {
+    let host = Host::new();
+    acquire(&host.node(), &entry(1)).expect("it is free");
+    let [record] = &host.records()[..] else {
+        panic!("one record");
+    };
+    age(&host.directory());
+    // As an extension leaves it: it may be another host's, who holds that lock.
+    let file = File::options().append(true).open(record);
+    let young = file.and_then(|file| file.set_modified(clock::wall()));
+    young.expect("it is ours");
+    acquire(&host.node(), &entry_of(&["lock:other"], 1, TTL)).expect("it is free");
+    assert!(host.directory().join("fence/reserved").exists());
+    host.boot("2222-bbbb");
+    acquire(&host.node(), &entry(2)).expect("it is free");
+    assert!(record.exists());
+}
+
+#[test]
+fn names_of_which_one_was_not_used_for_days_are_taken_together() {
+    let host = Host::new();
+    let node = host.node();
+    let later = clock::unix_ms() + 2 * 86_400_000;
+    for (key, fence) in [("lock:a", 0), ("lock:b", later)] {
+        let entry = entry_of(&[key], 1, TTL);
+        acquire(&node, &entry).expect("it is free");
+        in_runtime(node.extend(entry.clone(), fence, LIMIT)).expect("an answer");
+        release(&node, &entry);
+    }
+    let both = entry_of(&["lock:a", "lock:b"], 2, TTL);
+    assert_eq!(acquire(&node, &both), Some(later + 1));
 }
 
 /// A release that leaves a marker of `kind` for a minute, and is a run for the history.
@@ -647,6 +685,28 @@ fn what_is_done_outlives_the_boot_and_what_is_kept_does_not() {
             Vote::Young { .. } | Vote::Twin { .. } => panic!("no file restarts, or has two names"),
         }
     }
+}
+
+#[test]
+fn who_notes_that_a_job_is_done_takes_away_what_was_noted_for_a_time_that_is_over_and_no_more() {
+    let host = Host::new();
+    let node = host.node();
+    acquire(&node, &entry(1)).expect("it is free");
+    release_as(&node, &entry(1), MarkerKind::Done, "run");
+    let [marker] = &all_files(&host.directory().join("done"))[..] else {
+        panic!("one marker");
+    };
+    let folder = marker.parent().expect("a folder");
+    let (over, damaged) = (folder.join("0".repeat(40)), folder.join("1".repeat(40)));
+    fs::write(&over, "1 1 8\nlock:old\nvalue").expect("written");
+    fs::write(&damaged, "damaged").expect("written");
+    let neighbour = neighbour(folder);
+    acquire(&node, &neighbour).expect("it is free");
+    release_as(&node, &neighbour, MarkerKind::Done, "run");
+    assert!(!over.exists());
+    assert!(damaged.exists(), "somebody has to look at it");
+    host.boot("2222-bbbb");
+    assert_eq!(acquire(&host.node(), &entry(2)), None);
 }
 
 /// What a list shows: each value and its fencing counter, by its key.
