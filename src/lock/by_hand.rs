@@ -266,31 +266,17 @@ impl<N: ByHand> Redlock<N> {
         }
         for removal in 1..=REMOVALS {
             let seen = self.inspect(key, node_timeout).await;
-            let mut back = Vec::new();
-            for (index, node) in seen.nodes.iter().enumerate() {
-                let is_gone = matches!(
-                    answers[index],
-                    Some(Ok(Removal::Removed | Removal::Missing))
-                );
-                let held = node
-                    .found()
-                    .filter(|found| is_gone && is_run(&found.value.value));
-                let fits = |proof: &&Arc<Proof>, found: &Found| {
-                    proof.fits(&found.value.value, &found.print)
-                };
-                let proof = held.and_then(|held| proofs.iter().find(|proof| fits(proof, held)));
-                if let Some(proof) = proof {
-                    let text = "released, and put back by its holder";
-                    answers[index] = Some(Err(NodeError::Failed(text.to_owned())));
-                    meant[index].proof = Arc::clone(proof);
-                    back.push(index);
-                }
+            let back = back_on(&seen, &answers, &proofs);
+            for (index, proof) in &back {
+                let text = "released, and put back by its holder";
+                answers[*index] = Some(Err(NodeError::Failed(text.to_owned())));
+                meant[*index].proof = Arc::clone(proof);
             }
             if back.is_empty() || removal == REMOVALS {
                 break;
             }
             let mut again = self.remove(key, &meant, node_timeout).await;
-            for index in back {
+            for (index, _) in back {
                 answers[index] = match again[index].take() {
                     // Its holder has let go of it himself.
                     Some(Ok(Removal::Missing)) => Some(Ok(Removal::Removed)),
@@ -362,9 +348,24 @@ impl<N: ByHand> Redlock<N> {
     }
 }
 
-/// Whether a redlock wrote this `value`, and holds the lock.
-fn is_run(value: &[u8]) -> bool {
-    holder_of(value).is_some() && marker_of(value).is_none()
+/// The nodes, by their places, that were rid of the lock as `answers` tell, and on which a redlock
+/// holds it again, with the one of `proofs` that says so.
+fn back_on(
+    seen: &View,
+    answers: &Answers<Removal>,
+    proofs: &[Arc<Proof>],
+) -> Vec<(usize, Arc<Proof>)> {
+    let nodes = seen.nodes.iter().zip(answers).enumerate();
+    let back = nodes.filter_map(|(index, (node, answer))| {
+        let found = node.found()?;
+        let value = &found.value.value;
+        let was_rid = matches!(answer, Some(Ok(Removal::Removed | Removal::Missing)));
+        let is_held = holder_of(value).is_some() && marker_of(value).is_none();
+        let mut proofs = proofs.iter().filter(|_| was_rid && is_held);
+        let proof = proofs.find(|proof| proof.fits(value, &found.print))?;
+        Some((index, Arc::clone(proof)))
+    });
+    back.collect()
 }
 
 /// What an extension comes to by now, if a quorum says in `seen` that the lock of `token` is over.
