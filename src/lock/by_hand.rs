@@ -20,7 +20,7 @@ use super::view::{Look, NodeView, Standing, View};
 use super::wait;
 use crate::clock::{self, Instant};
 use crate::node::{
-    self, Answer, ByHand, Entry, Extension, Found, Node, NodeError, Proof, Removal, Sight, Vote,
+    self, Answer, ByHand, Entry, Extension, Node, NodeError, Proof, Removal, Sight, Vote,
 };
 
 /// The least time that nodes beyond the quorum are given to answer when a lock was acquired.
@@ -249,9 +249,9 @@ impl<N: ByHand> Redlock<N> {
         (evicted(&answers), named(self.nodes(), answers))
     }
 
-    /// Removes from each node what is `meant` there, and looks whether it stays away: its holder, if
-    /// he found it missing on one node and did not hear why, puts it back, also where something else
-    /// was removed. Only a redlock does that; what looks like another program's lock that was
+    /// Removes from each node what is `meant` there, and looks whether it stays away: its holder,
+    /// if he found it missing on one node and did not hear why, puts it back, also where something
+    /// else was removed. Only a redlock does that; what looks like another program's lock that was
     /// removed may be its next.
     async fn remove_for_good(
         &self,
