@@ -137,6 +137,27 @@ fn a_holder_whose_lock_is_taken_from_the_one_server_that_both_reach_stops_his_co
 }
 
 #[test]
+fn a_lock_that_changes_hands_while_it_is_looked_at_is_looked_at_again() {
+    let cluster = Cluster::start(3);
+    let (proxies, urls) = proxy::before_each(&cluster);
+    set(&cluster, "lock:job", b"the first");
+    // Two servers still tell of the first when the third tells of the next.
+    let later = Fate::Delay(Duration::from_millis(700));
+    proxies[0].set_requests_that_say("return {'free', about", later);
+    let force = Redlock::new(FORCE)
+        .env("REDLOCK_SERVERS", &urls)
+        .env("REDLOCK_NODE_TIMEOUT", "5s");
+    let force = force.start();
+    eventually("two servers have answered", || {
+        let looked = |server: &Server| server.calls_of("pttl") > 0;
+        cluster.servers[1..].iter().all(looked)
+    });
+    set(&cluster, "lock:job", b"the second");
+    force.end().assert_code(0).assert_silent();
+    assert_eq!(cluster.locks(), [""; 0]);
+}
+
+#[test]
 fn a_server_that_cannot_delete_does_not_stop_a_forced_release() {
     let cluster = Cluster::start(3);
     Address::of(&cluster).acquire("job", "60s");
