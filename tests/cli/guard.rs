@@ -8,7 +8,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::support::process::{is_alive, is_asleep, niceness, sleeps};
+use crate::support::process::{ALOUD, is_alive, is_asleep, niceness, sleeps};
 use crate::support::proxy::{self, Fate};
 use crate::support::{Cluster, PATIENCE, Place, Process, Redlock, Server, Shim, eventually};
 use redlock::clock;
@@ -23,9 +23,6 @@ const TRIBE: &str = "trap '' TERM; export LOOP='while :; do sleep 0.05; done'
     sh -c 'sh -c \"$LOOP\" & echo $$ $!; eval \"$LOOP\"' &
     sh -c 'sh -c \"$LOOP\" & echo $!'
     sleep 0.2; echo $$; echo ready; eval \"$LOOP\"";
-
-/// In front of redlock: what it says comes as lines of its job's do.
-const ALOUD: [&str; 3] = ["sh", "-c", "exec \"$0\" \"$@\" 2>&1"];
 
 const TTL: Duration = Duration::from_secs(2);
 
@@ -299,18 +296,8 @@ fn nothing_is_left_of_the_guard_and_what_a_command_left_behind_runs_on() {
 fn what_a_command_left_behind_outlives_a_redlock_that_is_killed_when_it_gives_the_lock_back() {
     let cluster = Cluster::start(3);
     let script = "sleep 300 >/dev/null 2>&1 & echo $!; read _";
-    let words = [
-        "run",
-        "-r",
-        "job",
-        "-t",
-        "1h",
-        "--once-per",
-        "1h",
-        "sh",
-        "-c",
-        script,
-    ];
+    let options = "run -r job -t 1h --once-per 1h sh -c".split(' ');
+    let words = options.chain([script]);
     let run = Redlock::under(&ALOUD, words).env("REDLOCK_SERVERS", cluster.urls());
     let mut run = run.start();
     let left = pid(&run.next_line());
@@ -427,19 +414,8 @@ fn with_on_lost_warn_a_frozen_redlock_costs_the_job_nothing() {
 fn a_lock_that_ran_out_in_an_outage_while_redlock_stood_still_was_lost() {
     let cluster = Cluster::start(3);
     let script = "echo ready; read _; echo done; exit 0";
-    let words = [
-        "run",
-        "-v",
-        "-r",
-        "job",
-        "-t",
-        "3s",
-        "--on-lost",
-        "warn",
-        "sh",
-        "-c",
-        script,
-    ];
+    let options = "run -v -r job -t 3s --on-lost warn sh -c".split(' ');
+    let words = options.chain([script]);
     let run = Redlock::under(&ALOUD, words).env("REDLOCK_SERVERS", cluster.urls());
     let mut run = run.start_ready();
     for server in &cluster.servers[..2] {

@@ -4,6 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use crate::support::process::ALOUD;
 use crate::support::proxy::{self, Fate};
 use crate::support::{BadNode, Cluster, End, Process, Redlock, Server, eventually};
 
@@ -111,9 +112,8 @@ fn a_waiter_gets_the_lock_when_the_outage_is_over() {
     let mut cluster = Cluster::start(3);
     cluster.servers[0].kill();
     cluster.servers[1].kill();
-    let all_to_stdout = ["sh", "-c", "exec \"$0\" \"$@\" 2>&1"];
     let run = ["run", "-v", "-w", "50s", "-r", "job", "echo", "ran"];
-    let mut waiter = Redlock::under(&all_to_stdout, run)
+    let mut waiter = Redlock::under(&ALOUD, run)
         .env("REDLOCK_SERVERS", cluster.urls())
         .start();
     let seen = waiter.next_line();

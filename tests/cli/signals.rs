@@ -10,7 +10,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::support::process::{heed_signals, is_alive, is_stopped};
+use crate::support::process::{ALOUD, heed_signals, is_alive, is_stopped};
 use crate::support::proxy::{self, Fate};
 use crate::support::{Cluster, PATIENCE, Redlock, Shim, eventually};
 
@@ -544,8 +544,7 @@ fn what_still_cleans_up_is_stopped_before_the_lock_ends_that_cannot_be_extended_
     let words = [
         "run", "-v", "-r", "job", "-t", "6s", "-k", "2500ms", "sh", "-c", &script,
     ];
-    let aloud = ["sh", "-c", "exec \"$0\" \"$@\" 2>&1"];
-    let run = Redlock::under(&aloud, words).env("REDLOCK_SERVERS", cluster.urls());
+    let run = Redlock::under(&ALOUD, words).env("REDLOCK_SERVERS", cluster.urls());
     let mut run = run.start();
     run.wait_for("pid");
     let program = Pid::from_raw(run.next_line().parse().expect("a number"));

@@ -15,6 +15,9 @@ use redlock::clock::{self, Instant};
 use super::sandbox::{Punishment, forbid};
 use super::{PATIENCE, eventually};
 
+/// In front of redlock, as in [`Redlock::under`]: what it says comes as lines of its job's do.
+pub const ALOUD: [&str; 3] = ["sh", "-c", "exec \"$0\" \"$@\" 2>&1"];
+
 /// A command line of redlock, in an environment in which nothing is set but `PATH`.
 pub struct Redlock {
     command: Command,
