@@ -234,7 +234,7 @@ impl<N: Node> Keeper<N> {
                         until: self.valid_until,
                         answers: quorum::named(&self.nodes, answers.clone()),
                     });
-                    self.heal_all(answers).await;
+                    self.heal_all(&answers).await;
                 }
             }
         }
@@ -313,9 +313,9 @@ impl<N: Node> Keeper<N> {
     /// hang on the very nodes that it was acquired on, although others are there. They have just
     /// answered, so they have no more time than in a first round: the next one must not wait for
     /// one that hangs now.
-    async fn heal_all(&self, answers: Answers<Extension>) {
+    async fn heal_all(&self, answers: &Answers<Extension>) {
         let limit = limit(self.node_timeout, 0, self.valid_until.remaining());
-        let to_heal = self.to_heal(&answers).into_iter();
+        let to_heal = self.to_heal(answers).into_iter();
         let healing = to_heal.map(|index| self.heal(index, limit));
         healing.collect::<JoinSet<_>>().join_all().await;
     }
