@@ -148,10 +148,9 @@ fn cells(facts: &Examination) -> Vec<String> {
         } else {
             "primary"
         };
-        if info.mode == "standalone" {
-            role.to_owned()
-        } else {
-            info.mode.clone()
+        match &*info.mode {
+            "" | "standalone" => role.to_owned(),
+            mode => mode.to_owned(),
         }
     });
     let keeps = match (info.map(|info| info.appends), &facts.config) {

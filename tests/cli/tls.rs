@@ -243,7 +243,7 @@ fn a_server_that_hangs_after_the_handshake_is_not_taken_for_one_without_tls() {
 fn a_port_with_tls_is_named_as_what_it_is_likely_to_be() {
     let certificates = Certificates::make();
     let (port, _server) = certificates.server();
-    let reason = "as from a port with TLS (rediss://)";
+    let reason = "as from a port with TLS (rediss://) or a proxy whose server is away";
     for identity in ["", ":secret@"] {
         let url = format!("redis://{identity}127.0.0.1:{port}");
         let end = run_at(&url, &certificates).end();

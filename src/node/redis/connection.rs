@@ -178,14 +178,17 @@ impl Connector {
         self.failure(greeting.as_ref().unwrap_or(error))
     }
 
-    /// What `error` means. A port with TLS hangs up on who speaks without it.
+    /// What `error` means. A port with TLS hangs up on who speaks without it, and a proxy on
+    /// everybody while its server is away.
     pub fn failure(&self, error: &RedisError) -> NodeError {
         let is_plain = matches!(self.endpoint.address, Address::Tcp { .. });
         match failure::of(error, self.password()) {
             NodeError::Unreachable(text)
                 if is_plain && hung_up(error) && !self.has_answered.load(Ordering::Relaxed) =>
             {
-                NodeError::Unreachable(format!("{text}, as from a port with TLS (rediss://)"))
+                NodeError::Unreachable(format!(
+                    "{text}, as from a port with TLS (rediss://) or a proxy whose server is away"
+                ))
             }
             failure => failure,
         }

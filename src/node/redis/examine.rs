@@ -51,7 +51,7 @@ pub struct Info {
     pub software: String,
     /// Its version, as in `7.2.4`.
     pub version: String,
-    /// `standalone`, `cluster` or `sentinel`.
+    /// `standalone`, `cluster` or `sentinel`; empty if the server does not say.
     pub mode: String,
     /// Which run of which server this is.
     pub run_id: String,
@@ -267,10 +267,15 @@ impl Info {
             "" => ("redis", field("redis_version")),
             version => ("valkey", version),
         };
+        // Valkey has given up the first of these.
+        let mode = match field("redis_mode") {
+            "" => field("server_mode"),
+            mode => mode,
+        };
         Self {
             software: software.to_owned(),
             version: version.to_owned(),
-            mode: field("redis_mode").to_owned(),
+            mode: mode.to_owned(),
             run_id: field("run_id").to_owned(),
             uptime: Duration::from_secs(number("uptime_in_seconds")),
             is_loading: number("loading") == 1,
@@ -293,10 +298,13 @@ mod tests {
     #[test]
     fn valkey_is_told_from_the_redis_that_it_pretends_to_be() {
         let text = "# Server\r\nredis_version:7.2.4\r\nserver_name:valkey\r\n\
-                    valkey_version:8.0.1\r\nuptime_in_seconds:61\r\n# Replication\r\nrole:slave\r\n\
+                    valkey_version:8.1.8\r\nserver_mode:cluster\r\nuptime_in_seconds:61\r\n# Replication\r\nrole:slave\r\n\
                     master_host:10.0.0.1\r\nmaster_port:6379\r\nslave_read_only:1\r\n";
         let info = Info::read(text);
-        assert_eq!((&*info.software, &*info.version), ("valkey", "8.0.1"));
+        assert_eq!((&*info.software, &*info.version), ("valkey", "8.1.8"));
+        assert_eq!(info.mode, "cluster");
+        let of_redis = Info::read("redis_version:7.0.15\r\nredis_mode:sentinel\r\n");
+        assert_eq!(of_redis.mode, "sentinel");
         assert_eq!(info.uptime, Duration::from_mins(1) + Duration::from_secs(1));
         assert_eq!(info.role, Role::Replica("10.0.0.1:6379".to_owned()));
     }
