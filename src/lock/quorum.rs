@@ -81,7 +81,8 @@ pub enum Verdict {
     /// Fewer than a quorum answered: an outage, never to be taken for a held lock.
     Unreachable,
     /// A quorum answered, but not without servers that restarted and may have forgotten a lock: an
-    /// outage until they may vote again, see [`votes_again`].
+    /// outage until they may vote again, see [`votes_again`]. In a cold start: some node cannot
+    /// vote.
     Young,
     /// Every node answered, all are free, and all have restarted: nobody could ever begin unless
     /// they may grant. See [`cold_start_verdict`].
@@ -167,7 +168,9 @@ pub fn cold_start_verdict(votes: &[Option<Answer<Vote>>]) -> Verdict {
         {
             Verdict::Undecided
         }
-        Verdict::Acquired => Verdict::Split,
+        Verdict::Acquired if in_the_way(votes).next().is_some() => Verdict::Split,
+        // Some node cannot vote at all.
+        Verdict::Acquired => Verdict::Young,
         other => other,
     }
 }
@@ -516,7 +519,7 @@ mod tests {
         assert_eq!(verdict(young(49)), Verdict::Acquired);
         assert_eq!(verdict(None), Verdict::Undecided);
         assert_eq!(verdict(taken("x")), Verdict::Split);
-        assert_eq!(verdict(failed()), Verdict::Split);
+        assert_eq!(verdict(failed()), Verdict::Young);
         let of_five = [granted(), granted(), granted(), young(49), None];
         assert_eq!(cold_start_verdict(&of_five), Verdict::Undecided);
     }

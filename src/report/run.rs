@@ -16,7 +16,7 @@ use crate::clock::{self, whole_ms};
 use crate::lock::claim::{holder_of, marker_of};
 use crate::lock::quorum::{Named, Verdict, majority};
 use crate::lock::{Failure, Held, Letting, Loss};
-use crate::node::{Extension, Foreign, MarkerKind, NodeName, Release};
+use crate::node::{Answer, Extension, Foreign, MarkerKind, NodeName, Release, Vote};
 
 /// The lock is ours.
 #[must_use]
@@ -161,8 +161,17 @@ fn outcome(names: &str, failure: &Failure) -> String {
         (Verdict::Split, _) => {
             format!("no {quorum} of {nodes} servers agree on who holds {names}: {answers}")
         }
+        (Verdict::Young, _) if !failure.votes.iter().any(is_young) => {
+            format!(
+                "no lock on {names}: when all servers have restarted, each must grant it: {answers}"
+            )
+        }
         _ => format!("{}: {answers}", without_quorum(names, nodes)),
     }
+}
+
+fn is_young((_, vote): &(NodeName, Option<Answer<Vote>>)) -> bool {
+    matches!(vote, Some(Ok(Vote::Young { .. })))
 }
 
 fn votes(failure: &Failure) -> String {

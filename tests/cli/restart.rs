@@ -54,6 +54,23 @@ fn a_cold_start_takes_all_servers() {
 }
 
 #[test]
+fn a_cold_start_says_which_server_cannot_grant_and_doctor_agrees() {
+    let cluster = Cluster::start(3);
+    let _: () = cluster.servers[0].ask(&["CONFIG", "SET", "maxmemory", "1"]);
+    let end = run(&cluster, "auto", &[]).end();
+    let servers = cluster.servers.iter().map(Server::name);
+    let mut parts = vec!["each must grant it", "OOM"];
+    let servers: Vec<String> = servers.collect();
+    parts.extend(servers.iter().map(String::as_str));
+    end.assert_code(69).assert_says(&parts);
+    assert_eq!((end.stdout.as_str(), cluster.locks().len()), ("", 0));
+    let doctor = cluster.redlock(["doctor"]);
+    let doctor = doctor.env("REDLOCK_RESTART_GUARD", "auto").end();
+    let verdict = &doctor.assert_code(69).stdout;
+    assert!(verdict.starts_with("NO QUORUM"), "{verdict}");
+}
+
+#[test]
 fn a_strict_guard_names_the_servers_and_says_when_they_vote_again() {
     let cluster = Cluster::start(3);
     let end = run(&cluster, "strict", &[]).end();

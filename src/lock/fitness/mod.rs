@@ -153,10 +153,13 @@ impl Expectations {
     }
 }
 
+/// In a cold start every server must grant the lock, so all of them must be able to.
 fn cold_start(nodes: &[(NodeName, Facts)], expectations: &Expectations) -> Option<Duration> {
     let restarts = expectations.restarts;
     let uptime = |facts: &Facts| match facts {
-        Facts::Redis(Ok(facts)) => facts.info.as_ref().map(|info| info.uptime),
+        Facts::Redis(Ok(facts)) if server::is_able(facts) => {
+            facts.info.as_ref().map(|info| info.uptime)
+        }
         _ => None,
     };
     let uptimes = nodes.iter().map(|(_, facts)| uptime(facts));

@@ -112,6 +112,12 @@ pub(super) fn forbidden(facts: &Examination) -> Vec<&'static Right> {
     refused.map(|(right, _)| *right).collect()
 }
 
+/// Whether the server does everything without which it could not grant a lock.
+pub(super) fn is_able(facts: &Examination) -> bool {
+    let mut rights = facts.rights.iter();
+    rights.all(|(right, answer)| right.need != Need::Locks || answer.is_ok())
+}
+
 fn rights(facts: &Examination) -> Vec<Finding> {
     let denied = forbidden(facts);
     if !denied.is_empty() {
