@@ -20,4 +20,6 @@ local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
 local floor = math.max(now_ms - 500, math.min(tonumber(ARGV[3]), now_ms + 500))
 -- The locks first: when memory is full the first SET fails, and nothing has been done.
 for i = 1, n do redis.call('SET', KEYS[i], ARGV[1], 'PX', ARGV[2]) end
+-- A server that forbids this could not keep the lock: nobody shall begin with it.
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return {'granted', raise(floor, 1, tonumber(ARGV[6])), run}

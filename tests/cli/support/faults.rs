@@ -131,9 +131,16 @@ impl BadNode {
         ]
     }
 
+    /// It would grant a lock that nobody could keep.
+    pub fn unable_to_extend() -> Self {
+        let server = Server::start();
+        let _: () = server.ask(&["ACL", "SETUSER", "default", "-pexpire"]);
+        Self::of("forbids to extend", server, "can't run this command")
+    }
+
     /// Every kind that is a refusal when a majority is like it.
     pub fn refusals() -> Vec<fn() -> Self> {
-        vec![Self::denying, Self::locked]
+        vec![Self::denying, Self::locked, Self::unable_to_extend]
     }
 
     fn of(what: &'static str, server: Server, said: &'static str) -> Self {
