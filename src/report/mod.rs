@@ -6,8 +6,8 @@
 //! written over and over.
 //!
 //! Everything that redlock itself says goes through here to stderr. What other hosts or servers
-//! wrote is escaped, so that it cannot touch a terminal; no text in here ever contains a password,
-//! since nothing that could is handed in. Called by `commands`.
+//! wrote is escaped, so that it cannot touch a terminal; and no message contains a password, not even one
+//! that was typed in the wrong place. Called by `commands`.
 
 pub mod by_hand;
 pub mod doctor;
@@ -63,7 +63,7 @@ impl Line {
         Self {
             level,
             event,
-            message: message.into(),
+            message: without_passwords(&message.into()),
             fields: Map::new(),
         }
     }

@@ -1,5 +1,6 @@
 //! How things are said: times, holders, what a node answered.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
@@ -27,6 +28,20 @@ pub fn escape(text: &str) -> String {
         }
     }
     escaped
+}
+
+/// `text` with stars where a URL in it says who is let in, and by which password: what somebody
+/// typed in the wrong place is quoted by messages.
+#[must_use]
+pub fn without_passwords(text: &str) -> String {
+    let words = text.split_inclusive(char::is_whitespace);
+    let words = words.map(|word| match (word.find("://"), word.rfind('@')) {
+        (Some(scheme), Some(host)) if scheme < host && !word.contains(":***@") => {
+            Cow::Owned(format!("{}://***{}", &word[..scheme], &word[host..]))
+        }
+        _ => Cow::Borrowed(word),
+    });
+    words.collect()
 }
 
 /// `value` as JSON in one line in which everything is escaped that [`escape`] escapes.

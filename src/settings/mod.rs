@@ -280,10 +280,21 @@ fn resource(typed: &OsStr, label: &str, moment: &Moment) -> Result<Resource, Err
     let name = typed
         .to_str()
         .ok_or_else(|| wrong("the name of a resource is not UTF-8"))?;
+    refuse_server(name)?;
     let expanded = moment
         .expand(name)
         .map_err(|error| Error::new(error.exit, format!("{label}: {}", error.message)))?;
     Resource::new(&expanded).map_err(|error| wrong(&error.to_string()))
+}
+
+/// `--server` takes one, and others that follow it were taken for something else.
+fn refuse_server(word: &str) -> Result<(), Error> {
+    if server_url::is_one(word) {
+        let server = server_url::masked(word);
+        let message = format!("'{server}' is a server: repeat --server for each of them");
+        return Err(Error::usage(&message));
+    }
+    Ok(())
 }
 
 /// The resource whose section of the file counts; with several there is none.

@@ -12,7 +12,8 @@ use super::options::{self, Choice};
 use super::sources::{AnySetting, Sources};
 use super::template::Moment;
 use super::{
-    Common, Error, Wait, World, common_of, duration, note, resource, resources, restarts, single,
+    Common, Error, Wait, World, common_of, duration, note, refuse_server, resource, resources,
+    restarts, single,
 };
 use crate::cli::{self, Before};
 use crate::lock::claim::Resource;
@@ -125,6 +126,9 @@ pub fn run(arguments: &cli::RunArguments, world: &World) -> Result<RunSettings, 
     let sources = Sources::new(&arguments.options, world);
     sources.check_flags(&options::RUN)?;
     sources.check_flags(&options::COMMON)?;
+    if let Some(command) = arguments.command.first() {
+        refuse_server(&command.to_string_lossy())?;
+    }
     check_place_of_resource(arguments)?;
     let resources = resources(&arguments.resources, "--resource", world)?;
     if arguments.command.is_empty() {

@@ -71,6 +71,12 @@ pub fn masked(text: &str) -> String {
     format!("{scheme}{user}{host}?{query}")
 }
 
+/// Whether `text` is meant as a server, and in the wrong place: `--server` takes one.
+#[must_use]
+pub fn is_one(text: &str) -> bool {
+    split_scheme(text).is_some_and(|(scheme, _)| way(scheme).is_some())
+}
+
 /// Scheme and host: what is left when all is cut off that could be a password, also one that has
 /// lost its `@host`.
 fn harmless_part(text: &str) -> String {
@@ -97,16 +103,21 @@ fn split_scheme(text: &str) -> Option<(&str, &str)> {
         .then_some((scheme, rest))
 }
 
+fn way(scheme: &str) -> Option<Way> {
+    match scheme {
+        "redis" | "valkey" => Some(Way::Tcp),
+        "rediss" | "valkeys" => Some(Way::Tls),
+        "redis+unix" | "valkey+unix" => Some(Way::Unix),
+        _ => None,
+    }
+}
+
 fn read(text: &str) -> Result<Endpoint, String> {
     let Some((scheme, rest)) = split_scheme(text) else {
         return Err("a URL is wanted, as in redis://HOST:PORT".to_owned());
     };
-    let way = match scheme {
-        "redis" | "valkey" => Way::Tcp,
-        "rediss" | "valkeys" => Way::Tls,
-        "redis+unix" | "valkey+unix" => Way::Unix,
-        _ => return Err(format!("'{scheme}' is an unknown scheme; use {SCHEMES}")),
-    };
+    let way = way(scheme);
+    let way = way.ok_or_else(|| format!("'{scheme}' is an unknown scheme; use {SCHEMES}"))?;
     if rest
         .split([',', ' '])
         .skip(1)

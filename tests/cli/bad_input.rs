@@ -24,6 +24,33 @@ fn refused(arguments: &[&str], code: i32, parts: &[&str]) {
 }
 
 #[test]
+fn a_server_in_the_wrong_place_is_refused_without_its_password() {
+    let url = "redis://me:hunter2@127.0.0.1:2";
+    let server = ["--any-quorum", "--server", "redis://127.0.0.1:1"];
+    for (words, part) in [
+        (["run", url, "-r", "a"], "repeat --server for each"),
+        (["run", "-r", "a", url], "repeat --server for each"),
+        (["run", "-r", url, "true"], "repeat --server for each"),
+        (["inspect", "a", url, "b"], "repeat --server for each"),
+        (["acquire", "-r", "a", url], "unexpected argument"),
+        (["list", "a", url, "b"], "unexpected argument"),
+        (["run", "-r", "a", "-t=URL"], "--ttl"),
+        (["run", "-r", "a", "-w=URL"], "--wait"),
+        (["run", "-r", "a", "--node-timeout=URL"], "--node-timeout"),
+        (["run", "-r", "a", "--on-lost=URL"], "--on-lost"),
+        (["run", "-r", "a", "--no-such=URL"], "--no-such"),
+        ([url, "run", "-r", "a"], "unrecognized subcommand"),
+    ] {
+        let words = words.map(|word| word.replace("URL", url));
+        let words = words.iter().map(String::as_str).chain(server);
+        let end = Redlock::new(words.chain(["--", "echo", "ran"])).end();
+        end.assert_code(64).assert_says(&[part]);
+        assert!(!end.stderr.contains("hunter2"), "{end:?}");
+        assert_eq!(end.stdout, "");
+    }
+}
+
+#[test]
 fn without_servers_all_three_ways_to_name_them_are_told() {
     let end = Redlock::new(["run", "-r", "job", "echo", "never"]).end();
     end.assert_code(78)
