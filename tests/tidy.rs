@@ -186,7 +186,6 @@ fn every_file_says_what_it_is_for_and_lines_are_short() {
     }
 }
 
-/// What follows them is not looked at by the tests above, nor by the one of `acl.rs`.
 #[test]
 fn every_invariant_that_is_named_is_told_in_the_front_matter() {
     let sources = sources();
@@ -205,6 +204,7 @@ fn every_invariant_that_is_named_is_told_in_the_front_matter() {
     assert!(named > 10, "they are looked for: {named}");
 }
 
+/// What follows them is not looked at by the tests above, nor by the one of `acl.rs`.
 #[test]
 fn unit_tests_stand_at_the_end_of_a_file() {
     for (path, text) in sources() {

@@ -248,6 +248,18 @@ pub fn out_of_reach(names: &str) -> Line {
     Line::new(Level::Error, "out_of_reach", message).with("resource", names)
 }
 
+/// The command succeeded, but too few nodes are known to know that it shall not run again in this
+/// period; on the others it is as it was for `rest`.
+#[must_use]
+pub fn not_marked_done(names: &str, nodes: &[NodeName], letting: &Letting, rest: Duration) -> Line {
+    let answers = releases(nodes, letting, Some(MarkerKind::Done));
+    let until = clock::rfc3339(clock::wall() + rest);
+    let message = format!(
+        "{names} is done, but that was noted on no quorum of servers ({answers}); it may run again in this period, or stay locked until {until}"
+    );
+    Line::new(Level::Error, "not_marked_done", message).with("resource", names)
+}
+
 /// The same for now: it is tried again for as long as the lock is valid, for `rest`.
 #[must_use]
 pub fn not_marked_done_yet(
@@ -262,18 +274,6 @@ pub fn not_marked_done_yet(
         short(rest)
     );
     Line::new(Level::Warning, "not_marked_done_yet", message).with("resource", names)
-}
-
-/// The command succeeded, but too few nodes are known to know that it shall not run again in this
-/// period; on the others it is as it was for `rest`.
-#[must_use]
-pub fn not_marked_done(names: &str, nodes: &[NodeName], letting: &Letting, rest: Duration) -> Line {
-    let answers = releases(nodes, letting, Some(MarkerKind::Done));
-    let until = clock::rfc3339(clock::wall() + rest);
-    let message = format!(
-        "{names} is done, but that was noted on no quorum of servers ({answers}); it may run again in this period, or stay locked until {until}"
-    );
-    Line::new(Level::Error, "not_marked_done", message).with("resource", names)
 }
 
 /// The lock was gone before it was given back, without having been reported lost, and before
