@@ -1,4 +1,5 @@
-//! What can be typed by those who handle locks by hand: acquire, extend, release, inspect, list.
+//! What can be typed by those who handle locks by hand: acquire, extend, release, inspect, list,
+//! history.
 
 use clap::{Arg, ArgAction, ArgMatches, Command as Definition};
 
@@ -7,34 +8,29 @@ use super::known::{Known, option, positional, switch};
 use super::{ByHandArguments, Command, Options, typed};
 
 /// The commands, in the order in which the help shows them.
-pub(super) fn definitions() -> [Definition; 5] {
-    [acquire(), extend(), release(), inspect(), list()]
+pub(super) fn definitions() -> [Definition; 6] {
+    [acquire(), extend(), release(), inspect(), list(), history()]
 }
 
-/// Whether `name` is one of them.
-pub(super) fn is_one(name: &str) -> bool {
-    ["acquire", "extend", "release", "inspect", "list"].contains(&name)
-}
-
-/// What was typed after the command `name`.
-pub(super) fn command(name: &str, matches: &ArgMatches) -> Command {
+/// What was typed after the command `name`; `None` if it is none of them.
+pub(super) fn command(name: &str, matches: &ArgMatches) -> Option<Command> {
     let (make, names): (fn(ByHandArguments) -> Command, &str) = match name {
         "acquire" => (Command::Acquire, "resource"),
         "extend" => (Command::Extend, "resource"),
         "release" => (Command::Release, "resource"),
         "inspect" => (Command::Inspect, "name"),
-        _ => (Command::List, "pattern"),
+        "list" => (Command::List, "pattern"),
+        "history" => (Command::History, "name"),
+        _ => return None,
     };
-    make(ByHandArguments {
+    Some(make(ByHandArguments {
         options: Options::of(matches),
         names: typed(matches, names),
-    })
+    }))
 }
 
 fn definition(name: &'static str, usage: &'static str) -> Definition {
-    Definition::new(name)
-        .override_usage(usage)
-        .args_override_self(true)
+    Definition::new(name).override_usage(usage)
 }
 
 fn acquire() -> Definition {
@@ -166,6 +162,19 @@ fn list() -> Definition {
         .arg(switch("json", "Print an array of objects instead"))
 }
 
+fn history() -> Definition {
+    definition("history", "redlock history [OPTIONS] NAME")
+        .about("Show the last runs of a resource: where, when, how long, how they ended")
+        .long_about(
+            "Show the last runs of a resource: where, when, how long, and how they ended. The last \
+             20 are kept with the lock on the servers, for 35 days after the last of them, unless \
+             run was given --no-history.",
+        )
+        .after_long_help(AFTER_HISTORY)
+        .arg(positional("name", "NAME").help("The resource, written as for run"))
+        .arg(switch("json", "Print an array of JSON objects"))
+}
+
 const fn resource() -> Known {
     option(
         "resource",
@@ -266,3 +275,13 @@ Examples:
   redlock list
   redlock list 'deploy-*'
   redlock list --json | jq -r '.[] | select(.state == \"held\") | .resource'";
+
+const AFTER_HISTORY: &str = "\
+Exit codes:
+  0   the runs are shown, also if there are none
+  69  no quorum of servers answered: what is shown may not be all
+  64, 77, 78, 70, 71  as in redlock run
+
+Example:
+  Where did it run last night, and how did it end?
+    redlock history daily-report";

@@ -48,6 +48,7 @@ pub fn definition() -> Definition {
         .after_long_help(CONFIGURATION)
         .subcommand_required(true)
         // As with flock and timeout, the last of several values counts: an alias can be overridden.
+        // So it is for all commands.
         .args_override_self(true)
         // They are shown after the options of the command itself, in the order of the table.
         .args((100..).zip(COMMON).map(|(order, option)| {
@@ -58,7 +59,6 @@ pub fn definition() -> Definition {
         }))
         .subcommand(run())
         .subcommands(by_hand::definitions())
-        .subcommand(history())
         .subcommand(doctor())
         .subcommand(config())
         .subcommand(completions::completions())
@@ -172,7 +172,6 @@ fn run() -> Definition {
         )
         .override_usage("redlock run -r NAME [OPTIONS] -- COMMAND [ARG]...")
         .after_long_help(AFTER_RUN)
-        .args_override_self(true)
         .args(LOCK.map(|option| Arg::from(option).help_heading("The lock")))
         .args(JOB.map(|option| Arg::from(option).help_heading("The command")))
         .arg(command_of_job())
@@ -185,20 +184,6 @@ fn command_of_job() -> Arg {
         // word, or `-w5s` would be taken for a command.
         .trailing_var_arg(true)
         .help("The command and its arguments, executed without a shell")
-}
-
-fn history() -> Definition {
-    Definition::new("history")
-        .about("Show the last runs of a resource: where, when, how long, how they ended")
-        .long_about(
-            "Show the last runs of a resource: where, when, how long, and how they ended. The last \
-             20 are kept with the lock on the servers, for 35 days after the last of them, unless \
-             run was given --no-history.",
-        )
-        .override_usage("redlock history [OPTIONS] NAME")
-        .after_long_help(AFTER_HISTORY)
-        .arg(positional("name", "NAME").help("The resource, written as for run"))
-        .arg(switch("json", "Print an array of JSON objects"))
 }
 
 fn config() -> Definition {
@@ -236,7 +221,6 @@ fn doctor() -> Definition {
         )
         .override_usage("redlock doctor [OPTIONS]")
         .after_long_help(AFTER_DOCTOR)
-        .args_override_self(true)
         .arg(switch(
             "json",
             "Print JSON: what was learned of each server, and the findings",
@@ -257,16 +241,6 @@ Examples:
 
   For a monitor; what is wrong, without warnings:
     redlock doctor --json | jq '.findings[] | select(.severity == (\"danger\", \"no_vote\"))'";
-
-const AFTER_HISTORY: &str = "\
-Exit codes:
-  0   the runs are shown, also if there are none
-  69  no quorum of servers answered: what is shown may not be all
-  64, 77, 78, 70, 71  as in redlock run
-
-Example:
-  Where did it run last night, and how did it end?
-    redlock history daily-report";
 
 /// Of `run` and of `acquire`.
 pub(super) const NOTE: Known = option(

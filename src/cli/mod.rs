@@ -47,7 +47,7 @@ pub enum Command {
     /// `redlock list`
     List(ByHandArguments),
     /// `redlock history`
-    History(HistoryArguments),
+    History(ByHandArguments),
     /// `redlock doctor`
     Doctor(Options),
     /// `redlock config`, with the options of every command.
@@ -56,15 +56,6 @@ pub enum Command {
     Completions(Options, String),
     /// `redlock complete-names`, which the completions call: the words typed so far.
     CompleteNames(Options, Vec<OsString>),
-}
-
-/// What was typed after `redlock history`.
-#[derive(Debug)]
-pub struct HistoryArguments {
-    /// Its options, and those of every command.
-    pub options: Options,
-    /// The name, if one was typed.
-    pub resource: Option<OsString>,
 }
 
 /// What was typed after `redlock run`.
@@ -167,11 +158,6 @@ impl Command {
                 })
             }
             ("config", matches) => Self::Config(Options::of(matches)),
-            ("history", matches) => Self::History(HistoryArguments {
-                options: Options::of(matches),
-                resource: typed(matches, "name").pop(),
-            }),
-            (name, matches) if by_hand::is_one(name) => by_hand::command(name, matches),
             ("doctor", matches) => Self::Doctor(Options::of(matches)),
             ("completions", matches) => {
                 let shell = matches.get_one::<String>("shell").cloned();
@@ -180,7 +166,7 @@ impl Command {
             (completions::NAMES, matches) => {
                 Self::CompleteNames(Options::of(matches), completions::words(matches))
             }
-            _ => return None,
+            (name, matches) => by_hand::command(name, matches)?,
         })
     }
 
@@ -189,7 +175,6 @@ impl Command {
     pub fn options(&self) -> &Options {
         match self {
             Self::Run(arguments) => &arguments.options,
-            Self::History(arguments) => &arguments.options,
             Self::Config(options)
             | Self::Doctor(options)
             | Self::Completions(options, _)
@@ -198,7 +183,8 @@ impl Command {
             | Self::Extend(arguments)
             | Self::Release(arguments)
             | Self::Inspect(arguments)
-            | Self::List(arguments) => &arguments.options,
+            | Self::List(arguments)
+            | Self::History(arguments) => &arguments.options,
         }
     }
 }

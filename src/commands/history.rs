@@ -9,7 +9,8 @@ use crate::exit::Exit;
 use crate::lock::history::{self, Run};
 use crate::lock::quorum::{self, Named};
 use crate::report::{by_hand, runs};
-use crate::settings::{Format, HistorySettings, World};
+use crate::settings::by_hand::HistorySettings;
+use crate::settings::{Format, World};
 
 /// What each node knows.
 type Told = Named<Vec<String>>;

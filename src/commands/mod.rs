@@ -155,7 +155,7 @@ fn obey(command: &Command, world: &World, early: impl FnOnce() -> Reporter) -> R
             }))
         }
         Command::History(arguments) => {
-            let settings = settings::history(arguments, world)?;
+            let settings = settings::by_hand::history(arguments, world)?;
             Ok(told(&settings.common, |_| {
                 history::history(&settings, world)
             }))

@@ -113,17 +113,6 @@ pub enum Servers {
     Redis(Vec<Endpoint>),
 }
 
-/// What `redlock history` is to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HistorySettings {
-    /// What every command needs.
-    pub common: Common,
-    /// Whose runs to show.
-    pub resource: Resource,
-    /// How to print them.
-    pub format: Format,
-}
-
 /// For whom results are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -162,8 +151,8 @@ pub fn output_of(cli: &Cli, world: &World) -> Output {
         | cli::Command::Extend(arguments)
         | cli::Command::Release(arguments)
         | cli::Command::Inspect(arguments)
-        | cli::Command::List(arguments) => single(&arguments.names),
-        cli::Command::History(arguments) => arguments.resource.as_deref().and_then(OsStr::to_str),
+        | cli::Command::List(arguments)
+        | cli::Command::History(arguments) => single(&arguments.names),
         _ => None,
     };
     output_by(cli.command.options(), resource, world)
@@ -187,37 +176,10 @@ pub fn output_by(options: &cli::Options, resource: Option<&str>, world: &World) 
 ///
 /// If the settings make no sense.
 pub fn common(options: &cli::Options, world: &World) -> Result<Common, Error> {
-    common_for(None, options, world)
-}
-
-/// The same, as the section of `resource` says.
-fn common_for(
-    resource: Option<&str>,
-    options: &cli::Options,
-    world: &World,
-) -> Result<Common, Error> {
     let sources = Sources::new(options, world);
     sources.check_flags(&options::COMMON)?;
     let file = File::find_and_read(&sources)?;
-    common_of(&sources.with_file(file).with_resource(resource))
-}
-
-/// What `redlock history` is to do.
-///
-/// # Errors
-///
-/// If the settings make no sense.
-pub fn history(arguments: &cli::HistoryArguments, world: &World) -> Result<HistorySettings, Error> {
-    let typed = arguments.resource.as_ref().ok_or_else(|| {
-        Error::usage("no name given; name the resource, as in redlock history daily-report")
-    })?;
-    let resource = resource(typed, "NAME", &Moment::now(world))?;
-    let common = common_for(typed.to_str(), &arguments.options, world)?;
-    Ok(HistorySettings {
-        common,
-        resource,
-        format: format(&arguments.options),
-    })
+    common_of(&sources.with_file(file))
 }
 
 fn common_of(sources: &Sources) -> Result<Common, Error> {

@@ -1,4 +1,5 @@
-//! What was meant by those who handle locks by hand: acquire, extend, release, inspect, list.
+//! What was meant by those who handle locks by hand: acquire, extend, release, inspect, list,
+//! history.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -9,9 +10,10 @@ use std::time::Duration;
 use super::file::File;
 use super::options::{self, Choice};
 use super::sources::{AnySetting, Sources};
+use super::template::Moment;
 use super::{
-    Common, Error, Format, Verbosity, Wait, World, common_of, format, note, resources, restarts,
-    single, verbosity,
+    Common, Error, Format, Verbosity, Wait, World, common_of, format, note, resource, resources,
+    restarts, single, verbosity,
 };
 use crate::cli::ByHandArguments;
 use crate::errno;
@@ -126,6 +128,17 @@ pub struct ListSettings {
     pub common: Common,
     /// A glob on the names.
     pub pattern: String,
+    /// How to print them.
+    pub format: Format,
+}
+
+/// What `redlock history` is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistorySettings {
+    /// What every command needs.
+    pub common: Common,
+    /// Whose runs to show.
+    pub resource: Resource,
     /// How to print them.
     pub format: Format,
 }
@@ -272,6 +285,24 @@ pub fn list(arguments: &ByHandArguments, world: &World) -> Result<ListSettings, 
     let sources = sources(arguments, world, &[])?;
     Ok(ListSettings {
         pattern: pattern.to_owned(),
+        format: format(&arguments.options),
+        common: common_of(&sources)?,
+    })
+}
+
+/// What `redlock history` is to do.
+///
+/// # Errors
+///
+/// If the settings make no sense.
+pub fn history(arguments: &ByHandArguments, world: &World) -> Result<HistorySettings, Error> {
+    let typed = arguments.names.first().ok_or_else(|| {
+        Error::usage("no name given; name the resource, as in redlock history daily-report")
+    })?;
+    let resource = resource(typed, "NAME", &Moment::now(world))?;
+    let sources = sources(arguments, world, &[])?;
+    Ok(HistorySettings {
+        resource,
         format: format(&arguments.options),
         common: common_of(&sources)?,
     })

@@ -22,7 +22,8 @@ fn arguments(line: &str) -> ByHandArguments {
         | Command::Extend(arguments)
         | Command::Release(arguments)
         | Command::Inspect(arguments)
-        | Command::List(arguments) => arguments,
+        | Command::List(arguments)
+        | Command::History(arguments) => arguments,
         other => panic!("{other:?} is not by hand"),
     }
 }
@@ -41,6 +42,7 @@ fn every_option_that_can_be_typed_is_in_a_table_or_structure() {
         ("release", &[]),
         ("inspect", &[]),
         ("list", &[]),
+        ("history", &[]),
     ] {
         let definition = crate::cli::definition();
         let command = definition.find_subcommand(name).expect("there is one");
