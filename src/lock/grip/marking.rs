@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::{Audience, Grip, Letting, RELEASE_LIMIT, next_before};
+use super::{Audience, Grip, Letting, RELEASE_LIMIT, heal, next_before};
 use crate::clock::{self, Instant};
 use crate::node::{Entry, Extension, Node, Parting, Release, TOKEN_LEN};
 
@@ -76,8 +76,7 @@ impl<N: Node> Grip<N> {
             let limit = limit.min(until.remaining() / 2);
             let mut pending = JoinSet::new();
             for index in std::mem::take(&mut bare) {
-                let (node, marker) = (Arc::clone(&self.nodes[index]), Arc::clone(&marker));
-                pending.spawn(async move { (index, node.heal(marker, fence, limit).await) });
+                pending.spawn(heal(&self.nodes, index, &marker, fence, limit));
             }
             while let Some((index, marked)) = next_before(&mut pending, None).await {
                 match marked {

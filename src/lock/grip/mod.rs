@@ -7,6 +7,7 @@
 mod letting;
 mod marking;
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use tokio::task::JoinSet;
 
 use super::quorum::{self, Answers};
 use crate::clock::{self, Instant};
-use crate::node::{Answer, Entry, Node, NodeError, Parting, Release, Vote};
+use crate::node::{Answer, Entry, Extension, Node, NodeError, Parting, Release, Vote};
 
 pub use letting::Letting;
 pub use marking::Ours;
@@ -343,6 +344,18 @@ pub(super) fn reopen_failed<N: Node, T>(nodes: &[Arc<N>], answers: &Answers<T>) 
             node.reconnect();
         }
     }
+}
+
+/// Puts `entry` on the node of `nodes` at the place `index`, unless it is somebody else's there.
+pub(super) fn heal<N: Node>(
+    nodes: &[Arc<N>],
+    index: usize,
+    entry: &Arc<Entry>,
+    fence: u64,
+    limit: Duration,
+) -> impl Future<Output = (usize, Answer<Extension>)> + use<N> {
+    let (node, entry) = (Arc::clone(&nodes[index]), Arc::clone(entry));
+    async move { (index, node.heal(entry, fence, limit).await) }
 }
 
 /// Until when the nodes beyond the quorum are waited for, when the quorum has just answered what it

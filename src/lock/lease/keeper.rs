@@ -337,15 +337,13 @@ impl<N: Node> Keeper<N> {
         (!over.has_passed()).then_some(over)
     }
 
-    /// Puts the key on the node at this place, unless it is somebody else's there.
+    /// Puts the key on the node at this place.
     fn heal(
         &self,
         index: usize,
         limit: Duration,
     ) -> impl Future<Output = (usize, Answer<Extension>)> + use<N> {
-        let (node, entry) = (Arc::clone(&self.nodes[index]), Arc::clone(&self.entry));
-        let fence = self.fence;
-        async move { (index, node.heal(entry, fence, limit).await) }
+        grip::heal(&self.nodes, index, &self.entry, self.fence, limit)
     }
 
     fn note_failed(&self, answers: &Answers<Extension>) {
