@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use super::{Stop, nodes, runtime, stdout};
 use crate::exit::Exit;
 use crate::lock::KeyFormat;
-use crate::lock::forms::Form;
+use crate::lock::libraries::Library;
 use crate::lock::list::Catalogue;
 use crate::lock::quorum::{is_refused, rules_out_quorum};
 use crate::lock::view::{Standing, View};
@@ -49,7 +49,7 @@ pub fn wanted(key_format: &KeyFormat, pattern: &str, fences: Fences) -> Wanted {
         glob: key_format.glob(pattern),
         // Where every key could be one, only what looks like one is a lock.
         values: if key_format.is_verbatim() {
-            Values::Strings(|value| Form::of_string(value).is_some())
+            Values::Strings(|value| Library::of_string(value).is_some())
         } else {
             Values::Any
         },

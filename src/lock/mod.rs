@@ -6,7 +6,7 @@
 //! `unsettled` what those before it have, and [`lease`] keeps a lock that is held. `silence` knows
 //! the nodes that hang, [`ear`] hears that a lock was released, [`history`] is what was told about
 //! the last ones; [`view`] is what looking at a lock comes to, [`by_hand`] what people do with one
-//! and [`outcome`] what came of it, [`list`] all of them, and [`forms`] tells whose they are.
+//! and [`outcome`] what came of it, [`list`] all of them, and [`libraries`] tells whose they are.
 //! [`fitness`] judges the nodes themselves, for `doctor`.
 
 mod attempt;
@@ -14,10 +14,10 @@ pub mod by_hand;
 pub mod claim;
 pub mod ear;
 pub mod fitness;
-pub mod forms;
 pub mod grip;
 pub mod history;
 pub mod lease;
+pub mod libraries;
 pub mod list;
 pub mod outcome;
 pub mod quorum;

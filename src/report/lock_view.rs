@@ -13,8 +13,8 @@ use super::table::{self, Cell, Column, Fit, Paper, Side, Tint};
 use super::words::{age, exact_ms, holder, holder_json, short};
 use crate::clock::whole_ms;
 use crate::lock::claim::holder_of;
-use crate::lock::forms::Form;
 use crate::lock::history::Run;
+use crate::lock::libraries::Library;
 use crate::lock::restart::USUAL_WINDOW;
 use crate::lock::view::{NodeStanding, NodeView, Standing, View};
 use crate::node::{FOREIGN_VALUE_LIMIT, Foreign};
@@ -173,9 +173,9 @@ fn since(view: &View) -> Option<Duration> {
 
 /// Who wrote a value, in a word or two.
 fn who(by: &Foreign) -> String {
-    match (holder_of(&by.value), Form::of(by)) {
+    match (holder_of(&by.value), Library::of(by)) {
         (Some(holder), _) => holder.host,
-        (None, Some(form)) => format!("another program ({})", form.library()),
+        (None, Some(library)) => format!("another program ({})", library.name()),
         (None, None) => format!("another program ({})", by.kind),
     }
 }
@@ -239,8 +239,8 @@ fn expiry(view: &View) -> String {
 /// A value that no redlock wrote. The value itself is its owner's token, and nobody else's
 /// business.
 fn nameless(by: &Foreign) -> String {
-    let what = match (Form::of(by), &by.kind[..]) {
-        (Some(form), _) => format!("a value as {} writes it", form.library()),
+    let what = match (Library::of(by), &by.kind[..]) {
+        (Some(library), _) => format!("a value as {} writes it", library.name()),
         (None, "hash") => "a hash, as Redisson writes it".to_owned(),
         (None, "string") if by.value.len() >= FOREIGN_VALUE_LIMIT => {
             format!("a string of {FOREIGN_VALUE_LIMIT} bytes or more")
@@ -285,8 +285,8 @@ fn list_row(name: &str, view: &View) -> Vec<Cell> {
     let holder = by.and_then(|by| holder_of(&by.value));
     let who = match (&holder, by) {
         (Some(holder), _) => holder.host.clone(),
-        (None, Some(by)) => match Form::of(by) {
-            Some(form) => format!("({})", form.library()),
+        (None, Some(by)) => match Library::of(by) {
+            Some(library) => format!("({})", library.name()),
             None => format!("({})", by.kind),
         },
         (None, None) => String::new(),

@@ -1,4 +1,4 @@
-//! Who writes locks in which form: what a value looks like tells which library it is of.
+//! Which library has written a lock, by the form of its value.
 //!
 //! PURE. The values themselves are the tokens of their owners, and are never shown. Used by whoever
 //! lists or shows locks.
@@ -8,7 +8,7 @@ use crate::node::Foreign;
 
 /// A library that writes values of a known form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum Library {
     /// This program.
     Redlock,
     /// 32 hexadecimal digits: node-redlock, the lock of redis-py.
@@ -23,8 +23,8 @@ pub enum Form {
     DistributedLock,
 }
 
-impl Form {
-    /// The form of `value`; `None` if it is of none of these.
+impl Library {
+    /// The one that has written `value`; `None` if it is none of these.
     #[must_use]
     pub fn of(value: &Foreign) -> Option<Self> {
         Self::of_string(&value.value).filter(|_| value.kind == "string")
@@ -48,12 +48,12 @@ impl Form {
             (is_of_distributed_lock(text), Self::DistributedLock),
         ]
         .into_iter()
-        .find_map(|(fits, form)| fits.then_some(form))
+        .find_map(|(fits, library)| fits.then_some(library))
     }
 
     /// The library's name.
     #[must_use]
-    pub fn library(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Redlock => "redlock",
             Self::NodeRedlock => "node-redlock or redis-py",
@@ -97,8 +97,8 @@ fn is_of_distributed_lock(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn form(value: &[u8]) -> Option<Form> {
-        Form::of(&Foreign {
+    fn library(value: &[u8]) -> Option<Library> {
+        Library::of(&Foreign {
             key: "a".to_owned(),
             value: value.to_vec(),
             digest: String::new(),
@@ -112,17 +112,17 @@ mod tests {
         let ours =
             br#"0123456789abcdef0123456789abcdef {"host":"h","pid":1,"user":"u","since":"x"}"#;
         for (value, expected) in [
-            (&ours[..], Form::Redlock),
-            (b"0123456789abcdef0123456789abcdef", Form::NodeRedlock),
-            (b"VYWDZ5R3wQvA5sEbsn4mmw==", Form::Redsync),
-            (b"4a2c5d3e-7ffb-4f0e-9d36-5a8c2d0f9a11", Form::RedlockRb),
-            (&[0xf3; 20], Form::Rslock),
+            (&ours[..], Library::Redlock),
+            (b"0123456789abcdef0123456789abcdef", Library::NodeRedlock),
+            (b"VYWDZ5R3wQvA5sEbsn4mmw==", Library::Redsync),
+            (b"4a2c5d3e-7ffb-4f0e-9d36-5a8c2d0f9a11", Library::RedlockRb),
+            (&[0xf3; 20], Library::Rslock),
             (
                 b"web_1_4123_0123456789abcdef0123456789abcdef",
-                Form::DistributedLock,
+                Library::DistributedLock,
             ),
         ] {
-            assert_eq!(form(value), Some(expected), "{value:?}");
+            assert_eq!(library(value), Some(expected), "{value:?}");
         }
     }
 
@@ -137,7 +137,7 @@ mod tests {
             b"_4123_0123456789abcdef0123456789abcdef",
             &[0xf3; 21],
         ] {
-            assert_eq!(form(value), None, "{value:?}");
+            assert_eq!(library(value), None, "{value:?}");
         }
     }
 }
