@@ -3,7 +3,7 @@
 use super::Stop;
 use super::attempt::holds_around;
 use crate::exit::Exit;
-use crate::lock::outcome::Outcome;
+use crate::lock::by_hand::Outcome;
 use crate::lock::quorum::Named;
 use crate::node::{Foreign, TOKEN_LEN};
 use crate::report::{self, Line};

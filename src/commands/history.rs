@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 
 use super::{Stop, nodes, runtime, stdout};
 use crate::exit::Exit;
-use crate::lock::history::{self, Run};
+use crate::lock::history::{self, PastRun};
 use crate::lock::quorum::{self, Named};
 use crate::report::{by_hand, runs};
 use crate::settings::by_hand::HistorySettings;
@@ -39,7 +39,7 @@ pub fn history(settings: &HistorySettings, world: &World) -> Result<Exit, Stop> 
     })
 }
 
-fn table(runs: &[Run], world: &World) -> io::Result<Exit> {
+fn table(runs: &[PastRun], world: &World) -> io::Result<Exit> {
     let mut out = stdout::open()?;
     runs::write(&mut out, stdout::paper(world), runs)?;
     out.flush()?;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::watch::{self, Shown};
 use super::{Stop, nodes, runtime, stdout};
 use crate::exit::Exit;
-use crate::lock::history::{self, Run};
+use crate::lock::history::{self, PastRun};
 use crate::lock::view::{Standing, View};
 use crate::lock::{Redlock, Resource};
 use crate::node::AnyNode;
@@ -24,7 +24,7 @@ const EVERY: Duration = Duration::from_secs(1);
 type Seen<'a> = Vec<(&'a Resource, View)>;
 
 /// The last runs of each resource, for people: programs ask `history`.
-type Runs = Vec<Vec<Run>>;
+type Runs = Vec<Vec<PastRun>>;
 
 /// Looks at the locks.
 ///

@@ -9,7 +9,7 @@ use super::by_hand::{self, About};
 use super::{Stop, nodes, runtime};
 use crate::exit::Exit;
 use crate::lock::Redlock;
-use crate::lock::outcome::Outcome;
+use crate::lock::by_hand::Outcome;
 use crate::lock::view::{NodeView, View};
 use crate::node::AnyNode;
 use crate::report::{self, Reporter};

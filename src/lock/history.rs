@@ -15,7 +15,7 @@ use crate::node::parting::{HISTORY_RUN_LIMIT, HISTORY_RUNS};
 /// How a run of redlock ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum RunOutcome {
     /// The command ran under the lock to its end, whatever its code.
     Ran,
     /// Somebody else holds the lock, or it was already done.
@@ -30,7 +30,7 @@ pub enum Outcome {
     NotStarted,
 }
 
-impl Outcome {
+impl RunOutcome {
     /// All of them.
     pub const ALL: [Self; 6] = [
         Self::Ran,
@@ -57,7 +57,7 @@ impl Outcome {
 
 /// One run of a resource's job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Run {
+pub struct PastRun {
     /// The host it ran on.
     pub host: String,
     /// The user it ran as.
@@ -67,7 +67,7 @@ pub struct Run {
     /// How long the command ran.
     pub ran_ms: u64,
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: RunOutcome,
     /// The command's exit code, if it has one.
     pub exit_code: Option<u8>,
     /// The signal that killed the command, if one did.
@@ -76,7 +76,7 @@ pub struct Run {
     pub fencing_token: FencingToken,
 }
 
-impl Run {
+impl PastRun {
     /// The run as one line, short enough for a node to keep.
     ///
     /// # Panics
@@ -101,10 +101,10 @@ impl Run {
 /// The runs that several nodes tell of, each once, the latest first. Fencing tokens tell the
 /// order: they grow from holder to holder, and the clocks of hosts differ. A line that is none is
 /// left out.
-pub fn merge(told: impl IntoIterator<Item = String>) -> Vec<Run> {
+pub fn merge(told: impl IntoIterator<Item = String>) -> Vec<PastRun> {
     let lines: BTreeSet<String> = told.into_iter().collect();
     let read = |line: &String| serde_json::from_str(line).ok();
-    let mut runs: Vec<Run> = lines.iter().filter_map(read).collect();
+    let mut runs: Vec<PastRun> = lines.iter().filter_map(read).collect();
     runs.sort_by_key(|run| std::cmp::Reverse(run.fencing_token));
     runs.truncate(HISTORY_RUNS);
     runs
@@ -113,8 +113,8 @@ pub fn merge(told: impl IntoIterator<Item = String>) -> Vec<Run> {
 /// How long a job usually runs: the median of `runs` that came to their own end. `None` if none
 /// did.
 #[must_use]
-pub fn usual(runs: &[Run]) -> Option<Duration> {
-    let ended = runs.iter().filter(|run| run.outcome == Outcome::Ran);
+pub fn usual(runs: &[PastRun]) -> Option<Duration> {
+    let ended = runs.iter().filter(|run| run.outcome == RunOutcome::Ran);
     let mut times: Vec<u64> = ended.map(|run| run.ran_ms).collect();
     times.sort_unstable();
     let median = times.get(times.len() / 2)?;
@@ -124,7 +124,7 @@ pub fn usual(runs: &[Run]) -> Option<Duration> {
 /// For a lock that nobody extends: how long its job usually runs and the TTL it should have, if
 /// `ttl` is shorter. The old rule: TTL = 2 × the expected time, as far as a TTL goes.
 #[must_use]
-pub fn too_long_for(ttl: Duration, runs: &[Run]) -> Option<(Duration, Duration)> {
+pub fn too_long_for(ttl: Duration, runs: &[PastRun]) -> Option<(Duration, Duration)> {
     let usual = usual(runs)?;
     let enough = (usual * 2).min(TTL_LIMIT);
     (ttl < enough).then_some((usual, enough))
@@ -134,13 +134,13 @@ pub fn too_long_for(ttl: Duration, runs: &[Run]) -> Option<(Duration, Duration)>
 mod tests {
     use super::*;
 
-    fn run(fence: u64, ran_ms: u64) -> Run {
-        Run {
+    fn run(fence: u64, ran_ms: u64) -> PastRun {
+        PastRun {
             host: "web-2".to_owned(),
             user: "root".to_owned(),
             started: "2026-11-24T03:00:00.000Z".to_owned(),
             ran_ms,
-            outcome: Outcome::Ran,
+            outcome: RunOutcome::Ran,
             exit_code: Some(0),
             signal: None,
             fencing_token: FencingToken(fence),
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn an_outcome_is_called_alike_in_json_and_elsewhere() {
-        for outcome in Outcome::ALL {
+        for outcome in RunOutcome::ALL {
             let json = serde_json::to_value(outcome).expect("a word");
             assert_eq!(json, outcome.name());
         }
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_line_is_short_whatever_the_names() {
-        let long = Run {
+        let long = PastRun {
             host: "ä\"".repeat(1000),
             ..run(1, 5)
         };
@@ -178,7 +178,7 @@ mod tests {
     fn the_usual_time_is_the_median_of_the_runs_that_ended_by_themselves() {
         let mut runs = vec![run(1, 100), run(2, 300), run(3, 90_000)];
         assert_eq!(usual(&runs), Some(Duration::from_millis(300)));
-        runs[1].outcome = Outcome::TimedOut;
+        runs[1].outcome = RunOutcome::TimedOut;
         assert_eq!(usual(&runs[1..2]), None);
         assert_eq!(usual(&[]), None);
         let runs = [run(1, 1_000)];

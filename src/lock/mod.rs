@@ -5,8 +5,8 @@
 //! the nodes once, [`redlock`] until it is enough, [`grip`] is what one attempt has left on them,
 //! `unsettled` what those before it have, and [`lease`] keeps a lock that is held. `silence` knows
 //! the nodes that hang, [`ear`] hears that a lock was released, [`history`] is what was told about
-//! the last ones; [`view`] is what looking at a lock comes to, [`by_hand`] what people do with one
-//! and [`outcome`] what came of it, [`list`] all of them, and [`libraries`] tells whose they are.
+//! the last ones; [`view`] is what looking at a lock comes to, [`by_hand`] what people do with one,
+//! [`list`] all of them, and [`libraries`] tells whose they are.
 //! [`fitness`] judges the nodes themselves, for `doctor`.
 
 mod attempt;
@@ -19,7 +19,6 @@ pub mod history;
 pub mod lease;
 pub mod libraries;
 pub mod list;
-pub mod outcome;
 pub mod quorum;
 pub mod redlock;
 pub mod restart;

@@ -13,7 +13,7 @@ use super::table::{self, Cell, Column, Fit, Paper, Side, Tint};
 use super::words::{age, exact_ms, holder, holder_json, short};
 use crate::clock::whole_ms;
 use crate::lock::claim::holder_of;
-use crate::lock::history::Run;
+use crate::lock::history::PastRun;
 use crate::lock::libraries::Library;
 use crate::lock::restart::USUAL_WINDOW;
 use crate::lock::view::{NodeStanding, NodeView, Standing, View};
@@ -49,7 +49,7 @@ pub fn write(
     paper: Paper,
     name: &str,
     view: &View,
-    runs: &[Run],
+    runs: &[PastRun],
 ) -> io::Result<()> {
     // Of a long name less is shown, but always what is said of it.
     let name = paper.line(name, headline("", view).width());

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::table::{self, Cell, Column, Fit, Paper, Side, Tint};
 use super::words::{age, json_text, short};
-use crate::lock::history::{self, Outcome, Run};
+use crate::lock::history::{self, PastRun, RunOutcome};
 
 const COLUMNS: [Column; 6] = [
     Column::new("STARTED", Fit::Whole, Side::Left),
@@ -23,16 +23,16 @@ const COLUMNS: [Column; 6] = [
 /// # Errors
 ///
 /// If `out` cannot be written to.
-pub fn write(out: &mut impl Write, paper: Paper, runs: &[Run]) -> io::Result<()> {
+pub fn write(out: &mut impl Write, paper: Paper, runs: &[PastRun]) -> io::Result<()> {
     if runs.is_empty() {
         return Ok(());
     }
     table::write(out, paper, 0, &COLUMNS, || runs.iter().map(row))
 }
 
-fn row(run: &Run) -> Vec<Cell> {
+fn row(run: &PastRun) -> Vec<Cell> {
     let tint = match (run.outcome, run.exit_code) {
-        (Outcome::Ran, Some(0)) => Tint::Plain,
+        (RunOutcome::Ran, Some(0)) => Tint::Plain,
         _ => Tint::Bad,
     };
     vec![
@@ -47,7 +47,7 @@ fn row(run: &Run) -> Vec<Cell> {
 
 /// The last run in a line, and what `runs` say about the TTL of a lock that nobody extends.
 #[must_use]
-pub fn fields(runs: &[Run], by_hand: Option<Duration>) -> Vec<(&'static str, String)> {
+pub fn fields(runs: &[PastRun], by_hand: Option<Duration>) -> Vec<(&'static str, String)> {
     let last = runs.first().map(|run| {
         let ago = age(&run.started).map_or_else(String::new, |age| format!("{} ago ", short(age)));
         let took = short(Duration::from_millis(run.ran_ms));
@@ -70,25 +70,25 @@ pub fn fields(runs: &[Run], by_hand: Option<Duration>) -> Vec<(&'static str, Str
     last.into_iter().chain(short_ttl).collect()
 }
 
-fn ended(run: &Run) -> String {
+fn ended(run: &PastRun) -> String {
     let command = match (run.exit_code, &run.signal) {
         (Some(code), _) => format!("exit {code}"),
         (None, Some(signal)) => format!("killed by {signal}"),
         (None, None) => "no exit code".to_owned(),
     };
     match run.outcome {
-        Outcome::Ran => command,
-        Outcome::TimedOut => format!("timed out, {command}"),
-        Outcome::Lost => format!("lost the lock, {command}"),
-        Outcome::NotStarted => format!("not started, {command}"),
-        Outcome::Skipped | Outcome::Unavailable => run.outcome.name().to_owned(),
+        RunOutcome::Ran => command,
+        RunOutcome::TimedOut => format!("timed out, {command}"),
+        RunOutcome::Lost => format!("lost the lock, {command}"),
+        RunOutcome::NotStarted => format!("not started, {command}"),
+        RunOutcome::Skipped | RunOutcome::Unavailable => run.outcome.name().to_owned(),
     }
 }
 
 /// The same as JSON; `resource` is the name that was asked for.
 #[must_use]
-pub fn json(resource: &str, runs: &[Run]) -> String {
-    let entry = |run: &Run| {
+pub fn json(resource: &str, runs: &[PastRun]) -> String {
+    let entry = |run: &PastRun| {
         json!({
             "resource": resource,
             "host": run.host,

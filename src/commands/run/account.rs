@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use crate::clock::{self, Instant};
 use crate::job::Ended;
 use crate::lock::claim::holder_of;
-use crate::lock::history::{Outcome, Run};
+use crate::lock::history::{PastRun, RunOutcome};
 use crate::lock::quorum::Verdict;
 use crate::lock::{Failure, FencingToken, Holder, Letting};
 use crate::node::{Answer, MarkerKind, NodeName, Release, Vote};
@@ -22,7 +22,7 @@ pub struct Account {
     /// The same by the wall clock.
     pub began_at: SystemTime,
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: RunOutcome,
     /// How long it took until the lock was ours, or given up.
     pub waited: Duration,
     /// When the lock was acquired, by the wall clock.
@@ -62,7 +62,7 @@ impl Account {
         Self {
             began: clock::now(),
             began_at: clock::wall(),
-            outcome: Outcome::NotStarted,
+            outcome: RunOutcome::NotStarted,
             waited: Duration::ZERO,
             acquired_at: None,
             fencing_token: None,
@@ -86,10 +86,10 @@ impl Account {
     pub fn failed(&mut self, failure: &Failure) {
         self.waited_for(failure);
         self.outcome = match failure.verdict {
-            Verdict::Taken(_) => Outcome::Skipped,
+            Verdict::Taken(_) => RunOutcome::Skipped,
             // The configuration's fault.
-            Verdict::SameServer(..) => Outcome::NotStarted,
-            _ => Outcome::Unavailable,
+            Verdict::SameServer(..) => RunOutcome::NotStarted,
+            _ => RunOutcome::Unavailable,
         };
     }
 
@@ -105,11 +105,11 @@ impl Account {
 
     /// Whether the command did what it was to do, all the time under the lock.
     pub fn succeeded(&self) -> bool {
-        self.outcome == Outcome::Ran && self.child == Some(Ended::Code(0))
+        self.outcome == RunOutcome::Ran && self.child == Some(Ended::Code(0))
     }
 
     /// The command is over.
-    pub fn ended(&mut self, outcome: Outcome, command: Ended, ran: Duration) {
+    pub fn ended(&mut self, outcome: RunOutcome, command: Ended, ran: Duration) {
         self.outcome = outcome;
         self.child = Some(command);
         self.ran = ran;
@@ -129,13 +129,13 @@ impl Account {
     }
 
     /// The run as the history keeps it; `None` if there was no lock.
-    pub fn run(&self, holder: Holder, exit_code: Option<u8>) -> Option<Run> {
+    pub fn past_run(&self, holder: Holder, exit_code: Option<u8>) -> Option<PastRun> {
         let (exit_code, signal) = match self.child {
             Some(Ended::Code(code)) => (Some(code), None),
             Some(Ended::Signal(signal)) => (None, Some(signal_name(signal))),
             None => (exit_code, None),
         };
-        Some(Run {
+        Some(PastRun {
             host: holder.host,
             user: holder.user,
             started: clock::rfc3339(self.acquired_at?),

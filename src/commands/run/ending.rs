@@ -2,7 +2,7 @@
 
 use crate::exit::Exit;
 use crate::job::Ended;
-use crate::lock::history::Outcome;
+use crate::lock::history::RunOutcome;
 
 /// How the command's time under the lock ended.
 #[derive(Clone, Copy)]
@@ -19,19 +19,19 @@ pub struct End {
 
 impl End {
     /// The one word for it. A lost lock goes before all else.
-    pub fn outcome(self) -> Outcome {
+    pub fn outcome(self) -> RunOutcome {
         match (self.lock, self.time) {
-            (LockWas::Lost, _) => Outcome::Lost,
-            (LockWas::Kept, TimeWas::Over) => Outcome::TimedOut,
-            (LockWas::Kept, TimeWas::Enough) => Outcome::Ran,
+            (LockWas::Lost, _) => RunOutcome::Lost,
+            (LockWas::Kept, TimeWas::Over) => RunOutcome::TimedOut,
+            (LockWas::Kept, TimeWas::Enough) => RunOutcome::Ran,
         }
     }
 
     /// How redlock leaves.
     pub fn exit(self) -> Exit {
         match (self.outcome(), self.command) {
-            (Outcome::Lost, _) => Exit::Lost,
-            (Outcome::TimedOut, _) => Exit::TimedOut,
+            (RunOutcome::Lost, _) => Exit::Lost,
+            (RunOutcome::TimedOut, _) => Exit::TimedOut,
             (_, Ended::Code(code)) => Exit::Command(code),
             (_, Ended::Signal(signal)) => Exit::Signal(signal),
         }

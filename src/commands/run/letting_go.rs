@@ -37,7 +37,7 @@ impl Run<'_> {
     /// started.
     fn parting(&self, lease: &Lease<AnyNode>, account: &Account, exit_code: Option<u8>) -> Parting {
         let run = match self.settings.history {
-            History::Kept => account.run(self.holder(), exit_code),
+            History::Kept => account.past_run(self.holder(), exit_code),
             History::Off => None,
         };
         Parting {

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::account::Account;
 use crate::clock;
-use crate::lock::history::Outcome;
+use crate::lock::history::RunOutcome;
 
 /// Since when nothing has gone wrong; the one gauge that a skip leaves alone.
 const LAST_SUCCESS: &str = "redlock_last_success_timestamp_seconds";
@@ -60,11 +60,11 @@ pub fn text(resources: &[String], account: &Account, exit_code: u8, before: &str
     text
 }
 
-fn outcomes(text: &mut String, resources: &[String], outcome: Outcome) {
+fn outcomes(text: &mut String, resources: &[String], outcome: RunOutcome) {
     let name = "redlock_last_run_outcome";
     head(text, name, "How it ended: 1 for the outcome that it was.");
     for resource in resources {
-        for each in Outcome::ALL {
+        for each in RunOutcome::ALL {
             let labels = [("resource", resource.as_str()), ("outcome", each.name())];
             let value = if each == outcome { "1" } else { "0" };
             line(text, name, &labels, value);

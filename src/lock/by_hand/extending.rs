@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{self, Instant};
+use crate::lock::by_hand::outcome::{Outcome, extended};
 use crate::lock::claim::Token;
-use crate::lock::outcome::{Outcome, extended};
 use crate::lock::quorum::{self, Answers, Named, named};
 use crate::lock::redlock::Redlock;
 use crate::lock::view::{Standing, View};

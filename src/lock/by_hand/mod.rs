@@ -1,11 +1,14 @@
 //! What people do with a lock: look at it, prolong it (`extending`), give it back, take it away
-//! (`removing`).
+//! (`removing`); and what came of that (`outcome`).
 //!
 //! Unlike a run, a person waits for every node, as long as a node may take, and sees what each
 //! answered. Called by `commands`.
 
 mod extending;
+mod outcome;
 mod removing;
+
+pub use self::outcome::Outcome;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -14,8 +17,8 @@ use std::time::Duration;
 use fastrand::Rng;
 use tokio::task::JoinSet;
 
+use self::outcome::{has_quorum, refused};
 use super::grip::reopen_failed;
-use super::outcome::{has_quorum, refused};
 use super::quorum::{Answers, Named, named};
 use super::redlock::{Held, Redlock};
 use super::view::{Look, View};

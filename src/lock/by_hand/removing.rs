@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::lock::by_hand::outcome::{Outcome, evicted, has_quorum, removed};
 use crate::lock::claim::{holder_of, marker_of};
-use crate::lock::outcome::{Outcome, evicted, has_quorum, removed};
 use crate::lock::quorum::{Answers, Named, named};
 use crate::lock::redlock::Redlock;
 use crate::lock::view::{NodeView, View};

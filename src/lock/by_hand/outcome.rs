@@ -1,8 +1,8 @@
 //! What the answers to those who handle a lock by hand come to.
 //!
-//! PURE, like `quorum`: no I/O, no clock. Made by `by_hand`, told by `commands`.
+//! PURE, like `quorum`: no I/O, no clock. Told by `commands`.
 
-use super::quorum::{Answers, is_refused, largest_group, majority, rules_out_quorum};
+use crate::lock::quorum::{Answers, is_refused, largest_group, majority, rules_out_quorum};
 use crate::node::{Extension, Foreign, Removal};
 
 /// What was done to a lock that somebody has the token of.
