@@ -76,7 +76,7 @@ pub struct Child {
     ended: Option<Ended>,
     standing: Standing,
     /// Why we are about to stand still.
-    halt: Option<(Halt, Heard)>,
+    halt: Option<(Halt, CaughtUp)>,
     terminal: Terminal,
     endings: unix::Signal,
     /// `None` when it is dead.
@@ -115,9 +115,9 @@ enum Halt {
 /// Whether all was heard that had come when there was a reason to stand still. Whoever has
 /// continued us since does not do so again: we would stand still for good.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Heard {
+enum CaughtUp {
     NotYet,
-    All,
+    Yes,
 }
 
 /// What a guard has to know, should it be a new one.
@@ -292,12 +292,12 @@ impl Child {
                     return Poll::Ready(News::Awake);
                 }
                 None => return Poll::Pending,
-                Some((halt, Heard::NotYet)) => {
-                    self.halt = Some((halt, Heard::All));
+                Some((halt, CaughtUp::NotYet)) => {
+                    self.halt = Some((halt, CaughtUp::Yes));
                     context.waker().wake_by_ref();
                     return Poll::Pending;
                 }
-                Some((halt, Heard::All)) => {
+                Some((halt, CaughtUp::Yes)) => {
                     self.halt = None;
                     if let Some(news) = self.stand_still(halt) {
                         return Poll::Ready(news);
@@ -324,7 +324,7 @@ impl Child {
             return Some(News::Awake);
         };
         if wish == Wish::Stop {
-            self.halt = Some((Halt::Wanted, Heard::NotYet));
+            self.halt = Some((Halt::Wanted, CaughtUp::NotYet));
             return None;
         }
         self.halt = None;
@@ -433,7 +433,7 @@ impl Child {
         let flags = WaitPidFlag::WSTOPPED | WaitPidFlag::WCONTINUED | WaitPidFlag::WNOHANG;
         match waitid(Id::Pid(self.leader), flags) {
             Ok(WaitStatus::Stopped(_, signal)) => {
-                self.halt = Some((Halt::Stopped(signal), Heard::NotYet));
+                self.halt = Some((Halt::Stopped(signal), CaughtUp::NotYet));
             }
             Ok(WaitStatus::Continued(_)) => {
                 self.standing = Standing::Not;

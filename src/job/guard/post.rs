@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::unistd::{Pid, getpid, gettid};
 
 use super::alarms::{Wires, is_readable, rings};
-use super::talk::{ACTED, Heard, IN_TIME, Job, STANDING, receive, send_byte};
+use super::talk::{ACTED, IN_TIME, Job, Received, STANDING, receive, send_byte};
 use crate::job::spared::Spared;
 
 /// What `ps` shows and `pkill redlock` does not find: 15 bytes at most.
@@ -139,9 +139,9 @@ fn stand() -> ! {
     // What the deadline will take is tried now: in a sandbox that forbids it, or kills for it,
     // nobody stands here, and the command does not run.
     match receive(SOCKET) {
-        Heard::Job(job, leader) => post.hear(job, leader),
-        Heard::Nothing => {}
-        Heard::Silence => leave(),
+        Received::Job(job, leader) => post.hear(job, leader),
+        Received::Nothing => {}
+        Received::Silence => leave(),
     }
     let target = Target::to_try();
     if !target.signal(0) {
@@ -154,9 +154,9 @@ fn stand() -> ! {
         post.wait();
         loop {
             match receive(SOCKET) {
-                Heard::Job(job, leader) => post.hear(job, leader),
-                Heard::Nothing => break,
-                Heard::Silence => post.redlock_is_dead(),
+                Received::Job(job, leader) => post.hear(job, leader),
+                Received::Nothing => break,
+                Received::Silence => post.redlock_is_dead(),
             }
         }
         post.act();

@@ -65,7 +65,7 @@ impl Job {
 }
 
 /// What comes through the guard's socket.
-pub enum Heard {
+pub enum Received {
     /// With the descriptor that came with it, or -1.
     Job(Job, RawFd),
     Nothing,
@@ -74,7 +74,7 @@ pub enum Heard {
 }
 
 /// The next message, without waiting.
-pub fn receive(socket: RawFd) -> Heard {
+pub fn receive(socket: RawFd) -> Received {
     let mut job = Job::default();
     let mut parcel = Parcel([0; 32]);
     let mut part = libc::iovec {
@@ -104,14 +104,14 @@ pub fn receive(socket: RawFd) -> Heard {
         (length, descriptor)
     };
     match length {
-        0 => Heard::Silence,
-        length if length > 0 => Heard::Job(job, descriptor),
+        0 => Received::Silence,
+        length if length > 0 => Received::Job(job, descriptor),
         _ => match Errno::last() {
             // Redlock died with a word of ours unread. Once this is said, the kernel hands out what
             // redlock had said before.
-            Errno::EAGAIN | Errno::EINTR | Errno::ECONNRESET => Heard::Nothing,
+            Errno::EAGAIN | Errno::EINTR | Errno::ECONNRESET => Received::Nothing,
             // Nobody can tell us anything any more: as if redlock were dead.
-            _ => Heard::Silence,
+            _ => Received::Silence,
         },
     }
 }
@@ -159,9 +159,9 @@ mod tests {
             let mut heard = Vec::new();
             loop {
                 match receive(guard.as_raw_fd()) {
-                    Heard::Job(job, _) => heard.push(job),
-                    Heard::Nothing => {}
-                    Heard::Silence => break,
+                    Received::Job(job, _) => heard.push(job),
+                    Received::Nothing => {}
+                    Received::Silence => break,
                 }
             }
             assert_eq!(heard, [job]);

@@ -50,7 +50,7 @@ impl Lasting<'_> {
         let Some(bytes) = files::read(&path)? else {
             return Ok(None);
         };
-        let marker = Marker::decode(&bytes).ok_or(StoreError::Damaged(path))?;
+        let marker = DoneFile::decode(&bytes).ok_or(StoreError::Damaged(path))?;
         let rest = marker.until_ms.saturating_sub(clock::unix_ms());
         Ok((rest > 0).then(|| {
             let lock = Lock {
@@ -72,7 +72,7 @@ impl Lasting<'_> {
         let span = lock.left(now).unwrap_or_default();
         let span_ms = clock::whole_ms(span);
         let until_ms = clock::unix_ms().saturating_add(span_ms);
-        let marker = Marker {
+        let marker = DoneFile {
             until_ms,
             span_ms,
             key,
@@ -81,7 +81,7 @@ impl Lasting<'_> {
         let folder = self.create_folder(DONE, sharing)?;
         sweep::neighbours(&folder, |path| {
             let bytes = files::read(path).ok().flatten();
-            let marker = bytes.as_deref().and_then(Marker::decode);
+            let marker = bytes.as_deref().and_then(DoneFile::decode);
             marker.is_some_and(|marker| marker.until_ms < clock::unix_ms())
         });
         files::replace(
@@ -176,7 +176,7 @@ pub(super) fn done_in(directory: &Path, folder: &str) -> Result<Vec<String>, Sto
 }
 
 /// What a done marker's file holds.
-struct Marker<'a> {
+struct DoneFile<'a> {
     /// Its end, in milliseconds of the wall clock.
     until_ms: u64,
     /// How far away that was when it was written.
@@ -185,7 +185,7 @@ struct Marker<'a> {
     value: &'a [u8],
 }
 
-impl<'a> Marker<'a> {
+impl<'a> DoneFile<'a> {
     /// `UNTIL_MS SPAN_MS KEY_BYTES`, a newline, the key, a newline, the value.
     fn encode(&self) -> Vec<u8> {
         let (until_ms, span_ms, key) = (self.until_ms, self.span_ms, self.key);

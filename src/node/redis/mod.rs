@@ -8,7 +8,7 @@ mod by_hand;
 mod connection;
 pub mod examine;
 mod failure;
-mod names;
+mod lookup;
 mod script;
 mod stream;
 mod tls;

@@ -16,7 +16,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 use super::connection::SetupError;
 use super::failure;
-use super::names::Names;
+use super::lookup::Lookup;
 use super::tls::Tls;
 use crate::node::Answer;
 use crate::node::endpoint::Address;
@@ -33,7 +33,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 pub struct Way {
     address: Address,
     tls: Option<Tls>,
-    names: Names,
+    lookup: Lookup,
     /// The last time, somebody was reached who has not shown yet who he is.
     is_in_handshake: AtomicBool,
 }
@@ -48,7 +48,7 @@ impl Way {
         Ok(Self {
             address: address.clone(),
             tls,
-            names: Names::default(),
+            lookup: Lookup::default(),
             is_in_handshake: AtomicBool::new(false),
         })
     }
@@ -57,7 +57,7 @@ impl Way {
     pub async fn resolve(&self, limit: Duration) -> Answer<Vec<SocketAddr>> {
         match &self.address {
             Address::Tcp { host, port } | Address::Tls { host, port, .. } => {
-                self.names.resolve(host, *port, limit).await
+                self.lookup.resolve(host, *port, limit).await
             }
             Address::Unix(_) => Ok(Vec::new()),
         }
@@ -68,7 +68,7 @@ impl Way {
         self.is_in_handshake.store(false, Ordering::Relaxed);
         let stream = match &self.address {
             Address::Tcp { host, port } | Address::Tls { host, port, .. } => {
-                let addresses = self.names.addresses(host, *port, limit).await?;
+                let addresses = self.lookup.addresses(host, *port, limit).await?;
                 self.reach_one_of(addresses).await
             }
             Address::Unix(path) => UnixStream::connect(path).await.map(boxed),

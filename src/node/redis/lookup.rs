@@ -19,17 +19,17 @@ use crate::node::{Answer, NodeError};
 
 /// What is known of one server's name.
 #[derive(Clone, Default)]
-pub struct Names(Arc<Mutex<Known>>);
+pub struct Lookup(Arc<Mutex<Known>>);
 
 #[derive(Default)]
 struct Known {
-    /// What was answered to [`Names::resolve`], until a connection has used it.
+    /// What was answered to [`Lookup::resolve`], until a connection has used it.
     fresh: Option<Answer<Vec<SocketAddr>>>,
     /// The addresses that were found last.
     last: Vec<SocketAddr>,
 }
 
-impl Names {
+impl Lookup {
     /// The addresses of `host`, and for the next connection as well.
     ///
     /// # Errors
@@ -52,7 +52,7 @@ impl Names {
     ///
     /// # Errors
     ///
-    /// If there are none, or what [`Names::resolve`] has just said.
+    /// If there are none, or what [`Lookup::resolve`] has just said.
     pub async fn addresses(
         &self,
         host: &str,
@@ -83,20 +83,20 @@ impl Names {
     /// Asks the system. What it answers too late for us is known the next time.
     async fn ask(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         let (tell, told) = oneshot::channel();
-        let (names, name) = (self.clone(), host.to_owned());
-        let look_up = move || {
+        let (lookup, name) = (self.clone(), host.to_owned());
+        let ask = move || {
             let found = (name.as_str(), port).to_socket_addrs();
             let found = found.map(Iterator::collect::<Vec<_>>);
             match &found {
-                Ok(found) => names.known().last.clone_from(found),
+                Ok(found) => lookup.known().last.clone_from(found),
                 // Who has its address now may be somebody else.
-                Err(error) if is_denial(error) => names.known().last.clear(),
+                Err(error) if is_denial(error) => lookup.known().last.clear(),
                 Err(_) => {}
             }
             let _ = tell.send(found);
         };
         // Not tokio's, which panics where the system has no more threads for us.
-        let found = match thread::Builder::new().spawn(look_up) {
+        let found = match thread::Builder::new().spawn(ask) {
             Ok(_) => told.await.unwrap_or_else(|_| Err(ErrorKind::Other.into())),
             Err(error) => Err(error),
         };
