@@ -32,7 +32,7 @@ use std::io::IsTerminal;
 use serde_json::{Map, Value};
 
 use crate::clock;
-use crate::settings::{LogFormat, Output, Verbosity};
+use crate::settings::{Format, Output, Verbosity};
 
 /// Who wants to read a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +113,7 @@ impl Reporter {
     #[must_use]
     pub fn is_watched(&self) -> bool {
         let is_plain = self.output.verbosity == Verbosity::Normal;
-        is_plain && self.output.format == LogFormat::Text && self.terminal == Terminal::Yes
+        is_plain && self.output.format == Format::Text && self.terminal == Terminal::Yes
     }
 
     /// Tells `line`, if somebody wants to read it. An stderr that is closed or full is no reason to
@@ -130,8 +130,8 @@ impl Reporter {
             return;
         }
         let text = match self.output.format {
-            LogFormat::Text => format!("redlock: {}\n", escape(&line.message)),
-            LogFormat::Json => format!("{}\n", json_text(&json(line))),
+            Format::Text => format!("redlock: {}\n", escape(&line.message)),
+            Format::Json => format!("{}\n", json_text(&json(line))),
         };
         stderr::tell(text.as_bytes());
     }

@@ -66,7 +66,7 @@ pub struct Output {
     /// How much.
     pub verbosity: Verbosity,
     /// For whom.
-    pub format: LogFormat,
+    pub format: Format,
 }
 
 /// How much to tell.
@@ -81,9 +81,9 @@ pub enum Verbosity {
     Verbose,
 }
 
-/// For whom to tell it.
+/// For whom something is written: messages, or results.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LogFormat {
+pub enum Format {
     /// For people.
     #[default]
     Text,
@@ -111,15 +111,6 @@ pub enum Servers {
     Local(PathBuf),
     /// On a majority of these, of which no two are the same as far as their names tell.
     Redis(Vec<Endpoint>),
-}
-
-/// For whom results are printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// For people.
-    Text,
-    /// For programs (`--json`).
-    Json,
 }
 
 /// Whether to wait for a lock that is held.
@@ -195,6 +186,7 @@ fn common_of(sources: &Sources) -> Result<Common, Error> {
     })
 }
 
+/// How to print results.
 fn format(options: &cli::Options) -> Format {
     match options.values("json") {
         Some(_) => Format::Json,

@@ -11,7 +11,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use super::sources::{AnySetting, Form, Found, Origin, Place, Raw, Row, Setting};
-use super::{LogFormat, OnLost, Wait, duration, server_url};
+use super::{Format, OnLost, Wait, duration, server_url};
 use crate::exit::Exit;
 use crate::lock::claim::{KeyFormat, TTL_LIMIT};
 use crate::lock::restart::RestartGuard;
@@ -216,10 +216,10 @@ pub static WATCH: Setting<Choice> = Setting {
 };
 
 /// `--log-format`
-pub static LOG_FORMAT: Setting<LogFormat> = Setting {
+pub static LOG_FORMAT: Setting<Format> = Setting {
     row: row("log-format", Form::Text, Place::Anywhere).or("text"),
     parse: |found| {
-        let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+        let formats = [("text", Format::Text), ("json", Format::Json)];
         one_of(found, &formats)
     },
 };

@@ -917,14 +917,14 @@ fn the_manner_of_telling_is_known_whatever_else_is_wrong() {
     let host = host.with_file("[defaults]\nquiet = true\nlog-format = 'json'\n");
     assert_eq!(output(&host, "-r a c").verbosity, Verbosity::Quiet);
     assert_eq!(output(&host, "-v -r a c").verbosity, Verbosity::Verbose);
-    assert_eq!(output(&host, "-r a c").format, LogFormat::Json);
+    assert_eq!(output(&host, "-r a c").format, Format::Json);
     let host = host
         .with_file("quiet = 5\n")
         .with_variable("REDLOCK_VERBOSE", "1")
         .with_variable("REDLOCK_LOG_FORMAT", "xml");
     let expected = Output {
         verbosity: Verbosity::Verbose,
-        format: LogFormat::Text,
+        format: Format::Text,
     };
     assert_eq!(output(&host, "-r a c"), expected);
     let nothing = cli::Options::default();
