@@ -298,7 +298,8 @@ mod tests {
     #[test]
     fn valkey_is_told_from_the_redis_that_it_pretends_to_be() {
         let text = "# Server\r\nredis_version:7.2.4\r\nserver_name:valkey\r\n\
-                    valkey_version:8.1.8\r\nserver_mode:cluster\r\nuptime_in_seconds:61\r\n# Replication\r\nrole:slave\r\n\
+                    valkey_version:8.1.8\r\nserver_mode:cluster\r\nuptime_in_seconds:61\r\n\
+                    # Replication\r\nrole:slave\r\n\
                     master_host:10.0.0.1\r\nmaster_port:6379\r\nslave_read_only:1\r\n";
         let info = Info::read(text);
         assert_eq!((&*info.software, &*info.version), ("valkey", "8.1.8"));
