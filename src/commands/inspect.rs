@@ -49,7 +49,7 @@ pub fn inspect(settings: &InspectSettings, world: &World) -> Result<Exit, Stop> 
                 stdout::written(print(&seen, &runs, paper()))
             }
             Show::Watch => {
-                let mut screen = watch::Screen::open(paper().ink)?;
+                let mut screen = watch::Screen::new(paper().ink)?;
                 loop {
                     let seen = look(&redlock, settings).await?;
                     let runs = last_runs(&redlock, settings, &seen).await;

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::{Stop, panicking};
 use crate::clock;
 use crate::exit::Exit;
-use crate::job::{CtrlZ, Signals};
+use crate::job::{CtrlZ, Signals, terminal};
 use crate::report::table::{Ink, Paper, Tint};
 
 /// Another screen than the one with the user's work on it, without a cursor; and back.
@@ -20,12 +20,19 @@ const LEAVE: &[u8] = b"\x1b[?25h\x1b[?1049l";
 /// What stands below what is shown.
 const FOOTER: &str = "q ends";
 
+/// How long somebody in the background waits for the signal for which a shell has continued him,
+/// before he stands still again.
+const SIGNAL_WITHIN: Duration = Duration::from_millis(50);
+
 /// The screen, until the value is dropped.
 pub struct Screen {
     ink: Ink,
     signals: Signals,
     ctrl_z: CtrlZ,
+    /// Without a keyboard, Ctrl-C ends it.
     keys: Option<Keys>,
+    /// Whether the terminal shows it just now.
+    is_open: bool,
 }
 
 /// For how long something was shown.
@@ -60,29 +67,20 @@ pub fn refuse_without_terminal() -> Result<(), Stop> {
 }
 
 impl Screen {
-    /// Takes the terminal, which takes this `ink`.
+    /// A screen that shows nothing yet, on a terminal that takes this `ink`.
     ///
     /// # Errors
     ///
-    /// If it cannot be written to, or the system refuses to tell of signals.
-    pub fn open(ink: Ink) -> Result<Self, Stop> {
+    /// If the system refuses to tell of signals.
+    pub fn new(ink: Ink) -> Result<Self, Stop> {
         let deaf = |error| Stop::system("listen for signals", &error);
-        let screen = Self {
+        Ok(Self {
             ink,
             signals: Signals::listen().map_err(deaf)?,
             ctrl_z: CtrlZ::listen().map_err(deaf)?,
-            // Without a keyboard, Ctrl-C does.
-            keys: Keys::open(),
-        };
-        let before = screen.keys.as_ref().map(|keys| keys.before.clone());
-        panicking::in_case(move || {
-            if let Some(before) = before {
-                set_keyboard(&before);
-            }
-            let _ = put(LEAVE);
-        });
-        put(ENTER)?;
-        Ok(screen)
+            keys: None,
+            is_open: false,
+        })
     }
 
     /// Shows `text` for a while, or until the user has seen enough.
@@ -93,6 +91,11 @@ impl Screen {
     pub async fn show(&mut self, text: &[u8], time: Duration) -> Result<Shown, Stop> {
         let until = clock::now() + time;
         loop {
+            if !self.is_open
+                && let Some(signal) = self.open().await?
+            {
+                return Ok(Shown::UntilSignal(signal));
+            }
             put(&frame(text, self.ink))?;
             tokio::select! {
                 biased;
@@ -101,27 +104,52 @@ impl Screen {
                 () = quit(self.keys.as_mut()) => return Ok(Shown::UntilQuit),
                 () = clock::sleep_until(until) => return Ok(Shown::ForTheTime),
             }
-            self.stand_aside()?;
+            self.close();
+            self.ctrl_z.obey();
         }
     }
 
-    /// Gives the terminal back until somebody has continued us.
-    fn stand_aside(&self) -> Result<(), Stop> {
-        put(LEAVE)?;
-        if let Some(keys) = &self.keys {
-            set_keyboard(&keys.before);
+    /// Takes the terminal, or answers the signal that came before it was ours. In the background
+    /// we stand still: to set up the keyboard there would stop us as well, again and again,
+    /// whatever signal we were continued for.
+    async fn open(&mut self) -> Result<Option<Signal>, Stop> {
+        while terminal::is_behind() {
+            tokio::select! {
+                biased;
+                signal = self.signals.next() => return Ok(Some(signal)),
+                () = clock::sleep_until(clock::now() + SIGNAL_WITHIN) => self.ctrl_z.obey(),
+            }
         }
-        self.ctrl_z.obey();
-        if let Some(keys) = &self.keys {
-            set_keyboard(&keys.during);
+        match &self.keys {
+            Some(keys) => set_keyboard(&keys.during),
+            None => self.keys = Keys::open(),
         }
-        put(ENTER)
+        let before = self.keys.as_ref().map(|keys| keys.before.clone());
+        panicking::in_case(move || give_back(before.as_ref()));
+        self.is_open = true;
+        put(ENTER)?;
+        Ok(None)
+    }
+
+    /// Gives the terminal back, if we have it.
+    fn close(&mut self) {
+        if std::mem::take(&mut self.is_open) {
+            give_back(self.keys.as_ref().map(|keys| &keys.before));
+        }
     }
 }
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        let _ = put(LEAVE);
+        self.close();
+    }
+}
+
+/// The terminal as it was before, with the keyboard as it was `before`.
+fn give_back(before: Option<&Termios>) {
+    let _ = put(LEAVE);
+    if let Some(before) = before {
+        set_keyboard(before);
     }
 }
 
@@ -149,12 +177,6 @@ impl Keys {
             during,
         };
         listening.is_ok().then_some(keys)
-    }
-}
-
-impl Drop for Keys {
-    fn drop(&mut self) {
-        set_keyboard(&self.before);
     }
 }
 

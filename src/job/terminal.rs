@@ -17,6 +17,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal};
 use nix::sys::signal::{kill, killpg, sigaction};
+use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
 use nix::unistd::{Pid, getpgid, getpgrp, getpid, tcgetpgrp, tcsetpgrp};
 use tokio::signal::unix::{self, SignalKind};
 
@@ -36,6 +37,8 @@ pub struct Terminal {
     may_stand_still: bool,
     /// Who is in our group and wants the terminal as well; listened to since it was first lent.
     neighbours: Vec<Demand>,
+    /// How it was set up before it was first lent.
+    before: Option<Termios>,
     suspends: CtrlZ,
     continues: unix::Signal,
     resizes: unix::Signal,
@@ -143,6 +146,7 @@ impl Terminal {
             asked_to_stop: None,
             may_stand_still: false,
             neighbours: Vec::new(),
+            before: None,
             suspends: CtrlZ::listen()?,
             continues: unix::signal(SignalKind::from_raw(Signal::SIGCONT as i32))?,
             resizes: unix::signal(SignalKind::window_change())?,
@@ -255,12 +259,19 @@ impl Terminal {
     }
 
     /// The job is over, killed by `signal` if there is one. Whoever started us gets the terminal
-    /// back, and Ctrl-C if the job died of it: it reached the job alone.
+    /// back, and Ctrl-C if the job died of it: it reached the job alone. Who was killed could not
+    /// put the terminal in order. A shell does for a job that dies so, but we may leave otherwise.
     pub fn job_ended(&mut self, signal: Option<Signal>) {
         if self.in_front == InFront::Us {
             return;
         }
         self.take_back();
+        if signal.is_some()
+            && let Some(before) = &self.before
+            && let Ok(terminal) = terminal()
+        {
+            let _ = as_if_in_front(|| tcsetattr(terminal, SetArg::TCSADRAIN, before));
+        }
         // Somebody may have demanded it just now, and stands still for it.
         let _ = kill(Pid::from_raw(0), Signal::SIGCONT);
         if let Some(signal @ (Signal::SIGINT | Signal::SIGQUIT)) = signal {
@@ -273,6 +284,9 @@ impl Terminal {
         if self.neighbours.is_empty() {
             let signals = [Signal::SIGTTIN, Signal::SIGTTOU];
             self.neighbours = signals.into_iter().filter_map(Demand::listen).collect();
+        }
+        if self.before.is_none() {
+            self.before = terminal().and_then(|it| Ok(tcgetattr(it)?)).ok();
         }
         for demand in &self.neighbours {
             let _ = set_action(demand.signal, &demand.hearing);
@@ -313,6 +327,12 @@ pub fn must_ask() -> bool {
 #[must_use]
 pub fn is_ours() -> bool {
     is_in_front(getpgrp())
+}
+
+/// Whether there is a terminal, and others are in front of it.
+#[must_use]
+pub fn is_behind() -> bool {
+    terminal().is_ok_and(|terminal| tcgetpgrp(terminal).is_ok_and(|group| group != getpgrp()))
 }
 
 /// Takes the terminal back from `job`, should it have that, for a thread that does not have the
@@ -356,13 +376,18 @@ fn is_in_front(group: Pid) -> bool {
 /// Puts `group` in front, if there is a terminal.
 fn put_in_front(group: Pid) {
     if let Ok(terminal) = terminal() {
-        // Whoever is not in front would be stopped for it.
-        let before = SigSet::from(Signal::SIGTTOU).thread_swap_mask(SigmaskHow::SIG_BLOCK);
-        let _ = tcsetpgrp(terminal, group);
-        if let Ok(before) = before {
-            let _ = before.thread_set_mask();
-        }
+        let _ = as_if_in_front(|| tcsetpgrp(terminal, group));
     }
+}
+
+/// Does what whoever is not in front would be stopped for.
+fn as_if_in_front<T>(act: impl FnOnce() -> T) -> T {
+    let before = SigSet::from(Signal::SIGTTOU).thread_swap_mask(SigmaskHow::SIG_BLOCK);
+    let done = act();
+    if let Ok(before) = before {
+        let _ = before.thread_set_mask();
+    }
+    done
 }
 
 /// Stops `whom` (0 is our group) with `signal`, us included, and returns when we were continued. In

@@ -25,10 +25,11 @@ impl LiveLine {
             self.is_shown = false;
             return;
         }
-        // One column less: a terminal may begin a new line behind its last one.
+        // Three columns less: a terminal shows what is pressed (`^C`) behind the line, and may begin
+        // a new one behind its last column.
         let width = terminal_size::terminal_size_of(io::stderr());
         let paper = Paper {
-            width: width.map(|(width, _)| usize::from(width.0).saturating_sub(1)),
+            width: width.map(|(width, _)| usize::from(width.0).saturating_sub(3)),
             ink: Ink::Plain,
         };
         let line = paper.line(&format!("redlock: {text}"), 0);

@@ -139,6 +139,40 @@ fn a_watched_lock_makes_way_for_ctrl_z() {
 }
 
 #[test]
+fn a_watched_lock_in_the_background_ends_when_it_is_told_to() {
+    let cluster = Cluster::start(3);
+    let mut shell = shell(&cluster, SHELLS[0]);
+    shell.enter("$REDLOCK inspect --watch job");
+    shell.expect("job is free");
+    shell.press(CTRL_Z);
+    shell.expect("\x1b[?1049l");
+    shell.expect("> ");
+    let told = "kill %1; while jobs %1; do sleep 0.1; done >/dev/null 2>&1";
+    shell.enter(&format!("{told}; echo en''ded"));
+    shell.expect("ended");
+    // It has never been in front.
+    let behind = "$REDLOCK inspect --watch job & sleep 0.3";
+    shell.enter(&format!("{behind}; {told}; echo ended aga''in"));
+    shell.expect("ended again");
+    assert_eq!(shell.screen().matches("job is free").count(), 1);
+}
+
+#[test]
+fn a_terminal_is_in_order_after_a_job_that_redlock_has_killed() {
+    let cluster = Cluster::start(3);
+    for words in SHELLS {
+        let mut shell = shell(&cluster, words);
+        let job = "trap \"\" TERM; stty raw -echo; echo rea''dy; while :; do sleep 0.05; done";
+        shell.enter(&format!("b=$(stty -a); $R --max-runtime 1s sh -c '{job}'"));
+        shell.expect("ready");
+        shell.expect("> ");
+        shell.enter("echo code=$?; [ \"$b\" = \"$(stty -a)\" ] && echo sa''me");
+        shell.expect("code=124");
+        shell.expect("same");
+    }
+}
+
+#[test]
 fn ctrl_c_ends_a_job_that_has_the_terminal_and_one_that_has_not() {
     let cluster = Cluster::start(3);
     for words in SHELLS {
