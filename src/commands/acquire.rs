@@ -62,7 +62,7 @@ pub fn acquire(
             Acquisition::Interrupted(signal) => return Err(Stop::silent(Exit::Signal(signal))),
             Acquisition::Failed(failure) => {
                 let waited = (settings.wait != Wait::No).then(|| waiting.waited());
-                return Err(not_acquired(name, world, &failure, waited));
+                return Err(not_acquired(&names, world, &failure, waited));
             }
         };
         if let Err(stop) = hand_out(&mut held, settings, &mut signals).await {
@@ -117,10 +117,11 @@ fn claim(settings: &AcquireSettings, world: &World) -> (Claim, Policy) {
     )
 }
 
-fn not_acquired(name: &str, world: &World, failure: &Failure, waited: Option<Duration>) -> Stop {
+fn not_acquired(names: &Names, world: &World, failure: &Failure, waited: Option<Duration>) -> Stop {
+    let name = names.all();
     let exit = attempt::exit_of(&failure.verdict, Exit::CONFLICT);
     let line = match &failure.verdict {
-        Verdict::Taken(_) if attempt::is_around(world, failure) => report::nested(name),
+        Verdict::Taken(_) if attempt::is_around(world, failure) => report::nested(names, failure),
         Verdict::Taken(_) => report::by_hand::not_free(name, failure, waited),
         _ => report::by_hand::not_acquired(name, failure),
     };

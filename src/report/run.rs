@@ -66,11 +66,12 @@ pub fn skipped(names: &Names, failure: &Failure, waited: Option<Duration>) -> Li
 
 /// The lock is held by the very run that this one is part of.
 #[must_use]
-pub fn nested(names: &str) -> Line {
+pub fn nested(names: &Names, failure: &Failure) -> Line {
+    let name = names.of(failure.holder());
     let message = format!(
-        "{names} is held by the redlock around this command, or by whoever else set its REDLOCK_TOKEN; what runs inside needs a name of its own"
+        "{name} is held by the redlock around this command, or by whoever else set its REDLOCK_TOKEN; what runs inside needs a name of its own"
     );
-    Line::new(Level::Error, "nested", message).with("resource", names)
+    Line::new(Level::Error, "nested", message).with("resource", names.all())
 }
 
 /// An attempt did not get the lock and is followed by another.

@@ -283,12 +283,16 @@ fn the_command_is_told_about_its_lock_and_not_about_our_options() {
 fn a_nested_run_on_the_name_that_its_own_job_holds_says_so() {
     let cluster = Cluster::start(3);
     let binary = env!("CARGO_BIN_EXE_redlock");
-    let nested = [
-        "run", "-r", "job", "--", binary, "run", "-w", "-r", "job", "--", "true",
-    ];
-    let end = cluster.redlock(nested).end();
-    end.assert_code(75)
-        .assert_says(&["job is held by the redlock around this command"]);
+    // Of several the one is named that is held.
+    for names in [&["-r", "job"][..], &["-r", "job", "-r", "other"]] {
+        let outer = ["run", "-r", "job", "--", binary, "run", "-w"];
+        let words = [&outer[..], names, &["--", "true"]].concat();
+        cluster
+            .redlock(words)
+            .end()
+            .assert_code(75)
+            .assert_says(&["redlock: job is held by the redlock around this command"]);
+    }
     // However many are between.
     let between = |inner: &[&'static str]| {
         let outer = ["run", "-r", "job", "--", binary];

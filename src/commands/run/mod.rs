@@ -187,7 +187,7 @@ impl Run<'_> {
         let exit = attempt::exit_of(&failure.verdict, self.settings.conflict_exit);
         let line = match &failure.verdict {
             Verdict::Taken(_) if attempt::is_around(self.world, failure) => {
-                report::nested(self.names.all())
+                report::nested(&self.names, failure)
             }
             Verdict::Taken(_) => {
                 let gave_up = self.settings.wait != Wait::No && !self.is_done(failure);
