@@ -462,4 +462,129 @@ mod tests {
         assert_eq!(offset(-1200), "-1.2s");
         assert_eq!(offset(0), "+0ms");
     }
+
+    fn server(answer: Result<Examination, NodeError>) -> (NodeName, Facts) {
+        let name = NodeName("a".to_owned());
+        (name, Facts::Redis(answer.map(Box::new)))
+    }
+
+    fn examination() -> Examination {
+        use crate::node::acl::RIGHTS;
+        use crate::node::{Config, Info};
+        let refused = Err(NodeError::Refused("NOPERM".to_owned()));
+        let failed = Err(NodeError::Failed("OOM".to_owned()));
+        Examination {
+            first: Duration::from_millis(9),
+            trips: [200, 300, 400].map(Duration::from_micros).into(),
+            clock_offset_ms: Some(-3),
+            info: Some(Info {
+                software: "redis".to_owned(),
+                version: "7.2.4".to_owned(),
+                mode: "cluster".to_owned(),
+                ..Info::default()
+            }),
+            config: Some(Config {
+                appendfsync: "everysec".to_owned(),
+                save: String::new(),
+            }),
+            rights: vec![(&RIGHTS[1], refused), (&RIGHTS[2], failed)],
+        }
+    }
+
+    fn told(nodes: &[(NodeName, Facts)], votes: &[bool], worst: Option<Severity>) -> Value {
+        let findings = worst.map(|severity| Finding {
+            severity,
+            node: None,
+            problem: String::new(),
+            effect: String::new(),
+            remedy: String::new(),
+        });
+        let fitness = Fitness {
+            findings: findings.into_iter().collect(),
+            votes: votes.to_vec(),
+            refusals: 0,
+        };
+        serde_json::from_str(&json(nodes, &fitness, None)).expect("it is JSON")
+    }
+
+    #[test]
+    fn fit_is_a_quorum_without_a_danger() {
+        for (votes, worst, is_fit) in [
+            ([true, true, false], None, true),
+            ([true, true, false], Some(Severity::NoVote), true),
+            ([true, false, false], Some(Severity::NoVote), false),
+            ([true, true, true], Some(Severity::Danger), false),
+        ] {
+            assert_eq!(
+                told(&[], &votes, worst)["fit"],
+                is_fit,
+                "{votes:?} {worst:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_server_that_answers_is_reachable_even_if_it_says_no() {
+        let moment = Duration::from_secs(1);
+        for (error, is_reachable) in [
+            (NodeError::Refused("x".to_owned()), true),
+            (NodeError::Failed("x".to_owned()), true),
+            (NodeError::Unreachable("x".to_owned()), false),
+            (NodeError::TimedOut(moment), false),
+            (NodeError::NoHandshake(moment), false),
+        ] {
+            let said = error.to_string();
+            let node = &told(&[server(Err(error))], &[false], None)["nodes"][0];
+            assert_eq!(node["reachable"], is_reachable, "{node}");
+            assert_eq!(node["error"], said);
+        }
+        let unusable = Facts::Local(Err("permission denied".to_owned()));
+        let nodes = [(NodeName("/d".to_owned()), unusable)];
+        assert_eq!(
+            told(&nodes, &[false], None)["nodes"][0]["error"],
+            "permission denied"
+        );
+    }
+
+    #[test]
+    fn programs_are_told_what_was_measured_and_what_is_forbidden_rather_than_failing() {
+        let node = &told(&[server(Ok(examination()))], &[true], None)["nodes"][0];
+        assert_eq!(node["first_answer_ms"], 9.0);
+        assert_eq!(
+            (&node["latency_min_ms"], &node["latency_ms"]),
+            (&0.2.into(), &0.3.into())
+        );
+        assert_eq!(node["clock_offset_ms"], -3);
+        assert_eq!(node["forbidden"], json!(["set"]));
+    }
+
+    #[test]
+    fn people_are_told_that_nothing_is_kept_and_that_it_is_no_server_of_its_own() {
+        let shown = cells(&examination());
+        assert_eq!(shown[1], "cluster");
+        assert_eq!(shown.last().map(String::as_str), Some("nothing"));
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_used_is_not_called_fit() {
+        let nodes = [(NodeName("/d".to_owned()), Facts::Local(Err(String::new())))];
+        let fitness = Fitness {
+            votes: vec![false],
+            findings: Vec::new(),
+            refusals: 0,
+        };
+        assert_eq!(verdict(&nodes, &fitness, Paper::plain()), "NOT USABLE: /d");
+    }
+
+    #[test]
+    fn one_problem_with_two_remedies_is_said_twice() {
+        let finding = |node: &str, remedy: &str| Finding {
+            severity: Severity::Warning,
+            node: Some(NodeName(node.to_owned())),
+            problem: "x".to_owned(),
+            effect: String::new(),
+            remedy: remedy.to_owned(),
+        };
+        assert_eq!(grouped(&[finding("a", "1"), finding("b", "2")]).len(), 2);
+    }
 }

@@ -313,3 +313,93 @@ fn list_row(name: &str, view: &View) -> Vec<Cell> {
         text(holder.as_ref().and_then(|holder| holder.note.as_ref())),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lock::view::Look;
+    use crate::node::{Found, NodeName, Sight};
+
+    fn value(json: &str) -> Foreign {
+        Foreign {
+            key: "lock:a".to_owned(),
+            value: format!("{} {json}", "0".repeat(32)).into_bytes(),
+            digest: json.to_owned(),
+            kind: "string".to_owned(),
+            ttl: Some(Duration::from_mins(1)),
+        }
+    }
+
+    fn seen(values: &[Option<&str>], uptime: Duration) -> View {
+        let look = |json: Option<&str>| Look {
+            answer: Ok(Sight {
+                found: json.map(value).map(|value| Found {
+                    print: value.digest.clone(),
+                    value,
+                }),
+                uptime: Some(uptime),
+                ..Sight::default()
+            }),
+            took: Some(Duration::from_micros(1500)),
+        };
+        let named = values.iter().copied().map(look).zip(1..);
+        View::of(
+            named
+                .map(|(look, n)| (NodeName(format!("n{n}")), look))
+                .collect(),
+        )
+    }
+
+    fn page(view: &View) -> String {
+        let mut out = Vec::new();
+        write(&mut out, Paper::plain(), "a", view, &[]).expect("a vector takes everything");
+        String::from_utf8(out).expect("text")
+    }
+
+    const BY_HAND: &str = r#"{"host":"h","pid":1,"user":"u","since":"2001-01-01T00:00:00Z"}"#;
+    const BY_RUN: &str =
+        r#"{"host":"h","pid":1,"user":"u","command":"c","since":"2001-01-01T00:00:00Z"}"#;
+    const OLD: Duration = Duration::from_hours(1);
+
+    #[test]
+    fn programs_are_told_times_in_milliseconds() {
+        let told = to_json("a", &seen(&[Some(BY_HAND); 3], OLD));
+        let rest = told["ttl_ms"].as_u64();
+        assert!(rest > Some(55_000) && rest <= Some(60_000), "{told}");
+        assert_eq!(told["nodes"][0]["ttl_ms"], 60_000);
+        assert_eq!(told["nodes"][0]["latency_ms"], 1.5);
+    }
+
+    #[test]
+    fn a_server_that_has_restarted_just_now_is_remarked() {
+        let moment = Duration::from_secs(5);
+        assert!(page(&seen(&[None; 3], moment)).contains("restarted 5s ago"));
+        assert!(!page(&seen(&[None; 3], OLD)).contains("restarted"));
+    }
+
+    #[test]
+    fn servers_that_disagree_are_shown_with_what_each_has_and_are_not_called_silent() {
+        let view = seen(&[Some(BY_HAND), Some(BY_RUN), None], OLD);
+        let text = page(&view);
+        assert!(text.contains("no 2 of 3 servers agree"), "{text}");
+        assert!(text.contains("held by h (pid 1, c)"), "{text}");
+        let mut silent = view;
+        for node in &mut silent.nodes[1..] {
+            node.look.answer = Err(crate::node::NodeError::Unreachable(String::new()));
+        }
+        let why = why_undecided(&silent);
+        assert_eq!(why, "1 of 3 servers answered, 2 are needed");
+        silent.nodes[1].look.answer = Ok(Sight::default());
+        assert_eq!(why_undecided(&silent), "no 2 of 3 servers agree");
+    }
+
+    #[test]
+    fn only_a_lock_held_by_hand_can_be_too_short_and_it_counts_from_when_it_was_taken() {
+        let taken_for = by_hand(&seen(&[Some(BY_HAND); 3], OLD));
+        assert!(taken_for > Some(Duration::from_hours(24)), "{taken_for:?}");
+        assert_eq!(by_hand(&seen(&[Some(BY_RUN); 3], OLD)), None);
+        let mut kept = seen(&[Some(BY_HAND); 3], OLD);
+        kept.standing = Standing::Kept;
+        assert_eq!(by_hand(&kept), None);
+    }
+}

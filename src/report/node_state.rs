@@ -144,3 +144,50 @@ pub fn vote_error(vote: Option<&Answer<Vote>>) -> Option<String> {
         Some(Ok(_)) | None => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::lock::view::Look;
+    use crate::node::NodeName;
+
+    #[test]
+    fn what_a_node_said_has_the_same_word_in_a_look_and_in_an_attempt() {
+        let text = || "x".to_owned();
+        let moment = Duration::from_secs(1);
+        for (error, word) in [
+            (NodeError::Refused(text()), "refused"),
+            (NodeError::Failed(text()), "failed"),
+            (NodeError::Unreachable(text()), "unreachable"),
+            (NodeError::TimedOut(moment), "unreachable"),
+            (NodeError::NoHandshake(moment), "unreachable"),
+        ] {
+            let vote: Answer<Vote> = Err(error.clone());
+            assert_eq!(NodeState::of_vote(Some(&vote)).name(), word);
+            assert_eq!(vote_error(Some(&vote)), Some(error.to_string()));
+            let node = NodeView {
+                name: NodeName(text()),
+                standing: NodeStanding::Failed,
+                look: Look {
+                    answer: Err(error),
+                    took: None,
+                },
+            };
+            assert_eq!(NodeState::of_view(&node).name(), word);
+        }
+    }
+
+    #[test]
+    fn a_server_that_does_not_vote_yet_is_not_free() {
+        let young = Ok(Vote::Young {
+            uptime: Duration::from_secs(1),
+            rest: Duration::from_secs(59),
+            run_id: None,
+        });
+        assert_eq!(NodeState::of_vote(Some(&young)).name(), "restarted");
+        assert_eq!(NodeState::of_vote_for_us(Some(&young)).name(), "restarted");
+        assert_eq!(vote_error(Some(&young)), None);
+    }
+}

@@ -322,4 +322,44 @@ mod tests {
         by.value = vec![0xff; 20];
         assert_eq!(holder(&by), "another program (string, expires in 9.8s)");
     }
+
+    #[test]
+    fn a_moment_in_our_future_is_no_age() {
+        assert!(age("2001-01-01T00:00:00Z").is_some());
+        assert_eq!(age("2999-01-01T00:00:00Z"), None);
+    }
+
+    #[test]
+    fn programs_are_told_everything_of_a_holder() {
+        let told = holder_json(&Holder {
+            host: "web-2".to_owned(),
+            pid: 4123,
+            user: "root".to_owned(),
+            command: None,
+            note: Some("v42".to_owned()),
+            since: "2001-01-01T00:00:00Z".to_owned(),
+        });
+        let expected = json!({
+            "host": "web-2",
+            "pid": 4123,
+            "user": "root",
+            "command": null,
+            "note": "v42",
+            "since": "2001-01-01T00:00:00Z",
+        });
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn who_is_turned_away_is_advised_unless_the_node_does_so_itself() {
+        let refused = |said: &str| -> Named<Vote> {
+            let error = NodeError::Refused(said.to_owned());
+            vec![(NodeName("a".to_owned()), Some(Err(error)))]
+        };
+        assert!(about_refusals(&refused("NOPERM")).is_some());
+        assert_eq!(
+            about_refusals(&refused("permission denied; try --local=DIR")),
+            None
+        );
+    }
 }

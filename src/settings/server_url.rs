@@ -367,4 +367,13 @@ mod tests {
         }
         assert!(!format!("{:?}", good("redis://me:hunter2@h")).contains("hunter2"));
     }
+
+    #[test]
+    fn a_password_behind_a_socket_is_one_and_is_masked() {
+        let url = "redis+unix:///s?db=1&pass=hunter2";
+        assert!(holds_password(url));
+        assert_eq!(masked(url), "redis+unix:///s?db=1&pass=***");
+        assert_eq!(masked("redis://hunter2@h"), "redis://***@h");
+        assert_eq!(masked("redis://me:hunter2@h"), "redis://me:***@h");
+    }
 }

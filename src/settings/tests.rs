@@ -964,3 +964,52 @@ fn an_option_is_found_under_the_name_that_messages_give_its_variable() {
     assert_eq!(options::SERVER.row.variable(), "REDLOCK_SERVERS");
     assert_eq!(options::NO_HISTORY.row.variable(), "REDLOCK_NO_HISTORY");
 }
+
+#[test]
+fn a_zero_takes_back_a_period_and_a_limit() {
+    let text = "local = '/d'\n[defaults]\nonce-per = '1h'\nmax-runtime = '1h'\n";
+    let host = Host::new().with_file(text);
+    let run = host.good("--once-per 0 --max-runtime 0 -r a c");
+    assert_eq!((run.once_per, run.max_runtime), (None, None));
+}
+
+#[test]
+fn the_bounds_of_a_ttl_are_themselves_good() {
+    let host = Host::new().with_file("local = '/d'\n");
+    assert_eq!(host.good("-t 24h -r a c").ttl, Duration::from_hours(24));
+    assert_eq!(host.good("-t 500ms -r a c").ttl, Duration::from_millis(500));
+}
+
+#[test]
+fn every_server_is_looked_at_for_a_password_before_anything_else_is_told() {
+    let text =
+        "servers = ['redis://b', 'redis://:hunter2@a', 'redis://c']\n[defaults]\nttl = '1'\n";
+    let text = text.replace("'1'", "'x'");
+    let host = Host::new();
+    host.write("config.toml", &text, 0o604);
+    let expected = "DIR/config.toml:1: servers: the file holds a password and is accessible to";
+    assert_refused(&host, "-r a c", Exit::Configuration, expected);
+}
+
+#[test]
+fn a_path_below_a_file_is_no_configuration_and_no_reason_to_fail() {
+    let host = Host::new().with_file("local = '/system'\n");
+    let file = host.write("file", "", 0o644);
+    let host = host.with_variable("XDG_CONFIG_HOME", file);
+    let servers = host.good("-r a c").common.servers;
+    assert_eq!(servers, Servers::Local("/system".into()));
+}
+
+#[test]
+fn a_user_without_a_name_and_a_file_that_is_a_directory_are_told() {
+    let host = Host::new().with_file("local = '/d'\n");
+    for (line, expected) in [
+        ("--user= -r a c", "--user: the name of the user is empty"),
+        (
+            "--status-file /d/ -r a c",
+            "--status-file: '/d/' names no file",
+        ),
+    ] {
+        assert_refused(&host, line, Exit::Usage, expected);
+    }
+}

@@ -255,4 +255,15 @@ mod tests {
         let world = World::new([("REDLOCK_SERVERS", "redis://:hunter2@h")], User::Other);
         assert!(!format!("{world:?}").contains("hunter2"));
     }
+
+    #[test]
+    fn a_directory_that_is_relative_is_none_and_of_two_values_the_last_counts() {
+        let home = ("HOME", "/home/me");
+        assert_eq!(
+            state(&[home, ("XDG_STATE_HOME", "s")], User::Other),
+            Some("/home/me/.local/state/redlock".into())
+        );
+        let world = World::new([("A", "1"), ("A", "2")], User::Other);
+        assert_eq!(world.variable("A"), Some("2".into()));
+    }
 }

@@ -123,6 +123,7 @@ fn eviction_is_a_danger_only_within_a_bound_and_a_full_memory_a_warning() {
         "allkeys-lfu",
     );
     assert_only(memory(100, 95, "noeviction"), Severity::Warning, "95% full");
+    assert_only(memory(100, 90, "noeviction"), Severity::Warning, "90% full");
     assert_eq!(of(memory(100, 50, "noeviction")), []);
     assert_eq!(of(memory(0, 50, "allkeys-lru")), []);
 }
@@ -304,4 +305,130 @@ fn a_directory_of_other_hosts_is_a_danger_and_a_full_disk_no_vote() {
     assert!(!of(FileSystem::Disk, ROOM, Some(0)).has_quorum());
     let scarce = of(FileSystem::Disk, 1 << 20, None);
     assert!(scarce.has_quorum() && scarce.findings.len() == 1);
+}
+
+#[test]
+fn a_directory_that_is_shared_or_made_by_a_program_or_short_of_files_is_told() {
+    let of = |file_system, free_files, has_other_users| {
+        let facts = LocalExamination {
+            file_system,
+            free_bytes: 1 << 30,
+            free_files,
+            has_other_users,
+        };
+        let nodes = [(NodeName("/d".to_owned()), Facts::Local(Ok(facts)))];
+        judge(&nodes, &USUAL)
+    };
+    assert!(of(FileSystem::Disk, None, true).is_dangerous());
+    assert_eq!(of(FileSystem::Disk, Some(1000), false).findings, []);
+    for (fitness, problem) in [
+        (of(FileSystem::Disk, Some(999), false), "room for 999 files"),
+        (of(FileSystem::Fuse, None, false), "on FUSE"),
+    ] {
+        assert!(fitness.has_quorum(), "{fitness:?}");
+        assert!(fitness.findings[0].problem.contains(problem), "{fitness:?}");
+    }
+}
+
+/// A server that answers like this to the right that is named.
+fn saying(command: &str, error: &NodeError) -> Examination {
+    let mut facts = good();
+    for (right, answer) in &mut facts.rights {
+        if right.command == command {
+            *answer = Err(error.clone());
+        }
+    }
+    facts
+}
+
+#[test]
+fn what_keeps_a_server_from_writing_has_a_remedy_of_its_own_and_is_no_refusal() {
+    for (said, remedy) in [
+        ("OOM command not allowed", "maxmemory"),
+        ("MISCONF Redis is configured to save", "its disk"),
+        (
+            "NOREPLICAS Not enough good replicas",
+            "min-replicas-to-write",
+        ),
+        ("BUSY Redis is busy running a script", "SCRIPT KILL"),
+        ("READONLY You can't write", "a server of its own"),
+    ] {
+        let facts = || Ok(saying("set", &NodeError::Failed(said.to_owned())));
+        let fitness = judged(vec![facts(), facts(), Ok(good())], &USUAL);
+        let found = &fitness.findings[0];
+        assert_eq!(found.severity, Severity::NoVote, "{found:?}");
+        assert!(found.problem.contains(said), "{found:?}");
+        assert!(found.remedy.contains(remedy), "{found:?}");
+        assert!(!fitness.is_refused(), "{said} is an outage");
+    }
+    let forbidden = || Ok(saying("set", &NodeError::Refused("NOPERM".to_owned())));
+    assert!(judged(vec![forbidden(), forbidden(), Ok(good())], &USUAL).is_refused());
+}
+
+#[test]
+fn a_command_that_is_missing_for_comfort_alone_is_a_warning() {
+    let error = NodeError::Failed("unknown command 'INFO'".to_owned());
+    assert_only(
+        saying("info", &error),
+        Severity::Warning,
+        "does not know info",
+    );
+}
+
+#[test]
+fn a_danger_takes_no_vote_away_and_a_replica_is_not_told_of_its_own_copies() {
+    let writable = with(|info| info.role = Role::WritableReplica("h:1".to_owned()));
+    let fitness = judged(vec![Ok(writable), Ok(good()), Ok(good())], &USUAL);
+    assert!(fitness.is_dangerous());
+    assert_eq!(fitness.votes, [true, true, true]);
+    let chained = with(|info| {
+        info.role = Role::Replica("h:1".to_owned());
+        info.replicas = 1;
+    });
+    assert_only(chained, Severity::NoVote, "read-only replica");
+}
+
+#[test]
+fn a_ttl_beyond_the_restart_window_is_told_where_that_window_counts() {
+    let found = |guard, longest_ttl| {
+        let expectations = Expectations {
+            longest_ttl,
+            ..guarded(guard)
+        };
+        judged(vec![Ok(good()), Ok(good()), Ok(good())], &expectations).findings
+    };
+    let window = USUAL.restarts.window;
+    let longer = window + Duration::from_secs(1);
+    assert_eq!(found(RestartGuard::Auto, longer).len(), 1);
+    assert_eq!(found(RestartGuard::Auto, window), []);
+    assert_eq!(found(RestartGuard::Off, longer), []);
+    let forgetful = with(|info| info.appends = false);
+    let expectations = Expectations {
+        longest_ttl: window * 2,
+        ..USUAL
+    };
+    let fitness = judged(vec![Ok(forgetful), Ok(good()), Ok(good())], &expectations);
+    let says = |found: &Finding| {
+        found
+            .effect
+            .contains("it grants none for 2m after a restart")
+    };
+    assert!(fitness.findings.iter().any(says), "{fitness:?}");
+}
+
+#[test]
+fn our_clock_is_blamed_by_several_servers_that_agree_and_by_nobody_else() {
+    let nodes = |offsets: &[i64]| {
+        let off = |ms: &i64| Examination {
+            clock_offset_ms: Some(*ms),
+            ..good()
+        };
+        let nodes = offsets.iter().map(off).map(Ok).collect();
+        let findings = judged(nodes, &USUAL).findings.into_iter();
+        let clocks = findings.filter(|found| found.problem.contains("clock"));
+        clocks.map(|found| found.node.is_some()).collect::<Vec<_>>()
+    };
+    assert_eq!(nodes(&[60_000]), [true]);
+    assert_eq!(nodes(&[60_000, 120_000, 60_000]), [true, true, true]);
+    assert_eq!(nodes(&[60_000, 60_500, 60_000]), [false]);
 }

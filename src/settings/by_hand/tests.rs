@@ -107,6 +107,7 @@ fn a_release_is_by_token_or_by_force() {
     for line in [
         "release -r a",
         "release -r a --yes",
+        "release -r a --yes --token x",
         "release -r a --force --token x",
         "release --token x",
         "release -r a -r b --token x",
@@ -145,4 +146,45 @@ fn no_settings_show_a_token() {
     let line = format!("release -r a --token {TOKEN}");
     let settings = release(&arguments(&line), &world(&[]), &b""[..]);
     assert!(!format!("{settings:?}").contains(TOKEN));
+}
+
+#[test]
+fn what_is_typed_last_counts_and_what_is_typed_stands_against_the_environment() {
+    let other = "f".repeat(32);
+    let twice = format!("extend -r a --token {TOKEN} --token {other}");
+    let token = extended(&twice, &[], "").expect("it is a token");
+    assert_eq!(token.as_str(), other);
+    let watch = world(&[("REDLOCK_WATCH", "1")]);
+    let show = |line: &str| inspect(&arguments(line), &watch).map(|settings| settings.show);
+    assert_eq!(show("inspect a"), Ok(Show::Watch));
+    assert_eq!(show("inspect a --json"), Ok(Show::Once(Format::Json)));
+}
+
+#[test]
+fn a_pattern_or_a_token_that_is_longer_than_any_is_refused() {
+    let listed = |length: usize| {
+        let line = format!("list {}", "a".repeat(length));
+        list(&arguments(&line), &world(&[])).map_err(|error| error.exit)
+    };
+    assert!(listed(PATTERN_LIMIT).is_ok());
+    assert_eq!(listed(PATTERN_LIMIT + 1).map(drop), Err(Exit::Usage));
+    let released = |length: usize| {
+        let input = "a".repeat(length);
+        let line = arguments("release -r a --token -");
+        release(&line, &world(&[]), input.as_bytes()).map_err(|error| error.exit)
+    };
+    let limit = usize::try_from(TOKEN_LIMIT).expect("it is small");
+    assert!(released(limit).is_ok());
+    assert_eq!(released(limit + 1).map(drop), Err(Exit::Usage));
+}
+
+#[test]
+fn by_hand_as_well_a_section_of_the_file_goes_for_its_own_name() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = directory.path().join("config.toml");
+    std::fs::write(&file, "[resource.a]\nttl = '2m'\n").expect("the directory is ours");
+    let world = world(&[]).with_system_file(file);
+    let ttl = |line: &str| acquire(&arguments(line), &world).map(|settings| settings.ttl);
+    assert_eq!(ttl("acquire -r a"), Ok(Duration::from_mins(2)));
+    assert_eq!(ttl("acquire -r b"), Ok(Duration::from_secs(30)));
 }
