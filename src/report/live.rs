@@ -25,8 +25,8 @@ impl LiveLine {
             self.is_shown = false;
             return;
         }
-        // Three columns less: a terminal shows what is pressed (`^C`) behind the line, and may begin
-        // a new one behind its last column.
+        // Three columns less: a terminal shows what is pressed (`^C`) behind the line, and may
+        // begin a new one behind its last column.
         let width = terminal_size::terminal_size_of(io::stderr());
         let paper = Paper {
             width: width.map(|(width, _)| usize::from(width.0).saturating_sub(3)),

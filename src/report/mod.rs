@@ -6,8 +6,8 @@
 //! written over and over.
 //!
 //! Everything that redlock itself says goes through here to stderr. What other hosts or servers
-//! wrote is escaped, so that it cannot touch a terminal; and no message contains a password, not even one
-//! that was typed in the wrong place. Called by `commands`.
+//! wrote is escaped, so that it cannot touch a terminal; and no message contains a password, not
+//! even one that was typed in the wrong place. Called by `commands`.
 
 pub mod by_hand;
 pub mod doctor;
