@@ -34,7 +34,7 @@ type Runs = Vec<Vec<PastRun>>;
 pub fn inspect(settings: &InspectSettings, world: &World) -> Result<Exit, Stop> {
     runtime::run(async {
         if settings.show == Show::Watch {
-            watch::refuse_without_terminal()?;
+            watch::refuse_without_terminal(world)?;
         }
         let redlock = nodes::open_to_look(&settings.common).await?;
         let paper = || stdout::paper(world);

@@ -126,6 +126,10 @@ fn says_yes(holders: &str) -> bool {
     let mut answer = String::new();
     let asked = io::stderr().write_all(question.as_bytes()).is_ok()
         && io::stdin().lock().read_line(&mut answer).is_ok();
+    if answer.is_empty() {
+        // Ctrl-D leaves the line unfinished.
+        let _ = io::stderr().write_all(b"\n");
+    }
     asked && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
 }
 

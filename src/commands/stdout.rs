@@ -24,12 +24,13 @@ pub fn open() -> io::Result<BufWriter<File>> {
 
 /// What it is to a reader, and whether it takes colours.
 pub fn paper(world: &World) -> Paper {
-    let is_dumb = world.variable("TERM").is_some_and(|term| term == "dumb");
-    Paper::of_stdout(if is_dumb || world.variable("NO_COLOR").is_some() {
-        Ink::Plain
-    } else {
-        Ink::Coloured
-    })
+    Paper::of_stdout(
+        if world.has_dumb_terminal() || world.variable("NO_COLOR").is_some() {
+            Ink::Plain
+        } else {
+            Ink::Coloured
+        },
+    )
 }
 
 /// Writes `text` to it.

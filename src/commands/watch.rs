@@ -1,17 +1,17 @@
 //! A screen that is drawn again and again, until the user has seen enough.
 
-use std::io::{self, IsTerminal as _, Read as _, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
-use tokio::sync::mpsc;
 
 use super::{Stop, panicking};
 use crate::clock;
 use crate::exit::Exit;
+use crate::job::keyboard::{Keyboard, Mode};
 use crate::job::{CtrlZ, Signals, terminal};
 use crate::report::table::{Ink, Paper, Tint};
+use crate::settings::World;
 
 /// Another screen than the one with the user's work on it, without a cursor; and back.
 const ENTER: &[u8] = b"\x1b[?1049h\x1b[?25l";
@@ -30,7 +30,7 @@ pub struct Screen {
     signals: Signals,
     ctrl_z: CtrlZ,
     /// Without a keyboard, Ctrl-C ends it.
-    keys: Option<Keys>,
+    keyboard: Option<Keyboard>,
     /// Whether the terminal shows it just now.
     is_open: bool,
 }
@@ -46,23 +46,20 @@ pub enum Shown {
     UntilSignal(Signal),
 }
 
-/// The keyboard, without the need to press enter.
-struct Keys {
-    quit: mpsc::Receiver<()>,
-    before: Termios,
-    during: Termios,
-}
-
-/// Ends the story if stdout is no terminal.
+/// Ends the story if stdout is no terminal, or one on which nothing can be written over.
 ///
 /// # Errors
 ///
 /// If so.
-pub fn refuse_without_terminal() -> Result<(), Stop> {
-    if io::stdout().is_terminal() {
-        return Ok(());
-    }
-    let message = "--watch needs a terminal; without --watch, what is seen is printed once";
+pub fn refuse_without_terminal(world: &World) -> Result<(), Stop> {
+    let message = match io::stdout().is_terminal() {
+        false => "--watch needs a terminal; without --watch, what is seen is printed once",
+        true if world.has_dumb_terminal() => {
+            "--watch needs a terminal that can clear its screen, and TERM=dumb says that this one \
+             cannot; without --watch, what is seen is printed once"
+        }
+        true => return Ok(()),
+    };
     Err(Stop::new(Exit::Usage, "usage", message))
 }
 
@@ -78,7 +75,7 @@ impl Screen {
             ink,
             signals: Signals::listen().map_err(deaf)?,
             ctrl_z: CtrlZ::listen().map_err(deaf)?,
-            keys: None,
+            keyboard: None,
             is_open: false,
         })
     }
@@ -101,7 +98,7 @@ impl Screen {
                 biased;
                 signal = self.signals.next() => return Ok(Shown::UntilSignal(signal)),
                 () = self.ctrl_z.pressed() => {}
-                () = quit(self.keys.as_mut()) => return Ok(Shown::UntilQuit),
+                () = quit(self.keyboard.as_ref()) => return Ok(Shown::UntilQuit),
                 () = clock::sleep_until(until) => return Ok(Shown::ForTheTime),
             }
             self.close();
@@ -120,11 +117,11 @@ impl Screen {
                 () = clock::sleep_until(clock::now() + SIGNAL_WITHIN) => self.ctrl_z.obey(),
             }
         }
-        match &self.keys {
-            Some(keys) => set_keyboard(&keys.during),
-            None => self.keys = Keys::open(),
+        match &self.keyboard {
+            Some(keyboard) => keyboard.take(),
+            None => self.keyboard = Keyboard::open(),
         }
-        let before = self.keys.as_ref().map(|keys| keys.before.clone());
+        let before = self.before().cloned();
         panicking::in_case(move || give_back(before.as_ref()));
         self.is_open = true;
         put(ENTER)?;
@@ -134,8 +131,12 @@ impl Screen {
     /// Gives the terminal back, if we have it.
     fn close(&mut self) {
         if std::mem::take(&mut self.is_open) {
-            give_back(self.keys.as_ref().map(|keys| &keys.before));
+            give_back(self.before());
         }
+    }
+
+    fn before(&self) -> Option<&Mode> {
+        self.keyboard.as_ref().map(Keyboard::before)
     }
 }
 
@@ -146,52 +147,19 @@ impl Drop for Screen {
 }
 
 /// The terminal as it was before, with the keyboard as it was `before`.
-fn give_back(before: Option<&Termios>) {
+fn give_back(before: Option<&Mode>) {
     let _ = put(LEAVE);
     if let Some(before) = before {
-        set_keyboard(before);
+        before.set();
     }
-}
-
-impl Keys {
-    fn open() -> Option<Self> {
-        let stdin = io::stdin();
-        let before = tcgetattr(&stdin).ok()?;
-        let mut during = before.clone();
-        // Signals stay: Ctrl-C is one.
-        during
-            .local_flags
-            .remove(LocalFlags::ICANON | LocalFlags::ECHO);
-        tcsetattr(&stdin, SetArg::TCSANOW, &during).ok()?;
-        let (tell, quit) = mpsc::channel(1);
-        // A thread of its own, which nobody waits for: it ends with us.
-        let listening = std::thread::Builder::new().spawn(move || {
-            let typed = io::stdin().lock().bytes();
-            if typed.map_while(Result::ok).any(|key| key == b'q') {
-                let _ = tell.blocking_send(());
-            }
-        });
-        let keys = Self {
-            quit,
-            before,
-            during,
-        };
-        listening.is_ok().then_some(keys)
-    }
-}
-
-fn set_keyboard(mode: &Termios) {
-    let _ = tcsetattr(io::stdin(), SetArg::TCSANOW, mode);
 }
 
 /// Comes when q is pressed.
-async fn quit(keys: Option<&mut Keys>) {
-    if let Some(keys) = keys
-        && keys.quit.recv().await.is_some()
-    {
-        return;
+async fn quit(keyboard: Option<&Keyboard>) {
+    match keyboard {
+        Some(keyboard) => keyboard.pressed(b'q').await,
+        None => std::future::pending().await,
     }
-    std::future::pending::<()>().await;
 }
 
 /// `text` from the upper left corner on, over what was there, as far as it fits.

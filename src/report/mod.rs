@@ -32,7 +32,7 @@ use std::io::IsTerminal;
 use serde_json::{Map, Value};
 
 use crate::clock;
-use crate::settings::{Format, Output, Verbosity};
+use crate::settings::{Format, Output, Verbosity, World};
 
 /// Who wants to read a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,22 +93,24 @@ pub struct Reporter {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Terminal {
     Yes,
+    /// On a terminal where no line can be written over.
+    Dumb,
     No,
 }
 
 impl Reporter {
     /// A reporter in the manner the user chose.
     #[must_use]
-    pub fn new(output: Output) -> Self {
-        let terminal = if std::io::stderr().is_terminal() {
-            Terminal::Yes
-        } else {
-            Terminal::No
+    pub fn new(output: Output, world: &World) -> Self {
+        let terminal = match std::io::stderr().is_terminal() {
+            true if world.has_dumb_terminal() => Terminal::Dumb,
+            true => Terminal::Yes,
+            false => Terminal::No,
         };
         Self { output, terminal }
     }
 
-    /// Whether somebody at a terminal wants to see how long it takes. With `-v` everything is told
+    /// Whether somebody at a terminal wants to see all the time how long it takes. With `-v` everything is told
     /// as it happens.
     #[must_use]
     pub fn is_watched(&self) -> bool {
@@ -123,7 +125,7 @@ impl Reporter {
         let wanted = match (line.level, self.output.verbosity) {
             (Level::Error, _) | (_, Verbosity::Verbose) => true,
             (Level::Warning, verbosity) => verbosity != Verbosity::Quiet,
-            (Level::Notice, Verbosity::Normal) => self.terminal == Terminal::Yes,
+            (Level::Notice, Verbosity::Normal) => self.terminal != Terminal::No,
             (Level::Notice | Level::Detail, _) => false,
         };
         if !wanted {

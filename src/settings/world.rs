@@ -92,6 +92,13 @@ impl World {
         (!value.is_empty()).then(|| value.clone())
     }
 
+    /// Whether a terminal is said to show one line after the other and nothing else, as that of
+    /// an editor's shell.
+    #[must_use]
+    pub fn has_dumb_terminal(&self) -> bool {
+        self.variable("TERM").is_some_and(|term| term == "dumb")
+    }
+
     /// The host's name, as others see it in a lock.
     #[must_use]
     pub fn host(&self) -> String {

@@ -283,6 +283,12 @@ fn a_long_wait_shows_on_a_terminal_how_it_stands() {
         end.is_some_and(|end| end.starts_with("\x1b[Kredlock: job is held by ")),
         "{screen:?}"
     );
+    // Where a line cannot be written over, that word is all.
+    let wait = ["run", "-w", "1500ms", "-r", "job", "echo", "never"];
+    let wait = cluster.redlock(wait).env("TERM", "dumb");
+    let (_, screen) = wait.end_on_terminal();
+    assert!(screen.starts_with("redlock: job is held by "), "{screen:?}");
+    assert!(!screen.contains('\x1b'), "{screen:?}");
     holder.write_line("");
     holder.end().assert_code(0);
 }

@@ -232,7 +232,7 @@ fn somebody_at_a_terminal_is_shown_the_holder_and_asked() {
         );
         terminal.press(no);
         assert_eq!(terminal.wait().code(), Some(75));
-        terminal.wait_for("nothing was changed");
+        terminal.wait_for("\nredlock: nothing was changed");
         assert_eq!(cluster.locks().len(), 3);
     }
     let mut terminal = ask();

@@ -278,14 +278,15 @@ fn a_watched_lock_is_drawn_again_until_q_or_ctrl_c() {
         let end = address.redlock(words).env("REDLOCK_WATCH", "1").end();
         end.assert_code(code);
     }
-    let watch = || {
-        Pty::start(
-            address
-                .redlock_under(&ON_TERMINAL, ["inspect", "--watch", "job"])
-                .env("NO_COLOR", "1"),
-            80,
-        )
+    let watch_with = |variable: &str, value: &str| {
+        let words = ["inspect", "--watch", "job"];
+        let watch = address.redlock_under(&ON_TERMINAL, words);
+        Pty::start(watch.env(variable, value), 80)
     };
+    let mut dumb = watch_with("TERM", "dumb");
+    assert_eq!(dumb.wait().code(), Some(64));
+    dumb.wait_for("TERM=dumb");
+    let watch = || watch_with("NO_COLOR", "1");
     let mut terminal = watch();
     terminal.wait_for("job is free");
     let run = address.redlock(["run", "-r", "job", "sh", "-c", "exit 3"]);
