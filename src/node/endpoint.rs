@@ -4,24 +4,62 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// A password. `Debug` shows stars; there is no `Display`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+#[derive(Clone)]
+pub struct Secret {
+    text: String,
+    again: Option<Again>,
+}
+
+/// Reads a password from where it came from; what it answers cannot be read if it is none.
+type Again = Arc<dyn Fn() -> Option<String> + Send + Sync>;
 
 impl Secret {
     /// Hides `text`.
     #[must_use]
     pub fn new(text: String) -> Self {
-        Self(text)
+        Self { text, again: None }
+    }
+
+    /// Hides `text`, of which there may be a newer one: `again` reads it, and may take its time.
+    #[must_use]
+    pub fn renewable(
+        text: String,
+        again: impl Fn() -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            text,
+            again: Some(Arc::new(again)),
+        }
+    }
+
+    /// Looks for a newer one, which may take its time.
+    #[must_use]
+    pub fn newer(&self) -> Option<Self> {
+        let again = self.again.as_ref()?;
+        let text = again()?;
+        (text != self.text).then(|| Self {
+            text,
+            again: self.again.clone(),
+        })
     }
 
     /// The password itself, for the server it belongs to and for nobody else.
     #[must_use]
     pub fn reveal(&self) -> &str {
-        &self.0
+        &self.text
     }
 }
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Secret {}
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -227,12 +227,17 @@ fn password(sources: &Sources) -> Result<Option<Secret>, Error> {
     let Some((path, origin)) = sources.located(&PASSWORD_FILE)? else {
         return Ok(None);
     };
-    read_password(&path)
-        .map(Some)
-        .map_err(|message| origin.error(&PASSWORD_FILE.row, &message))
+    let text =
+        read_password(&path).map_err(|message| origin.error(&PASSWORD_FILE.row, &message))?;
+    // What was a pipe has nothing more, and would let us wait for it.
+    let again = move || {
+        let is_file = std::fs::metadata(&path).is_ok_and(|found| found.is_file());
+        is_file.then(|| read_password(&path).ok()).flatten()
+    };
+    Ok(Some(Secret::renewable(text, again)))
 }
 
-fn read_password(path: &Path) -> Result<Secret, String> {
+fn read_password(path: &Path) -> Result<String, String> {
     let shown = path.display();
     let content = file::read(path)
         .map_err(|error| format!("cannot read {shown}: {}", file::reason(&error)))?;
@@ -252,5 +257,5 @@ fn read_password(path: &Path) -> Result<Secret, String> {
     if password.is_empty() {
         return Err(format!("{shown} is empty; write the password into it"));
     }
-    Ok(Secret::new(password.to_owned()))
+    Ok(password.to_owned())
 }

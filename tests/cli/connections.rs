@@ -110,6 +110,41 @@ fn passwords_come_from_the_url_or_from_a_file() {
 }
 
 #[test]
+fn a_password_that_is_changed_while_a_job_runs_is_read_again() {
+    let cluster = Cluster::start(3);
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let write = |password| secret_file(directory.path(), "password", password);
+    let change = |password: &str| {
+        let password = &format!(">{password}");
+        for server in &cluster.servers {
+            let user = ["ACL", "SETUSER", "app", "on", "resetpass", password];
+            let rights = ["~*", "&*", "+@all"];
+            let _: () = server.ask(&[&user[..], &rights].concat());
+        }
+    };
+    change("first");
+    let file = write("first");
+    let options = format!("-v -t 2s --user app --password-file {file}");
+    let mut holder = cluster.run(&options, "echo ready; read _").start_ready();
+    let waiter = cluster.run(&format!("{options} -w"), "true").start();
+    cluster.wait_for_listeners(1);
+    write("second");
+    change("second");
+    for server in &cluster.servers {
+        let killed: u32 = server.ask(&["CLIENT", "KILL", "USER", "app"]);
+        assert!(killed > 0);
+    }
+    let rests = |are: fn(i64) -> bool| cluster.pttls("lock:job").into_iter().all(are);
+    for _ in 0..2 {
+        eventually("a while after a round", || rests(|rest| rest < 1_500));
+        eventually("a round", || rests(|rest| rest > 1_700));
+    }
+    holder.write_line("");
+    holder.end().assert_code(0);
+    waiter.end().assert_code(0);
+}
+
+#[test]
 fn a_user_needs_no_more_than_the_rights_to_the_keys() {
     let servers: Vec<Server> = (0..3).map(|_| Server::start()).collect();
     for server in &servers {

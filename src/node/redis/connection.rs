@@ -4,8 +4,8 @@
 //! is needed, and no time limit of the library's own, since the caller's covers all of it.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -17,9 +17,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinHandle;
 
-use super::failure;
 use super::stream::Way;
-use crate::node::endpoint::{Address, Credentials, Secret};
+use super::{blocking, failure};
+use crate::node::endpoint::{Address, Secret};
 use crate::node::{Answer, Endpoint, NodeError};
 
 /// How long the name of a server may take that is asked why it hangs up. The caller's limit is in
@@ -82,6 +82,8 @@ impl Drop for Driver {
 pub struct Connector {
     way: Way,
     endpoint: Endpoint,
+    /// The endpoint's, or a newer one.
+    password: Mutex<Option<Secret>>,
     /// The server has answered a command.
     has_answered: AtomicBool,
 }
@@ -92,13 +94,27 @@ impl Connector {
         Ok(Self {
             way: Way::to(&endpoint.address)?,
             endpoint: endpoint.clone(),
+            password: Mutex::new(endpoint.credentials.password.clone()),
             has_answered: AtomicBool::new(false),
         })
     }
 
-    /// The password that must not show in any text.
-    fn password(&self) -> Option<&str> {
-        Some(self.endpoint.credentials.password.as_ref()?.reveal())
+    fn password(&self) -> MutexGuard<'_, Option<Secret>> {
+        self.password.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether there is a newer password than the one that was refused. Who runs for a day has to
+    /// get on with one that was changed meanwhile.
+    async fn renews_password(&self) -> bool {
+        let Some(refused) = self.password().clone() else {
+            return false;
+        };
+        let newer = blocking::answer(move || refused.newer()).await;
+        let Ok(Some(newer)) = newer else {
+            return false;
+        };
+        *self.password() = Some(newer);
+        true
     }
 
     /// See [`super::RedisNode::resolve`].
@@ -120,10 +136,9 @@ impl Connector {
         limit: Duration,
     ) -> Answer<(Connection, UnboundedReceiver<PushInfo>)> {
         let failed = |error| self.failure(&error);
-        let identity = identity(&self.endpoint).set_protocol(ProtocolVersion::RESP3);
         let (push, pushed) = unbounded_channel();
         let config = config().set_push_sender(push);
-        let opened = self.open(&identity, config, limit).await?;
+        let opened = self.open(ProtocolVersion::RESP3, &config, limit).await?;
         let mut connection = opened.map_err(failed)?;
         let subscribed = connection.line().subscribe(channels).await;
         subscribed.map_err(failed)?;
@@ -132,8 +147,7 @@ impl Connector {
 
     /// Opens a connection. The caller bounds it by `limit`.
     pub async fn connect(&self, limit: Duration) -> Answer<Connection> {
-        let identity = identity(&self.endpoint);
-        match self.open(&identity, config(), limit).await? {
+        match self.open(ProtocolVersion::RESP2, &config(), limit).await? {
             Ok(connection) => Ok(connection),
             Err(error) => Err(self.explained(&error).await),
         }
@@ -142,16 +156,51 @@ impl Connector {
     /// Opens a stream, and says on it who we are. The answer is the way's, the result the server's.
     async fn open(
         &self,
-        identity: &RedisConnectionInfo,
-        config: AsyncConnectionConfig,
+        protocol: ProtocolVersion,
+        config: &AsyncConnectionConfig,
         limit: Duration,
     ) -> Answer<RedisResult<Connection>> {
+        let opened = self.open_once(protocol, config, limit).await?;
+        match opened {
+            Err(error) if is_denial(&error) && self.renews_password().await => {
+                self.open_once(protocol, config, limit).await
+            }
+            opened => Ok(opened),
+        }
+    }
+
+    async fn open_once(
+        &self,
+        protocol: ProtocolVersion,
+        config: &AsyncConnectionConfig,
+        limit: Duration,
+    ) -> Answer<RedisResult<Connection>> {
+        let identity = self.identity().set_protocol(protocol);
         let stream = self.way.open(limit).await?;
-        let opened = MultiplexedConnection::new_with_config(identity, stream, config).await;
+        let opened =
+            MultiplexedConnection::new_with_config(&identity, stream, config.clone()).await;
         Ok(opened.map(|(line, driver)| Connection {
             line,
             _driver: Arc::new(Driver(tokio::spawn(driver))),
         }))
+    }
+
+    /// Who we are, and which database we want.
+    fn identity(&self) -> RedisConnectionInfo {
+        let mut identity = RedisConnectionInfo::default()
+            .set_db(i64::from(self.endpoint.database))
+            // Naming ourselves would cost a round trip.
+            .set_skip_set_lib_name();
+        let user = self.endpoint.credentials.user.as_ref();
+        if let Some(user) = user {
+            identity = identity.set_username(user);
+        }
+        // The library tells no name without a password, and a user who needs none takes any.
+        let any = user.map(|_| "");
+        if let Some(password) = self.password().as_ref().map(Secret::reveal).or(any) {
+            identity = identity.set_password(password);
+        }
+        identity
     }
 
     /// What came of a command that the server was sent.
@@ -169,8 +218,7 @@ impl Connector {
     /// let us in before may have no room by now, and then our password seems to be wrong.
     async fn explained(&self, error: &RedisError) -> NodeError {
         let is_stranger = !self.has_answered.load(Ordering::Relaxed);
-        let is_refused = error.kind() == ErrorKind::AuthenticationFailed;
-        let greeting = if is_refused || is_stranger && hung_up(error) {
+        let greeting = if is_denial(error) || is_stranger && hung_up(error) {
             self.greeting().await
         } else {
             None
@@ -182,7 +230,8 @@ impl Connector {
     /// everybody while its server is away.
     pub fn failure(&self, error: &RedisError) -> NodeError {
         let is_plain = matches!(self.endpoint.address, Address::Tcp { .. });
-        match failure::of(error, self.password()) {
+        let password = self.password();
+        match failure::of(error, password.as_ref().map(Secret::reveal)) {
             NodeError::Unreachable(text)
                 if is_plain && hung_up(error) && !self.has_answered.load(Ordering::Relaxed) =>
             {
@@ -210,6 +259,11 @@ impl Connector {
     }
 }
 
+/// Whether the server does not believe who we say we are.
+fn is_denial(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::AuthenticationFailed
+}
+
 /// Whether a connection was there, and the server has ended it.
 fn hung_up(error: &RedisError) -> bool {
     error.is_connection_dropped() && !error.is_connection_refusal()
@@ -220,22 +274,4 @@ fn config() -> AsyncConnectionConfig {
     AsyncConnectionConfig::new()
         .set_connection_timeout(None)
         .set_response_timeout(None)
-}
-
-/// Who we are, and which database we want.
-fn identity(endpoint: &Endpoint) -> RedisConnectionInfo {
-    let mut identity = RedisConnectionInfo::default()
-        .set_db(i64::from(endpoint.database))
-        // Naming ourselves would cost a round trip.
-        .set_skip_set_lib_name();
-    let Credentials { user, password } = &endpoint.credentials;
-    if let Some(user) = user {
-        identity = identity.set_username(user);
-    }
-    // The library tells no name without a password, and a user who needs none takes any.
-    let any = user.as_ref().map(|_| "");
-    if let Some(password) = password.as_ref().map(Secret::reveal).or(any) {
-        identity = identity.set_password(password);
-    }
-    identity
 }

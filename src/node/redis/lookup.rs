@@ -8,12 +8,9 @@
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
-
-use super::failure;
+use super::{blocking, failure};
 use crate::errno;
 use crate::node::{Answer, NodeError};
 
@@ -82,7 +79,6 @@ impl Lookup {
 
     /// Asks the system. What it answers too late for us is known the next time.
     async fn ask(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-        let (tell, told) = oneshot::channel();
         let (lookup, name) = (self.clone(), host.to_owned());
         let ask = move || {
             let found = (name.as_str(), port).to_socket_addrs();
@@ -93,13 +89,9 @@ impl Lookup {
                 Err(error) if is_denial(error) => lookup.known().last.clear(),
                 Err(_) => {}
             }
-            let _ = tell.send(found);
+            found
         };
-        // Not tokio's, which panics where the system has no more threads for us.
-        let found = match thread::Builder::new().spawn(ask) {
-            Ok(_) => told.await.unwrap_or_else(|_| Err(ErrorKind::Other.into())),
-            Err(error) => Err(error),
-        };
+        let found = blocking::answer(ask).await.flatten();
         found.map_err(|error| {
             let reason = errno::reason(&error);
             let text = format!("the name {host} was not resolved: {reason}");

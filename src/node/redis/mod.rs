@@ -4,6 +4,7 @@
 //! not clearly a vote is a [`NodeError`]. Called by `lock` through [`Node`].
 
 pub mod acl;
+mod blocking;
 mod by_hand;
 mod connection;
 pub mod examine;
