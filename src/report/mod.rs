@@ -110,8 +110,8 @@ impl Reporter {
         Self { output, terminal }
     }
 
-    /// Whether somebody at a terminal wants to see all the time how long it takes. With `-v` everything is told
-    /// as it happens.
+    /// Whether somebody at a terminal wants to see all the time how long it takes. With `-v`
+    /// everything is told as it happens.
     #[must_use]
     pub fn is_watched(&self) -> bool {
         let is_plain = self.output.verbosity == Verbosity::Normal;
