@@ -103,12 +103,16 @@ impl Connector {
         self.password.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether there is a newer password than the one that was refused. Who runs for a day has to
-    /// get on with one that was changed meanwhile.
-    async fn renews_password(&self) -> bool {
-        let Some(refused) = self.password().clone() else {
+    /// Whether there is a newer password than the `refused` one. Who runs for a day has to get on
+    /// with one that was changed meanwhile.
+    async fn renews_password(&self, refused: Option<Secret>) -> bool {
+        let Some(refused) = refused else {
             return false;
         };
+        // Another connection may have found it just now.
+        if self.password().as_ref() != Some(&refused) {
+            return true;
+        }
         let newer = blocking::answer(move || refused.newer()).await;
         let Ok(Some(newer)) = newer else {
             return false;
@@ -160,9 +164,10 @@ impl Connector {
         config: &AsyncConnectionConfig,
         limit: Duration,
     ) -> Answer<RedisResult<Connection>> {
+        let password = self.password().clone();
         let opened = self.open_once(protocol, config, limit).await?;
         match opened {
-            Err(error) if is_denial(&error) && self.renews_password().await => {
+            Err(error) if is_denial(&error) && self.renews_password(password).await => {
                 self.open_once(protocol, config, limit).await
             }
             opened => Ok(opened),

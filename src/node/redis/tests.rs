@@ -155,3 +155,34 @@ async fn a_server_that_has_no_room_any_more_is_not_taken_for_one_that_refuses_th
     };
     assert_eq!(failed.to_string(), "max number of clients reached");
 }
+
+#[tokio::test]
+async fn two_connections_that_are_refused_at_once_both_get_on_with_the_newer_password() {
+    let credentials = Credentials {
+        user: None,
+        password: Some(Secret::renewable("old".to_owned(), || {
+            Some("new".to_owned())
+        })),
+    };
+    let (node, listener) = node_with(credentials).await;
+    let extend = || {
+        let node = Arc::clone(&node);
+        tokio::spawn(async move { node.extend(entry(), 1, LIMIT).await })
+    };
+    let first = extend();
+    let with_old = next(&listener).await;
+    node.reconnect();
+    let second = extend();
+    let also_with_old = next(&listener).await;
+    for (connection, extension) in [(with_old, first), (also_with_old, second)] {
+        say(
+            &connection,
+            b"-WRONGPASS invalid username-password pair\r\n",
+        );
+        let with_new = next(&listener).await;
+        say(&with_new, b"+OK\r\n");
+        heard(&with_new).await;
+        say(&with_new, EXTENDED);
+        extension.await.expect("no panic").expect("it was let in");
+    }
+}
