@@ -15,8 +15,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal};
-use nix::sys::signal::{kill, killpg, sigaction};
+use nix::sys::signal::{
+    SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, kill, killpg, sigaction,
+};
 use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
 use nix::unistd::{Pid, getpgid, getpgrp, getpid, tcgetpgrp, tcsetpgrp};
 use tokio::signal::unix::{self, SignalKind};
@@ -88,6 +89,15 @@ pub enum Stopped {
     StoodStill,
     /// It stands still until somebody continues us.
     Alone,
+}
+
+/// What a job that stands still will need when it goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wants {
+    /// The terminal.
+    Terminal,
+    /// Nothing but to go on.
+    Nothing,
 }
 
 /// What the terminal or a shell wants of us.
@@ -199,8 +209,13 @@ impl Terminal {
     /// Whether a stop by `signal` is the answer to a Ctrl-Z, as far as one can tell.
     #[must_use]
     pub fn expects(&self, signal: Signal) -> bool {
+        signal == Signal::SIGTSTP || self.has_just_asked()
+    }
+
+    /// Whether Ctrl-Z was passed on so lately that a stop may be the answer to it.
+    fn has_just_asked(&self) -> bool {
         let asked_at = self.asked_to_stop;
-        signal == Signal::SIGTSTP || asked_at.is_some_and(|at| !(at + STOPS_WITHIN).has_passed())
+        asked_at.is_some_and(|at| !(at + STOPS_WITHIN).has_passed())
     }
 
     /// Stands still with a `job` that stands still already, or is to do so.
@@ -212,8 +227,7 @@ impl Terminal {
 
     /// `job` was stopped by `signal`.
     pub fn job_stopped(&mut self, job: Pid, signal: Signal) -> Stopped {
-        let wants_terminal = matches!(signal, Signal::SIGTTIN | Signal::SIGTTOU);
-        if wants_terminal {
+        if is_for_terminal(signal) {
             if self.in_front == InFront::Job || is_in_front(getpgrp()) {
                 self.give_to(job);
                 return Stopped::GoOn;
@@ -224,8 +238,8 @@ impl Terminal {
             return Stopped::Alone;
         }
         self.may_stand_still = false;
-        let asked_at = self.asked_to_stop.take();
-        let was_asked = asked_at.is_some_and(|at| !(at + STOPS_WITHIN).has_passed());
+        let was_asked = self.has_just_asked();
+        self.asked_to_stop = None;
         if self.in_front == InFront::Job {
             // Ctrl-Z reached the job alone: whoever started us must see it as well.
             self.take_back();
@@ -251,7 +265,7 @@ impl Terminal {
     /// Whether the job has the terminal, or had it until it stopped by `signal`.
     #[must_use]
     pub fn wants(&self, signal: Signal) -> Wants {
-        if self.in_front == InFront::Job || matches!(signal, Signal::SIGTTIN | Signal::SIGTTOU) {
+        if self.in_front == InFront::Job || is_for_terminal(signal) {
             Wants::Terminal
         } else {
             Wants::Nothing
@@ -307,6 +321,11 @@ impl Terminal {
     }
 }
 
+/// Whether the kernel stops by `signal` who wants the terminal and is not in front.
+fn is_for_terminal(signal: Signal) -> bool {
+    matches!(signal, Signal::SIGTTIN | Signal::SIGTTOU)
+}
+
 /// Whether a job must not ignore SIGTTIN, although we do: it would be told of an error when it
 /// reads from the terminal, instead of being given it as we have it. So it is in bash's `$(…)`.
 /// Also where another redlock of our group has lent the terminal to its job just now.
@@ -341,15 +360,6 @@ pub fn take_back_from(job: Pid) {
     if is_in_front(job) {
         put_in_front(getpgrp());
     }
-}
-
-/// What a job that stands still will need when it goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wants {
-    /// The terminal.
-    Terminal,
-    /// Nothing but to go on.
-    Nothing,
 }
 
 /// The terminal that our session has: stdin may be a file or another terminal. Where there is no
