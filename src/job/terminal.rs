@@ -34,8 +34,9 @@ pub struct Terminal {
     in_front: InFront,
     /// When Ctrl-Z was passed on to the job: a stop of it is an answer to that.
     asked_to_stop: Option<Instant>,
-    /// Whether nobody has wanted it to go on since.
-    may_stand_still: bool,
+    /// Whether Ctrl-Z was passed on, and since then the job has not stopped and nobody has wanted
+    /// it to go on.
+    is_stop_pending: bool,
     /// Who is in our group and wants the terminal as well; listened to since it was first lent.
     neighbours: Vec<Demand>,
     /// How it was set up before it was first lent.
@@ -154,7 +155,7 @@ impl Terminal {
         Ok(Self {
             in_front: InFront::Us,
             asked_to_stop: None,
-            may_stand_still: false,
+            is_stop_pending: false,
             neighbours: Vec::new(),
             before: None,
             suspends: CtrlZ::listen()?,
@@ -196,14 +197,14 @@ impl Terminal {
     /// Passes Ctrl-Z on to `job`: it reached our group, which is not the job's.
     pub fn pass_stop_on(&mut self, job: Pid) {
         self.asked_to_stop = Some(clock::now());
-        self.may_stand_still = true;
+        self.is_stop_pending = true;
         let _ = killpg(job, Signal::SIGTSTP);
     }
 
-    /// Whether Ctrl-Z was passed on, and nobody has wanted the job to go on since; somebody does
-    /// now.
-    pub fn was_stop_passed_on(&mut self) -> bool {
-        std::mem::take(&mut self.may_stand_still)
+    /// Somebody wants the job to go on. Answers whether it has not stopped yet for a Ctrl-Z that
+    /// was passed on.
+    pub fn forget_pending_stop(&mut self) -> bool {
+        std::mem::take(&mut self.is_stop_pending)
     }
 
     /// Whether a stop by `signal` is the answer to a Ctrl-Z, as far as one can tell.
@@ -237,7 +238,7 @@ impl Terminal {
             stand_still(signal, Pid::from_raw(0));
             return Stopped::Alone;
         }
-        self.may_stand_still = false;
+        self.is_stop_pending = false;
         let was_asked = self.has_just_asked();
         self.asked_to_stop = None;
         if self.in_front == InFront::Job {

@@ -314,7 +314,7 @@ impl Child {
                 return None;
             }
             // Ctrl-Z may have stopped others of its group only, or be about to stop it.
-            let was_asked = self.terminal.was_stop_passed_on();
+            let was_asked = self.terminal.forget_pending_stop();
             let wants = match self.halt.take() {
                 Some((Halt::Stopped(signal), _)) => self.terminal.wants(signal),
                 _ if was_asked => Wants::Nothing,
