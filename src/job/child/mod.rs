@@ -71,6 +71,7 @@ pub enum News {
 /// A command that was started, and is a zombie at most.
 pub struct Child {
     leader: Pid,
+    /// Whether the leader's id may be somebody else's.
     reaped: bool,
     /// Whether the leader has ended; its group may live on.
     ended: Option<Ended>,
@@ -93,10 +94,11 @@ pub struct Child {
     is_out_of_reach: Cell<bool>,
 }
 
-/// Whether the job runs, as far as its leader shows.
+/// Whether the job stands still, as far as its leader shows.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Standing {
-    Not,
+    /// It does not.
+    Runs,
     /// It was stopped, and needs this to go on.
     Still(Wants),
     /// It was stopped, or asked to stop, and somebody wants it to go on.
@@ -213,7 +215,7 @@ impl Child {
     /// Lets the job go on if [`News::Awake`] was told of it.
     pub fn go_on(&mut self) {
         if let Standing::Awake(wants) = self.standing {
-            self.standing = Standing::Not;
+            self.standing = Standing::Runs;
             self.terminal.before_going_on(self.leader, wants);
             self.signal_group(Signal::SIGCONT);
         }
@@ -436,7 +438,7 @@ impl Child {
                 self.halt = Some((Halt::Stopped(signal), CaughtUp::NotYet));
             }
             Ok(WaitStatus::Continued(_)) => {
-                self.standing = Standing::Not;
+                self.standing = Standing::Runs;
                 self.halt = None;
             }
             _ => {}
@@ -452,7 +454,7 @@ impl Child {
             }
             (Halt::Stopped(signal), _) => signal,
             // It goes on meanwhile.
-            (Halt::Wanted, Standing::Not) => {
+            (Halt::Wanted, Standing::Runs) => {
                 self.terminal.pass_stop_on(self.leader);
                 return None;
             }

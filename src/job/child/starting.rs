@@ -107,7 +107,7 @@ impl Child {
             leader,
             reaped: false,
             ended: None,
-            standing: Standing::Not,
+            standing: Standing::Runs,
             halt: None,
             terminal,
             endings,
