@@ -228,28 +228,29 @@ fn not_executed(program: &OsStr, errno: Errno) -> StartError {
         Errno::ENOENT if !has_directory(program) => {
             StartError::NotFound(format!("not found in {}", search_path().1))
         }
-        // Also of a directory of PATH that may not be looked into.
-        Errno::EACCES if !has_directory(program) => {
-            let (path, named) = search_path();
-            let mut places = std::env::split_paths(&path).map(|place| place.join(program));
-            match places.find(|place| place.exists()) {
-                Some(place) => {
-                    StartError::NotExecutable(format!("{}: permission denied", place.display()))
-                }
-                None => StartError::NotFound(format!(
-                    "not found in {named}, parts of which may not be looked into"
-                )),
-            }
-        }
+        Errno::EACCES if !has_directory(program) => denied_in_path(program),
         Errno::ENOENT if Path::new(program).exists() => StartError::NotFound(
             "it is there, but the interpreter that its first line names is not".to_owned(),
         ),
         Errno::ENOENT | Errno::ENOTDIR => StartError::NotFound("no such file".to_owned()),
         Errno::EAGAIN | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE => no_room(&errno.into()),
-        Errno::EACCES if has_directory(program) && Path::new(program).is_dir() => {
+        Errno::EACCES if Path::new(program).is_dir() => {
             StartError::NotExecutable("it is a directory".to_owned())
         }
         _ => StartError::NotExecutable(errno::reason(&errno.into())),
+    }
+}
+
+/// Why a `program` that is looked for in `PATH` was denied: it may not be executed, or a directory
+/// may not be looked into.
+fn denied_in_path(program: &OsStr) -> StartError {
+    let (path, named) = search_path();
+    let mut places = std::env::split_paths(&path).map(|place| place.join(program));
+    match places.find(|place| place.exists()) {
+        Some(place) => StartError::NotExecutable(format!("{}: permission denied", place.display())),
+        None => StartError::NotFound(format!(
+            "not found in {named}, parts of which may not be looked into"
+        )),
     }
 }
 
