@@ -118,31 +118,7 @@ impl Run<'_> {
                 course.is_told_out_of_reach = true;
                 self.reporter.tell(&report::out_of_reach(self.names.all()));
             }
-            let event = tokio::select! {
-                biased;
-                news = child.news(scope(course.phase)) => Event::Child(news),
-                signal = signals.next() => Event::Signal(signal),
-                state = lease.changed() => Event::Lease(state),
-                () = self.time_is_over(&course) => Event::TimeOver,
-                () = self.deadline(&course) => Event::Deadline,
-            };
-            // We may have stood still since we last looked. A job that runs now, when its time is
-            // known to be over, ran on beyond it.
-            let news = event
-                .is_about_time()
-                .then(|| child.look(scope(course.phase)))
-                .flatten();
-            let event = match news {
-                // What it has left in its group is still there.
-                Some(News::Over(command))
-                    if course.is_left_by(command) && child.look(Scope::Group).is_none() =>
-                {
-                    event
-                }
-                Some(news) => Event::Child(news),
-                None => event,
-            };
-            match event {
+            match self.next_event(child, lease, signals, &course).await {
                 Event::Child(News::Over(command)) if course.is_left_by(command) => {
                     course.phase = Phase::Leaving(clock::now() + self.settings.kill_after);
                 }
@@ -164,6 +140,39 @@ impl Run<'_> {
                 Event::TimeOver => self.on_time_over(child, &mut course),
                 Event::Deadline => self.on_deadline(child, &mut course),
             }
+        }
+    }
+
+    /// What happens next. Where it may have come only because we stood still, what the child has
+    /// done meanwhile goes before it.
+    async fn next_event(
+        &self,
+        child: &mut Child,
+        lease: &mut Lease<AnyNode>,
+        signals: &mut Signals,
+        course: &Course,
+    ) -> Event {
+        let event = tokio::select! {
+            biased;
+            news = child.news(scope(course.phase)) => Event::Child(news),
+            signal = signals.next() => Event::Signal(signal),
+            state = lease.changed() => Event::Lease(state),
+            () = self.time_is_over(course) => Event::TimeOver,
+            () = self.deadline(course) => Event::Deadline,
+        };
+        if !event.is_about_time() {
+            return event;
+        }
+        // A job that runs now, when its time is known to be over, ran on beyond it.
+        match child.look(scope(course.phase)) {
+            // What it has left in its group is still there.
+            Some(News::Over(command))
+                if course.is_left_by(command) && child.look(Scope::Group).is_none() =>
+            {
+                event
+            }
+            Some(news) => Event::Child(news),
+            None => event,
         }
     }
 
