@@ -102,11 +102,7 @@ pub fn verdict(votes: &[Option<Answer<Vote>>]) -> Verdict {
         return Verdict::SameServer(first, second);
     }
     let quorum = majority(votes.len());
-    let pending = votes.iter().filter(|vote| vote.is_none()).count();
-    let granted = votes
-        .iter()
-        .filter(|vote| matches!(vote, Some(Ok(Vote::Granted { .. }))))
-        .count();
+    let granted = count(votes, |vote| matches!(vote, Vote::Granted { .. }));
     if granted >= quorum {
         return Verdict::Acquired;
     }
@@ -116,16 +112,10 @@ pub fn verdict(votes: &[Option<Answer<Vote>>]) -> Verdict {
     {
         return Verdict::Taken(holder.clone());
     }
-    let young = votes
-        .iter()
-        .filter(|vote| matches!(vote, Some(Ok(Vote::Young { .. }))))
-        .count();
-    // Those whose answer is one: what a server that restarted does not know says nothing.
-    let answered = votes
-        .iter()
-        .filter(|vote| matches!(vote, Some(Ok(_))))
-        .count()
-        - young;
+    let young = count(votes, |vote| matches!(vote, Vote::Young { .. }));
+    // That a server which restarted knows of no lock says nothing.
+    let answered = count(votes, |vote| !matches!(vote, Vote::Young { .. }));
+    let pending = votes.iter().filter(|vote| vote.is_none()).count();
     // Nothing that is still to come can make it anybody's.
     if answered >= quorum && granted + pending < quorum && equal + pending < quorum {
         return Verdict::Split;
@@ -183,6 +173,14 @@ pub fn votes_again(votes: &[Option<Answer<Vote>>]) -> Option<Duration> {
         _ => None,
     });
     rests.max()
+}
+
+/// How many nodes gave an answer of this `kind`.
+fn count<T>(answers: &[Option<Answer<T>>], kind: impl Fn(&T) -> bool) -> usize {
+    answers
+        .iter()
+        .filter(|answer| matches!(answer, Some(Ok(answer)) if kind(answer)))
+        .count()
 }
 
 /// What stands in the way, node by node.
@@ -325,16 +323,10 @@ pub fn count_servers_once<T: OfServer>(answers: &mut [Option<Answer<T>>]) {
 /// caller passes what `extend` answered.
 #[must_use]
 pub fn keeping(answers: &[Option<Answer<Extension>>]) -> Keeping {
-    let quorum = majority(answers.len());
-    let count = |wanted: fn(&Extension) -> bool| {
-        answers
-            .iter()
-            .filter(|answer| matches!(answer, Some(Ok(e)) if wanted(e)))
-            .count()
-    };
-    let extended = count(|e| matches!(e, Extension::Extended { .. }));
-    let not_ours = count(|e| !matches!(e, Extension::Extended { .. }));
-    if extended >= quorum {
+    let is_extended = |answer: &_| matches!(answer, Extension::Extended { .. });
+    let extended = count(answers, is_extended);
+    let not_ours = count(answers, |answer| !is_extended(answer));
+    if extended >= majority(answers.len()) {
         Keeping::Extended
     } else if rules_out_quorum(not_ours, answers.len()) {
         Keeping::Lost
