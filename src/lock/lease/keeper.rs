@@ -173,20 +173,12 @@ impl<N: Node> Keeper<N> {
         let mut beside_others = 0;
         let ours = Print::of(&self.entry.value);
         loop {
-            let mut next = if failures == 0 {
+            let next = if failures == 0 {
                 started + round_after(ttl, beside_others)
             } else {
                 self.next_retry(failures)
             };
-            if let Some(over) = self.taking_away_until() {
-                next = next.min(over);
-            }
-            tokio::select! {
-                () = clock::sleep_until(next.min(self.valid_until)) => {}
-                // A hint that it was taken away from us: to be asked, never to be believed.
-                () = released(&mut ear, ours, &mut self.taken_at) => {}
-                () = self.hurry.notified() => self.is_in_a_hurry = true,
-            }
+            self.rest(next, &mut ear, ours).await;
             if self.valid_until.has_passed()
                 && let Some(answers) = last_failed
             {
@@ -218,7 +210,8 @@ impl<N: Node> Keeper<N> {
                     self.note_failed(&answers);
                 }
                 Keeping::Lost => return self.lost(LossReason::NotOurs, round.answers),
-                // It was not the data of a server that went: what does not answer may be gone too.
+                // Somebody has just taken our key from some nodes: those that do not answer may
+                // have lost it to him as well.
                 _ if self.taking_away_until().is_some() => {
                     return self.lost(LossReason::TakenAway, round.answers);
                 }
@@ -237,6 +230,19 @@ impl<N: Node> Keeper<N> {
                     self.heal_all(&answers).await;
                 }
             }
+        }
+    }
+
+    /// Sleeps until the `next` round, or until there is a reason to ask the nodes sooner.
+    async fn rest(&mut self, mut next: Instant, ear: &mut Ear, ours: Option<Print>) {
+        if let Some(over) = self.taking_away_until() {
+            next = next.min(over);
+        }
+        tokio::select! {
+            () = clock::sleep_until(next.min(self.valid_until)) => {}
+            // A hint that it was taken away from us: to be asked, never to be believed.
+            () = released(ear, ours, &mut self.taken_at) => {}
+            () = self.hurry.notified() => self.is_in_a_hurry = true,
         }
     }
 
