@@ -156,9 +156,7 @@ impl RedisNode {
             self.links.ended(&link, Creates::Nothing, end_of(&replies));
             self.connector.judged(replies).await
         };
-        tokio::time::timeout(limit, exchange)
-            .await
-            .unwrap_or_else(|_| Err(self.too_late(limit)))
+        self.within(limit, exchange).await
     }
 }
 

@@ -104,10 +104,7 @@ impl RedisNode {
     /// If no connection can be opened, it is not let in, or not all answers are there within
     /// `limit`.
     pub async fn examine(&self, key: &str, limit: Duration) -> Answer<Examination> {
-        let examination = self.ask_all(key, limit);
-        tokio::time::timeout(limit, examination)
-            .await
-            .unwrap_or_else(|_| Err(self.too_late(limit)))
+        self.within(limit, self.ask_all(key, limit)).await
     }
 
     async fn ask_all(&self, key: &str, limit: Duration) -> Answer<Examination> {

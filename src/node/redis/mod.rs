@@ -14,6 +14,7 @@ mod script;
 mod stream;
 mod tls;
 
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -84,7 +85,16 @@ impl RedisNode {
             self.links.ended(&link, creates, end_of(&reply));
             self.connector.judged(reply).await
         };
-        // The one bound over connect and command; no default of the library is in force.
+        self.within(limit, exchange).await
+    }
+
+    /// What `exchange` comes to within `limit`: the one bound over connect and command, for no
+    /// default of the library is in force.
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        exchange: impl Future<Output = Answer<T>>,
+    ) -> Answer<T> {
         tokio::time::timeout(limit, exchange)
             .await
             .unwrap_or_else(|_| Err(self.too_late(limit)))
