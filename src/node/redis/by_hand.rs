@@ -71,7 +71,7 @@ impl ByHand for RedisNode {
         let (next, keys): (u64, Vec<Vec<u8>>) = self.call(scan, Creates::Nothing, limit).await?;
         let mut locks = Vec::new();
         for some in keys.chunks(LOOK_COUNT) {
-            self.look_at(some, &wanted, limit, &mut locks).await?;
+            locks.extend(self.look_at(some, &wanted, limit).await?);
         }
         Ok(Page {
             locks,
@@ -91,15 +91,14 @@ impl ByHand for RedisNode {
 }
 
 impl RedisNode {
-    /// Looks at `keys`. Most are short strings, for which plain commands cost a server a tenth of
-    /// what a script does; the script is for the others.
+    /// The locks that `keys` are. Most are short strings, for which plain commands cost a server a
+    /// tenth of what a script does; the script is for the others.
     async fn look_at(
         &self,
         keys: &[Vec<u8>],
         wanted: &Wanted,
         limit: Duration,
-        locks: &mut Vec<Listed>,
-    ) -> Answer<()> {
+    ) -> Answer<Vec<Listed>> {
         let mut look = redis::pipe();
         for key in keys {
             let last = FOREIGN_VALUE_LIMIT - 1;
@@ -118,26 +117,38 @@ impl RedisNode {
                 _ => others.push(key),
             }
         }
+        let mut locks = self.short_strings(short, wanted.fences, limit).await?;
+        if !others.is_empty() {
+            let command = eval(PAGE, &others);
+            let reply: Vec<Vec<u8>> = self.call(command, Creates::Nothing, limit).await?;
+            let others = others.into_iter().zip(reply.chunks(5));
+            locks.extend(others.filter_map(|(key, about)| other(key, about)));
+        }
+        Ok(locks)
+    }
+
+    /// The locks with these keys and values, which are whole.
+    async fn short_strings(
+        &self,
+        short: Vec<(&[u8], Vec<u8>)>,
+        fences: Fences,
+        limit: Duration,
+    ) -> Answer<Vec<Listed>> {
         let mut about = redis::pipe();
         for (key, _) in &short {
             about.cmd("PTTL").arg(key);
-            if wanted.fences == Fences::Read {
+            if fences == Fences::Read {
                 about.cmd("GET").arg(fence_key(key));
             }
         }
         let about: Vec<RedisResult<Value>> = self.pipe(about, limit).await?;
-        let answers = match wanted.fences {
+        let answers = match fences {
             Fences::Read => 2,
             Fences::NotNeeded => 1,
         };
-        let short = short.into_iter().zip(about.chunks(answers));
-        locks.extend(short.filter_map(|((key, value), about)| short_one(key, value, about)));
-        if !others.is_empty() {
-            let command = eval(PAGE, &others);
-            let reply: Vec<Vec<u8>> = self.call(command, Creates::Nothing, limit).await?;
-            locks.extend(others.iter().zip(reply.chunks(5)).filter_map(listed));
-        }
-        Ok(())
+        let locks = short.into_iter().zip(about.chunks(answers));
+        let locks = locks.filter_map(|((key, value), about)| short_string(key, value, about));
+        Ok(locks.collect())
     }
 
     /// Sends commands that change nothing, together; one that fails does not fail the others.
@@ -169,8 +180,9 @@ fn sight(found: Option<Found>, run_id: &[u8], uptime: &[u8], fence: &[u8]) -> Si
     }
 }
 
-/// A lock with a short value; `None` if it expired meanwhile.
-fn short_one(key: &[u8], value: Vec<u8>, about: &[RedisResult<Value>]) -> Option<Listed> {
+/// The lock with a short `value`, by the answers to `PTTL` and `GET` of its counter; `None` if it
+/// expired meanwhile.
+fn short_string(key: &[u8], value: Vec<u8>, about: &[RedisResult<Value>]) -> Option<Listed> {
     let ttl = match about.first()? {
         Ok(Value::Int(-2)) | Err(_) => return None,
         // -1: the key never expires.
@@ -193,8 +205,8 @@ fn short_one(key: &[u8], value: Vec<u8>, about: &[RedisResult<Value>]) -> Option
     })
 }
 
-/// A lock of another kind; `None` if it expired meanwhile.
-fn listed((key, about): (&&[u8], &[Vec<u8>])) -> Option<Listed> {
+/// The lock with another value, by what `page.lua` answers; `None` if it expired meanwhile.
+fn other(key: &[u8], about: &[Vec<u8>]) -> Option<Listed> {
     let [kind, value, digest, pttl, fence] = about else {
         return None;
     };
