@@ -1,5 +1,6 @@
-//! What is still done when redlock panics, which is a bug of ours: what a command has said would be
-//! left behind is cleared up, the bug is told, and redlock leaves with the code for it.
+//! What is still done when redlock panics, which is a bug of ours: what would be left behind is
+//! cleared up, in the way that a command has said ([`in_case`]), the bug is told, and redlock
+//! leaves with the code for it.
 //!
 //! A release build does not unwind: the tables for that were a tenth of the program. So nothing of
 //! this can stand in a `Drop`, and what the panicking thread was in the middle of is not touched:
@@ -29,8 +30,8 @@ pub fn prepare() {
 }
 
 /// What is to be done in case of a panic from now on, instead of what was said before. It is
-/// called on a thread of its own, while the one that panicked stands still. The main thread is
-/// meant: another one's panic does not stop that, which then sees the job end.
+/// called on a thread of its own, while the one that panicked stands still. That is meant for the
+/// main thread: if another one panics, the main thread runs on meanwhile, and sees the job end.
 pub fn in_case(clear_up: impl FnOnce() + Send + 'static) {
     *clearing() = Some(Box::new(clear_up));
 }

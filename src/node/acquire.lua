@@ -14,9 +14,9 @@ up = up and math.max(up, 0)
 if up and up < tonumber(ARGV[5]) then return {'young', string.format('%.0f', up), run} end
 local now = redis.call('TIME')
 local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
--- The client's clock counts within half a second of ours. So tokens grow even from a holder whose clock
--- is fast to one whose clock is slow, when the counter was lost in between: a server that lost it does
--- not vote for longer than that.
+-- The client's clock counts within half a second of ours. So tokens grow even from a holder whose
+-- clock is fast to one whose clock is slow, when the counter was lost in between: those two are a
+-- second apart at most, and a server that lost it does not vote for longer than that.
 local floor = math.max(now_ms - 500, math.min(tonumber(ARGV[3]), now_ms + 500))
 -- The locks first: when memory is full the first SET fails, and nothing has been done.
 for i = 1, n do redis.call('SET', KEYS[i], ARGV[1], 'PX', ARGV[2]) end

@@ -4,7 +4,7 @@ local function raise(floor, step, stay)
   local fence, life = floor, math.max(604800000, 2 * stay)
   for i = n + 1, 2 * n do
     local stands = tonumber(redis.pcall('GET', KEYS[i])) or 0
-    -- 2^52: no clock of ours comes so far, and not much further numbers do not grow any more.
+    -- 2^52: no clock of ours comes so far, and from 2^53 on a number plus one is no larger number.
     if not (stands < 4503599627370496) then stands = 0 end
     fence = math.max(fence, stands + step)
   end

@@ -52,7 +52,7 @@ pub struct NodeAccount {
     pub state: NodeState,
     /// For how long, if it is not free.
     pub ttl: Option<Duration>,
-    /// Why it told none.
+    /// Why it gave no answer that counts, if so.
     pub error: Option<String>,
 }
 

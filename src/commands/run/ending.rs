@@ -38,10 +38,10 @@ impl End {
     }
 }
 
-/// Whether the command ended within `--max-runtime`.
+/// Whether `--max-runtime` was enough for the command.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum TimeWas {
-    /// It was.
+    /// It was, or there is no such limit.
     Enough,
     /// It was stopped because its time was over.
     Over,

@@ -74,7 +74,8 @@ pub fn leave(
     }
 }
 
-/// What a file says of the last success, which is to stay. Nothing if there is none.
+/// The text of the file that is replaced, as far as the last success is to be carried over from it:
+/// empty if there is no file, or what is there is no file.
 fn what_is_in(path: &Path) -> anyhow::Result<String> {
     let Ok(Target::File(path)) = target(path) else {
         return Ok(String::new());

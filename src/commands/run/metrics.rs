@@ -9,11 +9,11 @@ use super::account::Account;
 use crate::clock;
 use crate::lock::history::RunOutcome;
 
-/// Since when nothing has gone wrong; the one gauge that a skip leaves alone.
+/// When the command last ended with 0; the one gauge that only a success changes.
 const LAST_SUCCESS: &str = "redlock_last_success_timestamp_seconds";
 
-/// The whole file about `resources`, as they are called at every moment; `before` is the one that
-/// is replaced.
+/// The whole file about `resources`, in whose names a `{date}` is not filled in, so that no series
+/// ends with the day. `before` is the file that is replaced.
 pub fn text(resources: &[String], account: &Account, exit_code: u8, before: &str) -> String {
     let end = clock::wall();
     let mut text = String::new();

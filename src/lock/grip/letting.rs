@@ -39,8 +39,8 @@ impl Letting {
         self.gone().count() >= quorum::majority(self.answers.len())
     }
 
-    /// Whether it was gone only if what nodes have not any more that were told once more was gone
-    /// before they were told first.
+    /// Whether nobody knows if the lock [was gone](Self::was_gone) or we released it: too many of
+    /// the nodes that have nothing were told twice, and may have let go when they were told first.
     #[must_use]
     pub fn may_be_released(&self) -> bool {
         let is_certain = |index: &usize| !self.told_again.contains(index);
