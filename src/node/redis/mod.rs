@@ -147,35 +147,23 @@ impl Node for RedisNode {
             .arg(whole_ms(entry.stay));
         let reply: Vec<Vec<u8>> = self.call(command, Creates::Keys, limit).await?;
         match &reply[..] {
-            [word, fence, run_id] if word == b"granted" => {
-                return Ok(Vote::Granted {
-                    fence: number(fence)?,
-                    run_id: run_id_of(run_id),
-                });
-            }
-            [word, run_id] if word == b"twin" => {
-                return Ok(Vote::Twin {
-                    run_id: run_id_of(run_id),
-                });
-            }
+            [word, fence, run_id] if word == b"granted" => Ok(Vote::Granted {
+                fence: number(fence)?,
+                run_id: run_id_of(run_id),
+            }),
+            [word, run_id] if word == b"twin" => Ok(Vote::Twin {
+                run_id: run_id_of(run_id),
+            }),
             [word, uptime_s, run_id] if word == b"young" => {
                 let uptime = Duration::from_secs(number(uptime_s)?);
-                return Ok(Vote::Young {
+                Ok(Vote::Young {
                     uptime,
                     rest: ballot.min_uptime.saturating_sub(uptime),
                     run_id: run_id_of(run_id),
-                });
+                })
             }
-            _ => {}
+            _ => taken(&reply),
         }
-        let run_id = reply.get(6).and_then(|run_id| run_id_of(run_id));
-        let listeners = reply.get(7).and_then(|count| number(count).ok());
-        let listeners = listeners.map_or(0, |count| u32::try_from(count).unwrap_or(u32::MAX));
-        Ok(Vote::Taken {
-            by: foreign(&reply)?,
-            run_id,
-            listeners,
-        })
     }
 
     async fn raise(&self, entry: Arc<Entry>, fence: u64, limit: Duration) -> Answer<Raised> {
@@ -330,6 +318,21 @@ fn extension(reply: &[Vec<u8>]) -> Answer<Extension> {
         [word] if word == b"missing" => Ok(Extension::Missing),
         _ => Ok(Extension::Foreign(foreign(reply)?)),
     }
+}
+
+/// The vote of a node where the lock is somebody else's: the six words of every such answer, and
+/// two more of `acquire.lua`.
+fn taken(reply: &[Vec<u8>]) -> Answer<Vote> {
+    let by = foreign(reply)?;
+    let [_, _, _, _, _, _, run_id, listeners] = reply else {
+        return Err(unknown_reply());
+    };
+    let listeners = number(listeners).unwrap_or_default();
+    Ok(Vote::Taken {
+        by,
+        run_id: run_id_of(run_id),
+        listeners: u32::try_from(listeners).unwrap_or(u32::MAX),
+    })
 }
 
 fn foreign(reply: &[Vec<u8>]) -> Answer<Foreign> {
