@@ -88,6 +88,13 @@ impl Screen {
     pub async fn show(&mut self, text: &[u8], time: Duration) -> Result<Shown, Stop> {
         let until = clock::now() + time;
         loop {
+            // A stop that nobody hears of (SIGSTOP) may lie between, and a shell has set up the
+            // keyboard for itself since.
+            if terminal::is_behind() {
+                self.is_open = false;
+            } else if let Some(keyboard) = &self.keyboard {
+                keyboard.take();
+            }
             if !self.is_open
                 && let Some(signal) = self.open().await?
             {
@@ -130,7 +137,7 @@ impl Screen {
 
     /// Gives the terminal back, if we have it.
     fn close(&mut self) {
-        if std::mem::take(&mut self.is_open) {
+        if std::mem::take(&mut self.is_open) && !terminal::is_behind() {
             give_back(self.before());
         }
     }

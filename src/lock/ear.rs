@@ -258,9 +258,11 @@ async fn listen<N: Node>(
     limit: Duration,
     tell: mpsc::UnboundedSender<Heard>,
 ) {
+    let mut was_let_in = false;
     loop {
         match node.listen(Arc::clone(&keys), limit).await {
             Ok(mut notices) => {
+                was_let_in = true;
                 let _ = tell.send(Heard::Listening(index));
                 while let Some(notice) = notices.next().await {
                     if let Some(print) = notice.taken {
@@ -270,8 +272,8 @@ async fn listen<N: Node>(
                 }
                 let _ = tell.send(Heard::Deaf(index));
             }
-            // It will say the same next time.
-            Err(NodeError::Refused(_)) => return,
+            // It will say the same next time, unless somebody changes a password just now.
+            Err(NodeError::Refused(_)) if !was_let_in => return,
             Err(_) => {}
         }
         clock::sleep_until(clock::now() + LISTEN_AGAIN).await;

@@ -13,8 +13,8 @@ pub struct Secret {
     again: Option<Again>,
 }
 
-/// Reads a password from where it came from; what it answers cannot be read if it is none.
-type Again = Arc<dyn Fn() -> Option<String> + Send + Sync>;
+/// Reads a password from where it came from; the error says why it cannot.
+type Again = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
 
 impl Secret {
     /// Hides `text`.
@@ -27,7 +27,7 @@ impl Secret {
     #[must_use]
     pub fn renewable(
         text: String,
-        again: impl Fn() -> Option<String> + Send + Sync + 'static,
+        again: impl Fn() -> Result<String, String> + Send + Sync + 'static,
     ) -> Self {
         Self {
             text,
@@ -36,14 +36,19 @@ impl Secret {
     }
 
     /// Looks for a newer one, which may take its time.
-    #[must_use]
-    pub fn newer(&self) -> Option<Self> {
-        let again = self.again.as_ref()?;
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be read.
+    pub fn newer(&self) -> Result<Option<Self>, String> {
+        let Some(again) = &self.again else {
+            return Ok(None);
+        };
         let text = again()?;
-        (text != self.text).then(|| Self {
+        Ok((text != self.text).then(|| Self {
             text,
             again: self.again.clone(),
-        })
+        }))
     }
 
     /// The password itself, for the server it belongs to and for nobody else.

@@ -229,12 +229,21 @@ fn password(sources: &Sources) -> Result<Option<Secret>, Error> {
     };
     let text =
         read_password(&path).map_err(|message| origin.error(&PASSWORD_FILE.row, &message))?;
-    // What was a pipe has nothing more, and would let us wait for it.
+    // A pipe has nothing more, and would let us wait for it.
+    if is_other_than_file(&path) {
+        return Ok(Some(Secret::new(text)));
+    }
     let again = move || {
-        let is_file = std::fs::metadata(&path).is_ok_and(|found| found.is_file());
-        is_file.then(|| read_password(&path).ok()).flatten()
+        if is_other_than_file(&path) {
+            return Err(format!("{} is no file any more", path.display()));
+        }
+        read_password(&path)
     };
     Ok(Some(Secret::renewable(text, again)))
+}
+
+fn is_other_than_file(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|found| !found.is_file())
 }
 
 fn read_password(path: &Path) -> Result<String, String> {

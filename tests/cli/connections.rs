@@ -122,18 +122,25 @@ fn a_password_that_is_changed_while_a_job_runs_is_read_again() {
             let _: () = server.ask(&[&user[..], &rights].concat());
         }
     };
+    let rotate = |password, clients: &[&str]| {
+        write(password);
+        change(password);
+        for server in &cluster.servers {
+            let kill = ["CLIENT", "KILL", "USER", "app"];
+            let killed: u32 = server.ask(&[&kill[..], clients].concat());
+            assert!(killed > 0);
+        }
+    };
     change("first");
     let file = write("first");
     let options = format!("-v -t 2s --user app --password-file {file}");
     let mut holder = cluster.run(&options, "echo ready; read _").start_ready();
     let waiter = cluster.run(&format!("{options} -w"), "true").start();
-    cluster.wait_for_listeners(1);
-    write("second");
-    change("second");
-    for server in &cluster.servers {
-        let killed: u32 = server.ask(&["CLIENT", "KILL", "USER", "app"]);
-        assert!(killed > 0);
-    }
+    cluster.wait_for_listeners(2);
+    // Who only listens reads it again as well.
+    rotate("second", &["TYPE", "pubsub"]);
+    cluster.wait_for_listeners(2);
+    rotate("third", &[]);
     let rests = |are: fn(i64) -> bool| cluster.pttls("lock:job").into_iter().all(are);
     for _ in 0..2 {
         eventually("a while after a round", || rests(|rest| rest < 1_500));

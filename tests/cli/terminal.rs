@@ -3,6 +3,8 @@
 use std::thread;
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+
 use crate::support::process::is_alive;
 use crate::support::{Cluster, Session, eventually};
 
@@ -155,6 +157,31 @@ fn a_watched_lock_in_the_background_ends_when_it_is_told_to() {
     shell.enter(&format!("{behind}; {told}; echo ended aga''in"));
     shell.expect("ended again");
     assert_eq!(shell.screen().matches("job is free").count(), 1);
+}
+
+#[test]
+fn a_watched_lock_that_was_stopped_unheard_has_its_keyboard_again_and_ends_in_the_background() {
+    let cluster = Cluster::start(3);
+    let mut shell = shell(&cluster, SHELLS[0]);
+    let stop = |shell: &mut Session, next: &str| {
+        shell.enter("sh -c 'echo pi\"\"d=$$; exec $REDLOCK inspect --watch job'");
+        shell.expect("pid=");
+        let watch = shell.pid_shown();
+        shell.expect("job is free");
+        kill(watch, Signal::SIGSTOP).expect("it is ours");
+        shell.expect("Stopped");
+        shell.enter(next);
+    };
+    stop(&mut shell, "fg");
+    shell.expect("job is free");
+    // Without enter.
+    shell.press("q");
+    shell.expect("> ");
+    stop(
+        &mut shell,
+        "bg; kill %1; while jobs %1; do sleep 0.1; done >/dev/null 2>&1; echo en''ded",
+    );
+    shell.expect("ended");
 }
 
 #[test]

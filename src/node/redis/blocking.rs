@@ -1,5 +1,5 @@
 //! What the system may take any time for, on a thread of its own: names of hosts and files. Called
-//! by `lookup` and `connection`.
+//! by `lookup` and `password`.
 
 use std::io::{self, ErrorKind};
 use std::thread;

@@ -4,8 +4,8 @@
 //! is needed, and no time limit of the library's own, since the caller's covers all of it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -17,8 +17,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinHandle;
 
+use super::failure;
+use super::password::Password;
 use super::stream::Way;
-use super::{blocking, failure};
 use crate::node::endpoint::{Address, Secret};
 use crate::node::{Answer, Endpoint, NodeError};
 
@@ -82,8 +83,7 @@ impl Drop for Driver {
 pub struct Connector {
     way: Way,
     endpoint: Endpoint,
-    /// The endpoint's, or a newer one.
-    password: Mutex<Option<Secret>>,
+    password: Password,
     /// The server has answered a command.
     has_answered: AtomicBool,
 }
@@ -94,31 +94,9 @@ impl Connector {
         Ok(Self {
             way: Way::to(&endpoint.address)?,
             endpoint: endpoint.clone(),
-            password: Mutex::new(endpoint.credentials.password.clone()),
+            password: Password::new(endpoint.credentials.password.clone()),
             has_answered: AtomicBool::new(false),
         })
-    }
-
-    fn password(&self) -> MutexGuard<'_, Option<Secret>> {
-        self.password.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether there is a newer password than the `refused` one. Who runs for a day has to get on
-    /// with one that was changed meanwhile.
-    async fn renews_password(&self, refused: Option<Secret>) -> bool {
-        let Some(refused) = refused else {
-            return false;
-        };
-        // Another connection may have found it just now.
-        if self.password().as_ref() != Some(&refused) {
-            return true;
-        }
-        let newer = blocking::answer(move || refused.newer()).await;
-        let Ok(Some(newer)) = newer else {
-            return false;
-        };
-        *self.password() = Some(newer);
-        true
     }
 
     /// See [`super::RedisNode::resolve`].
@@ -164,13 +142,15 @@ impl Connector {
         config: &AsyncConnectionConfig,
         limit: Duration,
     ) -> Answer<RedisResult<Connection>> {
-        let password = self.password().clone();
+        let password = self.password.secret();
         let opened = self.open_once(protocol, config, limit).await?;
-        match opened {
-            Err(error) if is_denial(&error) && self.renews_password(password).await => {
+        match (&opened, password) {
+            (Err(error), Some(password))
+                if is_denial(error) && self.password.is_newer_than(&password).await =>
+            {
                 self.open_once(protocol, config, limit).await
             }
-            opened => Ok(opened),
+            _ => Ok(opened),
         }
     }
 
@@ -202,7 +182,8 @@ impl Connector {
         }
         // The library tells no name without a password, and a user who needs none takes any.
         let any = user.map(|_| "");
-        if let Some(password) = self.password().as_ref().map(Secret::reveal).or(any) {
+        let password = self.password.secret();
+        if let Some(password) = password.as_ref().map(Secret::reveal).or(any) {
             identity = identity.set_password(password);
         }
         identity
@@ -235,8 +216,13 @@ impl Connector {
     /// everybody while its server is away.
     pub fn failure(&self, error: &RedisError) -> NodeError {
         let is_plain = matches!(self.endpoint.address, Address::Tcp { .. });
-        let password = self.password();
+        let password = self.password.secret();
         match failure::of(error, password.as_ref().map(Secret::reveal)) {
+            NodeError::Refused(text) if is_denial(error) => {
+                let trouble = self.password.trouble();
+                let trouble = trouble.map(|it| format!("; its password was not read again: {it}"));
+                NodeError::Refused(text + &trouble.unwrap_or_default())
+            }
             NodeError::Unreachable(text)
                 if is_plain && hung_up(error) && !self.has_answered.load(Ordering::Relaxed) =>
             {
@@ -264,9 +250,10 @@ impl Connector {
     }
 }
 
-/// Whether the server does not believe who we say we are.
+/// Whether the server does not believe who we say we are. The library tells of the newer protocol's
+/// greeting what the server said.
 fn is_denial(error: &RedisError) -> bool {
-    error.kind() == ErrorKind::AuthenticationFailed
+    error.kind() == ErrorKind::AuthenticationFailed || error.code() == Some("WRONGPASS")
 }
 
 /// Whether a connection was there, and the server has ended it.

@@ -10,6 +10,7 @@ mod connection;
 pub mod examine;
 mod failure;
 mod lookup;
+mod password;
 mod script;
 mod stream;
 mod tls;

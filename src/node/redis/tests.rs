@@ -160,9 +160,7 @@ async fn a_server_that_has_no_room_any_more_is_not_taken_for_one_that_refuses_th
 async fn two_connections_that_are_refused_at_once_both_get_on_with_the_newer_password() {
     let credentials = Credentials {
         user: None,
-        password: Some(Secret::renewable("old".to_owned(), || {
-            Some("new".to_owned())
-        })),
+        password: Some(Secret::renewable("old".to_owned(), || Ok("new".to_owned()))),
     };
     let (node, listener) = node_with(credentials).await;
     let extend = || {
@@ -185,4 +183,33 @@ async fn two_connections_that_are_refused_at_once_both_get_on_with_the_newer_pas
         say(&with_new, EXTENDED);
         extension.await.expect("no panic").expect("it was let in");
     }
+}
+
+#[tokio::test]
+async fn a_password_that_cannot_be_read_again_is_told_with_the_refusal() {
+    let credentials = Credentials {
+        user: None,
+        password: Some(Secret::renewable("old".to_owned(), || {
+            Err("DIR/password is empty".to_owned())
+        })),
+    };
+    let (node, listener) = node_with(credentials).await;
+    let refuses = async {
+        loop {
+            let connection = next(&listener).await;
+            say(
+                &connection,
+                b"-WRONGPASS invalid username-password pair\r\n",
+            );
+        }
+    };
+    let failed = tokio::select! {
+        () = refuses => unreachable!("it refuses for ever"),
+        answer = node.extend(entry(), 1, LIMIT) => answer.expect_err("it refuses"),
+    };
+    let text = failed.to_string();
+    assert!(
+        text.ends_with("; its password was not read again: DIR/password is empty"),
+        "{text}"
+    );
 }
