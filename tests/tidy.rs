@@ -35,11 +35,10 @@ const ONLY_DATA: [(&str, &str, &[&str]); 2] = [
 ];
 
 /// Libraries that only one part may know: path in source, where.
-const ONLY_IN: [(&str, &str); 4] = [
+const ONLY_IN: [(&str, &str); 3] = [
     ("clap::", "src/cli"),
     ("clap_complete::", "src/cli/"),
     ("redis::", "src/node/"),
-    ("anyhow::", "src/commands"),
 ];
 
 /// Whether `line` names the `library`, which ends with two colons: at the beginning of a path, and

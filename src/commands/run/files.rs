@@ -8,7 +8,6 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context as _;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Uid;
@@ -37,6 +36,20 @@ const PLANTED: &str = "a link that somebody else has put into a directory that a
 /// The most links that are followed, as by the kernel.
 const LINKS: usize = 40;
 
+/// Why a file was not written.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("{}", errno::reason(.0))]
+    System(#[from] io::Error),
+    #[error("{step}: {}", errno::reason(.error))]
+    At {
+        step: &'static str,
+        error: io::Error,
+    },
+    #[error("nobody reads it")]
+    Unread,
+}
+
 /// Writes the files that the user asked for. One that cannot be written is told, and changes
 /// nothing else: the job has run, or not, all the same.
 pub fn leave(
@@ -46,18 +59,10 @@ pub fn leave(
     exit_code: u8,
     reporter: Reporter,
 ) {
-    let leave = |path: &Path, text: anyhow::Result<String>| {
-        let written = text.and_then(|text| put(path, &text));
-        let written = written.with_context(|| format!("cannot write {}", path.display()));
-        if let Err(error) = written {
-            let reasons: Vec<String> = error
-                .chain()
-                .map(|cause| match cause.downcast_ref() {
-                    Some(error) => errno::reason(error),
-                    None => cause.to_string(),
-                })
-                .collect();
-            reporter.tell(&report::not_written(reasons.join(": ")));
+    let leave = |path: &Path, text: Result<String, Error>| {
+        if let Err(error) = text.and_then(|text| put(path, &text)) {
+            let message = format!("cannot write {}: {error}", path.display());
+            reporter.tell(&report::not_written(message));
         }
     };
     if let Some(path) = &files.status {
@@ -76,16 +81,17 @@ pub fn leave(
 
 /// The text of the file that is replaced, as far as the last success is to be carried over from it:
 /// empty if there is no file, or what is there is no file.
-fn what_is_in(path: &Path) -> anyhow::Result<String> {
+fn what_is_in(path: &Path) -> Result<String, Error> {
     let Ok(Target::File(path)) = target(path) else {
         return Ok(String::new());
     };
     match fs::read(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(String::new()),
-        read => {
-            let bytes = read.context("it cannot be read, and tells of the last success")?;
-            Ok(String::from_utf8_lossy(&bytes).into_owned())
+        Err(error) => {
+            let step = "it cannot be read, and tells of the last success";
+            Err(Error::At { step, error })
         }
+        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
     }
 }
 
@@ -160,14 +166,17 @@ fn descriptor(path: &Path) -> Option<RawFd> {
 }
 
 /// Puts `text` where `path` leads.
-fn put(path: &Path, text: &str) -> anyhow::Result<()> {
+fn put(path: &Path, text: &str) -> Result<(), Error> {
     let path = match target(path)? {
         Target::Stream(stream) => return write_through(stream, text.as_bytes()),
         Target::File(path) => path,
     };
     let new = beside(&path);
-    let written = write_new(&new, text, access_of_ours(&path))
-        .and_then(|()| fs::rename(&new, &path).context("the old one cannot be replaced"));
+    let replace = |()| {
+        let step = "the old one cannot be replaced";
+        fs::rename(&new, &path).map_err(|error| Error::At { step, error })
+    };
+    let written = write_new(&new, text, access_of_ours(&path)).and_then(replace);
     if written.is_err() {
         let _ = fs::remove_file(&new);
     }
@@ -176,7 +185,7 @@ fn put(path: &Path, text: &str) -> anyhow::Result<()> {
 
 /// Writes as long as it is read: a pipe that is ready takes [`PIPE_BUF`] at least, and all that is
 /// more may block.
-fn write_through(mut stream: fs::File, bytes: &[u8]) -> anyhow::Result<()> {
+fn write_through(mut stream: fs::File, bytes: &[u8]) -> Result<(), Error> {
     let until = clock::now() + PATIENCE;
     for piece in bytes.chunks(PIPE_BUF) {
         loop {
@@ -184,8 +193,9 @@ fn write_through(mut stream: fs::File, bytes: &[u8]) -> anyhow::Result<()> {
             let rest = PollTimeout::try_from(until.remaining()).unwrap_or(PollTimeout::ZERO);
             match poll(&mut wanted, rest) {
                 Err(Errno::EINTR) => {}
-                Ok(0) => anyhow::bail!("nobody reads it"),
-                ready => break ready.map(drop)?,
+                Err(errno) => return Err(io::Error::from(errno).into()),
+                Ok(0) => return Err(Error::Unread),
+                Ok(_) => break,
             }
         }
         stream.write_all(piece)?;
@@ -219,13 +229,14 @@ fn access_of_ours(path: &Path) -> Option<Access> {
 }
 
 /// The name must be new: in a directory of others it could be a link of theirs.
-fn write_new(path: &Path, text: &str, access: Option<Access>) -> anyhow::Result<()> {
+fn write_new(path: &Path, text: &str, access: Option<Access>) -> Result<(), Error> {
     let mut options = OpenOptions::new();
     // Others may read a first one, unless the umask says otherwise.
     let mode = access.map_or(0o644, |access| access.mode);
     let options = options.write(true).create_new(true);
     let file = options.mode(mode).open(path);
-    let mut file = file.context("its directory takes no new file")?;
+    let step = "its directory takes no new file";
+    let mut file = file.map_err(|error| Error::At { step, error })?;
     if let Some(Access { mode, group }) = access {
         // Whoever is not in that group has not set it, and may not: nobody can read more then.
         let _ = fchown(&file, None, Some(group));
