@@ -97,17 +97,14 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Ok(cli) => cli,
         Err(cli::Instead::Text(text)) => {
             let nothing = cli::Options::default();
-            let early = || Reporter::new(settings::output_by(&nothing, None, &world), &world);
+            let early = || Reporter::new(settings::output_by(&nothing, None, &world));
             return stdout::print(&text).unwrap_or_else(|stop| stop.tell(early));
         }
         Err(cli::Instead::Usage {
             message,
             understood,
         }) => {
-            let reporter = Reporter::new(
-                settings::output_by(&understood.options, None, &world),
-                &world,
-            );
+            let reporter = Reporter::new(settings::output_by(&understood.options, None, &world));
             reporter.tell(&Line::new(Level::Error, "usage", message));
             if let Some(arguments) = &understood.run {
                 run::refused(arguments, &world, Exit::Usage, reporter);
@@ -116,7 +113,7 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         }
     };
     // For settings that make no sense, or commands without: it reads the file once more.
-    let early = || Reporter::new(settings::output_of(&cli, &world), &world);
+    let early = || Reporter::new(settings::output_of(&cli, &world));
     obey(&cli.command, &world, early).unwrap_or_else(|stop| stop.tell(early))
 }
 
@@ -127,51 +124,45 @@ fn obey(command: &Command, world: &World, early: impl FnOnce() -> Reporter) -> R
         Command::Run(arguments) => {
             let settings = settings::run(arguments, world)
                 .inspect_err(|error| run::refused(arguments, world, error.exit, early()))?;
-            Ok(told(&settings.common, world, |to| {
-                run::run(&settings, world, to)
-            }))
+            Ok(told(&settings.common, |to| run::run(&settings, world, to)))
         }
         Command::Acquire(arguments) => {
             let settings = settings::by_hand::acquire(arguments, world)?;
-            Ok(told(&settings.common, world, |to| {
+            Ok(told(&settings.common, |to| {
                 acquire::acquire(&settings, world, to)
             }))
         }
         Command::Extend(arguments) => {
             let settings = settings::by_hand::extend(arguments, world, io::stdin())?;
-            Ok(told(&settings.common, world, |_| {
-                extend::extend(&settings, world)
-            }))
+            Ok(told(&settings.common, |_| extend::extend(&settings, world)))
         }
         Command::Release(arguments) => {
             let settings = settings::by_hand::release(arguments, world, io::stdin())?;
-            Ok(told(&settings.common, world, |to| {
+            Ok(told(&settings.common, |to| {
                 release::release(&settings, world, to)
             }))
         }
         Command::Inspect(arguments) => {
             let settings = settings::by_hand::inspect(arguments, world)?;
-            Ok(told(&settings.common, world, |_| {
+            Ok(told(&settings.common, |_| {
                 inspect::inspect(&settings, world)
             }))
         }
         Command::List(arguments) => {
             let settings = settings::by_hand::list(arguments, world)?;
-            Ok(told(&settings.common, world, |to| {
+            Ok(told(&settings.common, |to| {
                 list::list(&settings, world, to)
             }))
         }
         Command::History(arguments) => {
             let settings = settings::by_hand::history(arguments, world)?;
-            Ok(told(&settings.common, world, |_| {
+            Ok(told(&settings.common, |_| {
                 history::history(&settings, world)
             }))
         }
         Command::Doctor(options) => {
             let settings = settings::doctor(options, world)?;
-            Ok(told(&settings.common, world, |_| {
-                doctor::doctor(&settings, world)
-            }))
+            Ok(told(&settings.common, |_| doctor::doctor(&settings, world)))
         }
         Command::Config(options) => config::config(options, world),
         Command::Completions(_, shell) => stdout::print(&cli::completions::script(shell)),
@@ -180,12 +171,8 @@ fn obey(command: &Command, world: &World, early: impl FnOnce() -> Reporter) -> R
 }
 
 /// Lets a command that has settings tell its story, and its stop, as they say.
-fn told(
-    common: &Common,
-    world: &World,
-    story: impl FnOnce(Reporter) -> Result<Exit, Stop>,
-) -> Exit {
-    let reporter = Reporter::new(common.output, world);
+fn told(common: &Common, story: impl FnOnce(Reporter) -> Result<Exit, Stop>) -> Exit {
+    let reporter = Reporter::new(common.output);
     story(reporter).unwrap_or_else(|stop| stop.tell(|| reporter))
 }
 

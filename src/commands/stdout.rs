@@ -10,7 +10,7 @@ use std::os::fd::AsFd as _;
 use super::Stop;
 use crate::exit::Exit;
 use crate::report::table::{Ink, Paper};
-use crate::settings::World;
+use crate::settings::{TerminalKind, World};
 
 /// Standard output as it is.
 ///
@@ -25,7 +25,7 @@ pub fn open() -> io::Result<BufWriter<File>> {
 /// What it is to a reader, and whether it takes colours.
 pub fn paper(world: &World) -> Paper {
     Paper::of_stdout(
-        if world.has_dumb_terminal() || world.variable("NO_COLOR").is_some() {
+        if world.terminal() == TerminalKind::Dumb || world.variable("NO_COLOR").is_some() {
             Ink::Plain
         } else {
             Ink::Coloured

@@ -11,7 +11,7 @@ use crate::exit::Exit;
 use crate::job::keyboard::{Keyboard, Mode};
 use crate::job::{CtrlZ, Signals, terminal};
 use crate::report::table::{Ink, Paper, Tint};
-use crate::settings::World;
+use crate::settings::{TerminalKind, World};
 
 /// Another screen than the one with the user's work on it, without a cursor; and back.
 const ENTER: &[u8] = b"\x1b[?1049h\x1b[?25l";
@@ -54,7 +54,7 @@ pub enum Shown {
 pub fn refuse_without_terminal(world: &World) -> Result<(), Stop> {
     let message = match io::stdout().is_terminal() {
         false => "--watch needs a terminal; without --watch, what is seen is printed once",
-        true if world.has_dumb_terminal() => {
+        true if world.terminal() == TerminalKind::Dumb => {
             "--watch needs a terminal that can clear its screen, and TERM=dumb says that this one \
              cannot; without --watch, what is seen is printed once"
         }

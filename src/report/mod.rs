@@ -32,7 +32,7 @@ use std::io::IsTerminal;
 use serde_json::{Map, Value};
 
 use crate::clock;
-use crate::settings::{Format, Output, Verbosity, World};
+use crate::settings::{Format, Output, TerminalKind, Verbosity};
 
 /// Who wants to read a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,19 +93,17 @@ pub struct Reporter {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Terminal {
     Yes,
-    /// On a terminal where no line can be written over.
-    Dumb,
     No,
 }
 
 impl Reporter {
     /// A reporter in the manner the user chose.
     #[must_use]
-    pub fn new(output: Output, world: &World) -> Self {
-        let terminal = match std::io::stderr().is_terminal() {
-            true if world.has_dumb_terminal() => Terminal::Dumb,
-            true => Terminal::Yes,
-            false => Terminal::No,
+    pub fn new(output: Output) -> Self {
+        let terminal = if std::io::stderr().is_terminal() {
+            Terminal::Yes
+        } else {
+            Terminal::No
         };
         Self { output, terminal }
     }
@@ -114,8 +112,13 @@ impl Reporter {
     /// everything is told as it happens.
     #[must_use]
     pub fn is_watched(&self) -> bool {
-        let is_plain = self.output.verbosity == Verbosity::Normal;
-        is_plain && self.output.format == Format::Text && self.terminal == Terminal::Yes
+        let Output {
+            verbosity,
+            format,
+            terminal,
+        } = self.output;
+        (verbosity, format, terminal) == (Verbosity::Normal, Format::Text, TerminalKind::Usual)
+            && self.terminal == Terminal::Yes
     }
 
     /// Tells `line`, if somebody wants to read it. An stderr that is closed or full is no reason to
@@ -125,7 +128,7 @@ impl Reporter {
         let wanted = match (line.level, self.output.verbosity) {
             (Level::Error, _) | (_, Verbosity::Verbose) => true,
             (Level::Warning, verbosity) => verbosity != Verbosity::Quiet,
-            (Level::Notice, Verbosity::Normal) => self.terminal != Terminal::No,
+            (Level::Notice, Verbosity::Normal) => self.terminal == Terminal::Yes,
             (Level::Notice | Level::Detail, _) => false,
         };
         if !wanted {

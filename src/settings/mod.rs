@@ -31,7 +31,7 @@ pub use self::run::{Files, History, Metrics, OnLost, RunSettings, StoreCommand, 
 pub use self::shown::config;
 use self::sources::{Setting, Sources};
 use self::template::Moment;
-pub use self::world::{User, World};
+pub use self::world::{TerminalKind, User, World};
 use crate::cli::{self, Cli};
 use crate::exit::Exit;
 use crate::lock::claim::{KeyFormat, Resource};
@@ -67,6 +67,8 @@ pub struct Output {
     pub verbosity: Verbosity,
     /// For whom.
     pub format: Format,
+    /// On what, should it be a terminal.
+    pub terminal: TerminalKind,
 }
 
 /// How much to tell.
@@ -158,6 +160,7 @@ pub fn output_by(options: &cli::Options, resource: Option<&str>, world: &World) 
     Output {
         verbosity: verbosity(&sources).unwrap_or_default(),
         format: sources.value(&options::LOG_FORMAT).unwrap_or_default(),
+        terminal: world.terminal(),
     }
 }
 
@@ -177,6 +180,7 @@ fn common_of(sources: &Sources) -> Result<Common, Error> {
     let output = Output {
         verbosity: verbosity(sources)?,
         format: sources.value(&options::LOG_FORMAT)?,
+        terminal: sources.world().terminal(),
     };
     Ok(Common {
         node_timeout: sources.value(&options::NODE_TIMEOUT)?,

@@ -925,6 +925,7 @@ fn the_manner_of_telling_is_known_whatever_else_is_wrong() {
     let expected = Output {
         verbosity: Verbosity::Verbose,
         format: Format::Text,
+        terminal: TerminalKind::Usual,
     };
     assert_eq!(output(&host, "-r a c"), expected);
     let nothing = cli::Options::default();

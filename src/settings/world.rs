@@ -35,6 +35,16 @@ pub struct World {
     system_file: PathBuf,
 }
 
+/// What a terminal can do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TerminalKind {
+    /// It can clear what it shows, and takes colours.
+    #[default]
+    Usual,
+    /// It shows one line after the other and nothing else, as that of an editor's shell.
+    Dumb,
+}
+
 impl World {
     /// The world as this process finds it.
     #[must_use]
@@ -92,11 +102,13 @@ impl World {
         (!value.is_empty()).then(|| value.clone())
     }
 
-    /// Whether a terminal is said to show one line after the other and nothing else, as that of
-    /// an editor's shell.
+    /// What a terminal can do, should there be one.
     #[must_use]
-    pub fn has_dumb_terminal(&self) -> bool {
-        self.variable("TERM").is_some_and(|term| term == "dumb")
+    pub fn terminal(&self) -> TerminalKind {
+        match self.variable("TERM") {
+            Some(term) if term == "dumb" => TerminalKind::Dumb,
+            _ => TerminalKind::Usual,
+        }
     }
 
     /// The host's name, as others see it in a lock.
